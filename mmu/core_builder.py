@@ -1,0 +1,166 @@
+"""Builds a core, its TLBs, walk caches and cache model, from a preset."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.bits import SIZE_NAMES
+from mmu.config import Config, check_geometry
+from mmu.errors import InputError
+from mmu.hardware.assoc import INVALID
+from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
+from mmu.presets.model import POLICIES, TLB, Preset
+from mmu.state import (
+    CACHE_LEVELS,
+    LOG,
+    NIL,
+    PREDICTOR_SIZE,
+    REFERENCES,
+    REGS,
+    ROUTE_CACHE,
+    ROUTE_COLUMNS,
+    ROUTE_EPT_PSC,
+    ROUTE_L1D,
+    ROUTE_L1I,
+    ROUTE_L2D,
+    ROUTE_L2I,
+    ROUTE_NTLB,
+    ROUTE_PSC,
+    ROUTE_ROWS,
+    STATS,
+    UNIT,
+    Core,
+)
+
+LINE_BYTES = 64
+_NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
+_TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
+_WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+
+
+class _Builder:
+    """Collects units, then lays their slots out one after another from slot 1 on."""
+
+    def __init__(self, seed: int) -> None:
+        self.units: list[tuple[int, int, int]] = []  # sets, ways, policy
+        self.names: list[str] = []
+        self.route = np.full((ROUTE_ROWS, ROUTE_COLUMNS), NIL, np.int64)
+        self.seed = seed
+
+    def add(self, name: str, sets: int, ways: int, policy: str) -> int:
+        check_geometry(name, sets, ways, policy)
+        self.units.append((sets, ways, POLICIES.index(policy)))
+        self.names.append(name)
+        return len(self.units) - 1
+
+    def connect(self, row: int, column: int, number: int) -> None:
+        if self.route[row, column] != NIL:
+            other = self.names[self.route[row, column]]
+            raise InputError(f"{self.names[number]} and {other} serve the same translations")
+        self.route[row, column] = number
+
+    def unit_array(self) -> tuple[np.ndarray, int, int]:
+        """(UNIT records, slots in all, words of tree-PLRU bits in all)."""
+        unit = np.zeros(len(self.units), UNIT)
+        slots, words = 1, 0
+        for number, (sets, ways, policy) in enumerate(self.units):
+            unit[number]["base"] = slots
+            unit[number]["set_mask"] = sets - 1
+            unit[number]["ways"] = ways
+            unit[number]["policy"] = policy
+            unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
+            unit[number]["tree"] = words
+            slots += sets * ways
+            words += sets
+        return unit, slots, words
+
+
+def _add_tlb(builder: _Builder, tlb: TLB) -> None:
+    number = builder.add(f"TLB {tlb.name}", tlb.sets, tlb.ways, tlb.policy)
+    if tlb.level not in (1, 2):
+        raise InputError(f"TLB {tlb.name}: level {tlb.level}; expected 1 or 2")
+    if not tlb.kinds or set(tlb.kinds) - set("ID"):
+        raise InputError(f"TLB {tlb.name}: kinds {tlb.kinds!r}; expected I, D or ID")
+    for kind in tlb.kinds:
+        for size in tlb.page_sizes:
+            if size not in SIZE_NAMES:
+                raise InputError(
+                    f"TLB {tlb.name}: page size {size!r}; expected {', '.join(SIZE_NAMES)}"
+                )
+            builder.connect(_TLB_ROWS[tlb.level, kind], SIZE_NAMES.index(size), number)
+
+
+def _touch_mode(policies: set[str]) -> int:
+    if policies == {"lru"}:
+        return TOUCH_AGE
+    return TOUCH_NOTHING if policies <= {"fifo", "random"} else TOUCH_BY_POLICY
+
+
+def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core, list[str]]:
+    """A cold core, and the names of its units by number.
+
+    Raises InputError where the geometry is impossible or no L1 TLB holds 4 KiB pages.
+    """
+    builder = _Builder(config.seed)
+    first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
+    for tlb in first_level:
+        _add_tlb(builder, tlb)
+    l1_units = len(builder.units)
+    for tlb in preset.tlbs:
+        if tlb.level != 1:
+            _add_tlb(builder, tlb)
+    for row, what in ((ROUTE_L1I, "instructions"), (ROUTE_L1D, "data")):
+        if builder.route[row, 0] == NIL:
+            raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
+    for cache in preset.walk_caches if config.walk_caches else ():
+        number = builder.add(f"walk cache {cache.name}", cache.sets, cache.ways, cache.policy)
+        name = cache.name.removeprefix("ept_")
+        if cache.name == "ntlb":
+            builder.connect(ROUTE_NTLB, 0, number)
+        elif name in _WALK_CACHE_LEVELS:
+            row = ROUTE_PSC if name == cache.name else ROUTE_EPT_PSC
+            builder.connect(row, _WALK_CACHE_LEVELS[name], number)
+        else:
+            raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.model")
+    if len(preset.caches) > CACHE_LEVELS - 1:
+        raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
+    for column, level in enumerate(preset.caches):
+        sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
+        sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
+        number = builder.add(f"cache {level.name}", sets, level.ways, "lru")
+        builder.connect(ROUTE_CACHE, column, number)
+    return _arrays(builder, preset, config, l1_units, log_size), builder.names
+
+
+def _arrays(
+    builder: _Builder, preset: Preset, config: Config, l1_units: int, log_size: int
+) -> Core:
+    unit, slots, words = builder.unit_array()
+    l1_slots = int(unit[l1_units]["base"]) if l1_units < len(unit) else slots
+    regs = np.zeros(1, REGS)
+    regs[0]["levels"] = config.levels
+    regs[0]["eptp"] = NIL
+    regs[0]["ept_levels"] = config.host_levels
+    regs[0]["ept_ad"] = preset.ept_ad if config.ept_ad is None else config.ept_ad
+    regs[0]["clock"] = 2
+    regs[0]["logging"] = NIL
+    regs[0]["touch"] = _touch_mode({tlb.policy for tlb in preset.tlbs if tlb.level == 1})
+    owner = np.zeros(l1_slots, np.int64)
+    for number in range(l1_units):
+        owner[unit[number]["base"] :] = number
+    return Core(
+        regs=regs,
+        stats=np.zeros(1, STATS),
+        references=np.zeros(REFERENCES, np.int64),
+        log=np.zeros(max(1, log_size), LOG),
+        unit=unit,
+        route=builder.route,
+        tag=np.full(slots, INVALID, np.int64),
+        age=np.zeros(slots, np.int64),
+        data=np.zeros(slots, np.int64),
+        tree=np.zeros(max(1, words), np.int64),
+        owner=owner,
+        first=np.full(l1_slots, _NOWHERE, np.int64),
+        span=np.full(l1_slots, -1, np.int64),
+        predictor=np.zeros(PREDICTOR_SIZE, np.int32),
+    )

@@ -1,0 +1,97 @@
+"""The run loop: accesses through the core, faults and events through the software."""
+
+from __future__ import annotations
+
+from mmu.bits import PAGE_BYTES, is_canonical
+from mmu.guest import faults, process
+from mmu.hardware import core as hardware
+from mmu.hardware.tlb import STRADDLES
+from mmu.jit import entry, kernel
+from mmu.state import LIVELOCK, OK, PAGE_FAULT, Machine
+from mmu.techniques import hooks
+
+#: Faults that one access may need before it goes through. A 2-D walk can fault for
+#: each guest level, each time again in the VMM; more is a bug.
+FAULT_LIMIT = 64
+
+
+@kernel
+def _mend(machine, status, gva, kind, user):
+    """Handles what stopped the core: the VMM first, then the guest OS."""
+    status = hooks.fault(machine, status, gva, kind, user)
+    if status == PAGE_FAULT:
+        status = faults.page_fault(machine, machine.vm.record[0].current, gva, kind)
+    return status
+
+
+@kernel
+def access(machine, gva, kind, straddles):
+    """One access from TLB to memory, faults mended. Returns a status.
+
+    Kernel addresses are accessed by the kernel, others by the user. An access that
+    straddles two pages needs both; after a fault it begins again, as an instruction does.
+    """
+    core = machine.core
+    memory = machine.host.memory
+    user = gva >= 0
+    clock = core.regs[0].clock
+    for _ in range(FAULT_LIMIT):
+        at = gva
+        status = hardware.translate(core, memory, at, kind, user, clock)
+        if status == OK and straddles:
+            at = (gva | (PAGE_BYTES - 1)) + 1
+            status = hardware.translate(core, memory, at, kind, user, clock + 1)
+        if status == OK:
+            core.regs[0].clock = clock + 2
+            return OK
+        status = _mend(machine, status, at, kind, user)
+        if status != OK:
+            return status
+    return LIVELOCK
+
+
+@entry
+def run(machine: Machine, address, kind, events, first_event, position, end):
+    """Runs accesses [position, end) of a chunk, and the events from first_event on that
+    happen before them or at end.
+
+    Returns (status, position, next event): OK when done, else the access or event
+    that it stopped at; the caller may mend what stopped it and run again from there.
+    """
+    event = first_event
+    while True:
+        while event < events.size and events[event].position <= position:
+            status = process.handle(machine, events[event])
+            if status != OK:
+                return status, position, event
+            event += 1
+        if position >= end:
+            return OK, position, event
+        stop = end
+        if event < events.size and events[event].position < stop:
+            stop = events[event].position
+        while position < stop:
+            position = hardware.hits(machine.core, address, kind, position, stop)
+            if position < stop:
+                flags = kind[position]
+                status = access(
+                    machine, address[position], flags & (STRADDLES - 1), flags & STRADDLES != 0
+                )
+                if status != OK:
+                    return status, position, event
+                position += 1
+
+
+@entry
+def prepare(address, kind, size, out, counts, levels):
+    """Marks accesses that straddle two pages in `out`, a copy of the kinds, and counts
+    accesses by kind. Returns the first address that is not canonical, -1 if none."""
+    for position in range(address.size):
+        gva = address[position]
+        if not is_canonical(gva, levels):
+            return position
+        what = kind[position]
+        counts[what] += 1
+        last = (gva & (PAGE_BYTES - 1)) + size[position]
+        out[position] = what | (STRADDLES if last > PAGE_BYTES else 0)
+    return -1

@@ -1,0 +1,32 @@
+"""The errors that a user meets, each one clear sentence and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MMULabError(Exception):
+    """Base of the errors that are reported as one sentence, never a traceback."""
+
+    exit_code = 1
+
+
+class InputError(MMULabError):
+    """The input or an option is wrong: the sentence names it and what was expected."""
+
+    exit_code = 2
+
+
+class RunError(MMULabError):
+    """The input was fine but the run could not go on (out of frames, no space left)."""
+
+    exit_code = 1
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
+    """An error for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return InputError(f"unknown {what} {name!r}; {hint}")

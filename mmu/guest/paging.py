@@ -1,0 +1,401 @@
+"""The guest kernel's page-table code: map, unmap, split, copy, free.
+
+Frames of guest pages and tables come from the guest's own allocator. Every write
+to a table goes through the technique's `store`; `VM.used` counts a table's entries
+that are not zero, so that an empty table is known and freed.
+"""
+
+from __future__ import annotations
+
+from mmu import frames, memory
+from mmu.bits import (
+    COW,
+    INDEX_BITS,
+    PAGE_SHIFT,
+    PS,
+    RW,
+    US,
+    XD,
+    A,
+    D,
+    G,
+    P,
+    frame_of,
+    index_of,
+    level_shift,
+    pages_in,
+)
+from mmu.guest import vma
+from mmu.jit import inlined, kernel
+from mmu.state import (
+    GPT_PAGE,
+    GUEST_PAGE,
+    HUGE_1G,
+    HUGE_2M,
+    HUGE_ALIGNED,
+    NIL,
+    OK,
+    OUT_OF_GUEST_FRAMES,
+    OUT_OF_TABLES,
+)
+from mmu.techniques import hooks
+from mmu.trace import PROT_EXEC, PROT_WRITE
+from mmu.vmm.backing import hfn_of
+from mmu.vmm.guest_tables import load_entry, lookup, next_leaf
+
+# Linux flushes the whole TLB rather than page by page above this many pages
+# (arch/x86/mm/tlb.c, tlb_single_page_flush_ceiling).
+FLUSH_CEILING = 33
+
+TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux _PAGE_TABLE
+
+
+@kernel
+def set_entry(machine, table, index, entry):
+    """Writes a gPTE and keeps count of the entries in use. Returns a status."""
+    old = load_entry(machine, table, index)
+    machine.vm.used[table] += (entry != 0) - (old != 0)
+    return hooks.store(machine, table, index, entry)
+
+
+@kernel
+def _touch_page(machine, gfn, size):
+    """The guest kernel writes all of a page: each host page below it must be there."""
+    for other in range(gfn, gfn + pages_in(size)):
+        status = hooks.touch(machine, other)
+        if status != OK:
+            return status
+    return OK
+
+
+@kernel
+def new_table(machine):
+    """An empty gPT page: (status, gfn)."""
+    vm = machine.vm
+    gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
+    if gfn == NIL:
+        return OUT_OF_GUEST_FRAMES, gfn
+    status = hooks.touch(machine, gfn)
+    if status != OK:
+        return status, gfn
+    if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
+        return OUT_OF_TABLES, gfn
+    vm.used[gfn] = 0
+    return OK, gfn
+
+
+@kernel
+def free_table(machine, gfn):
+    hooks.table_freed(machine, gfn)
+    memory.close_table(machine.host.memory, hfn_of(machine, gfn))
+    frames.release(machine.vm.frames, gfn)
+
+
+@kernel
+def _share_kernel_entry(machine, index, entry):
+    """A new top-level entry of the kernel half goes into every process (Linux
+    arch/x86/mm/init_64.c, sync_global_pgds)."""
+    vm = machine.vm
+    for process in range(vm.record[0].processes_used):
+        if vm.process[process].alive:
+            cr3 = vm.process[process].cr3
+            if load_entry(machine, cr3, index) != entry:
+                status = set_entry(machine, cr3, index, entry)
+                if status != OK:
+                    return status
+    return OK
+
+
+@kernel
+def map_leaf(machine, cr3, gva, size, entry):
+    """Writes the leaf entry of gva at a page size; makes the tables above it."""
+    level = machine.vm.record[0].levels
+    table = cr3
+    while level > size + 1:
+        index = index_of(gva, level)
+        below = load_entry(machine, table, index)
+        if not below & P:
+            status, gfn = new_table(machine)
+            if status != OK:
+                return status
+            below = (gfn << PAGE_SHIFT) | TABLE_FLAGS
+            status = set_entry(machine, table, index, below)
+            if status == OK and gva < 0 and table == cr3:
+                machine.vm.record[0].kernel_half = 1
+                status = _share_kernel_entry(machine, index, below)
+            if status != OK:
+                return status
+        table = frame_of(below)
+        level -= 1
+    flags = entry | (PS if size else 0)
+    return set_entry(machine, table, index_of(gva, level), flags)
+
+
+@inlined
+def leaf_flags(gva, prot):
+    """Flags of a leaf by protection; kernel addresses are supervisor and global."""
+    flags = P | A | (G if gva < 0 else US)
+    if prot & PROT_WRITE:
+        flags |= RW
+    if not prot & PROT_EXEC:
+        flags |= XD
+    return flags
+
+
+@kernel
+def page_size_for(machine, process, gva, area):
+    """Page size that a first touch of gva asks for, by VMA and huge-page policy.
+
+    Large pages need their whole aligned range inside the area, and no table there yet;
+    memory that no area describes is taken as unbounded, except under HUGE_ALIGNED.
+    """
+    vm = machine.vm
+    policy = vm.record[0].huge
+    wanted = 0
+    if policy == HUGE_1G:
+        wanted = 2
+    elif policy == HUGE_2M or policy == HUGE_ALIGNED:
+        wanted = 1
+    if area != NIL and vm.vma[area].size:
+        wanted = vm.vma[area].size - 1
+    elif area == NIL and policy == HUGE_ALIGNED:
+        wanted = 0
+    entry, level, _ = lookup(machine, vm.process[process].cr3, gva)
+    wanted = min(wanted, level - 1)
+    while wanted:
+        span = pages_in(wanted) << PAGE_SHIFT
+        start = gva & ~(span - 1)
+        if area != NIL:
+            if vm.vma[area].start <= start and start + span <= vm.vma[area].end:
+                break
+        elif not vma.overlaps(vm, process, start, start + span):
+            break
+        wanted -= 1
+    return wanted
+
+
+@kernel
+def new_page(machine, size):
+    """A guest page of a size or, where guest memory is too fragmented, a smaller one:
+    (status, gfn, size). The kernel has written to all of it."""
+    vm = machine.vm
+    while True:
+        gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
+        if gfn != NIL:
+            vm.record[0].fill += 1
+            vm.contents[gfn] = vm.record[0].fill
+            return _touch_page(machine, gfn, size), gfn, size
+        if size == 0:
+            return OUT_OF_GUEST_FRAMES, gfn, size
+        size -= 1
+
+
+@kernel
+def copy_page(machine, size):
+    """A page for the copy of another, of exactly its size: (status, gfn)."""
+    status, gfn, got = new_page(machine, size)
+    if status == OK and got != size:
+        frames.release(machine.vm.frames, gfn)
+        return OUT_OF_GUEST_FRAMES, gfn
+    machine.core.stats[0].pages_copied += pages_in(size)
+    return status, gfn
+
+
+@kernel
+def split_leaf(machine, cr3, gva):
+    """Replaces a large leaf by a table of the next smaller leaves. Returns a status.
+
+    The caller flushes. A page that is shared copy-on-write is copied first, so that its block can be cut.
+    """
+    vm = machine.vm
+    entry, level, table = lookup(machine, cr3, gva)
+    size = level - 1
+    gfn = frame_of(entry)
+    flags = entry & ((1 << PAGE_SHIFT) - 1) | entry & XD
+    if vm.frames.frame[gfn].references > 1:
+        status, copy = copy_page(machine, size)
+        if status != OK:
+            return status
+        vm.contents[copy] = vm.contents[gfn]
+        frames.release(vm.frames, gfn)
+        gfn = copy
+        if flags & COW:
+            flags = flags & ~COW | RW
+    status, lower = new_table(machine)
+    if status != OK:
+        return status
+    frames.split(vm.frames, gfn, INDEX_BITS * (size - 1))
+    step = pages_in(size - 1)
+    small = flags if size > 1 else flags & ~PS
+    tag = vm.contents[gfn]
+    for index in range(512):
+        vm.contents[gfn + index * step] = tag
+        status = set_entry(machine, lower, index, ((gfn + index * step) << PAGE_SHIFT) | small)
+        if status != OK:
+            return status
+    return set_entry(machine, table, index_of(gva, level), (lower << PAGE_SHIFT) | TABLE_FLAGS)
+
+
+@kernel
+def _free_empty_tables(machine, cr3, gva):
+    """Frees the tables on the path to gva that have no entry left, lowest first.
+
+    Tables of the kernel half stay: every process points to them.
+    """
+    vm = machine.vm
+    while gva >= 0:
+        level = vm.record[0].levels
+        table = cr3
+        above = NIL
+        above_index = 0
+        while level > 1:
+            index = index_of(gva, level)
+            entry = load_entry(machine, table, index)
+            if not entry & P or entry & PS:
+                break
+            above = table
+            above_index = index
+            table = frame_of(entry)
+            level -= 1
+        if above == NIL or vm.used[table] != 0:
+            break
+        status = set_entry(machine, above, above_index, 0)
+        if status != OK:
+            return status
+        free_table(machine, table)
+    return OK
+
+
+# --- TLB maintenance ------------------------------------------------------------
+
+
+@kernel
+def flush_page(machine, process, gva):
+    """Invalidates one page of a process, at once or when the process runs next."""
+    if machine.vm.record[0].current == process or gva < 0:
+        return hooks.invlpg(machine, gva)
+    machine.vm.process[process].stale = 1
+    return OK
+
+
+@kernel
+def flush_process(machine, process):
+    """Invalidates a process's whole address space, at once or when it runs next."""
+    if machine.vm.record[0].current == process:
+        return hooks.load_cr3(machine, process, False)
+    machine.vm.process[process].stale = 1
+    return OK
+
+
+@kernel
+def is_many(machine, process, start, end):
+    """True where a change of every page in the range is worth one flush of everything."""
+    cr3 = machine.vm.process[process].cr3
+    gva = start
+    for _ in range(FLUSH_CEILING + 1):
+        gva, _entry, level, _table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return False
+        gva += 1 << level_shift(level)
+    return start >= 0
+
+
+# --- Ranges ---------------------------------------------------------------------
+
+
+@kernel
+def split_edges(machine, process, start, end):
+    """Splits large leaves that cross start or end, so that the range is whole leaves."""
+    cr3 = machine.vm.process[process].cr3
+    for edge in (start, end):
+        while True:
+            entry, level, _ = lookup(machine, cr3, edge)
+            if not entry & P or edge & ((1 << level_shift(level)) - 1) == 0:
+                break
+            status = split_leaf(machine, cr3, edge)
+            if status == OK:
+                status = flush_page(machine, process, edge)
+            if status != OK:
+                return status
+    return OK
+
+
+@kernel
+def unmap(machine, process, start, end):
+    """Removes every page of [start, end), frees frames and empty tables, flushes."""
+    vm = machine.vm
+    cr3 = vm.process[process].cr3
+    status = split_edges(machine, process, start, end)
+    if status != OK:
+        return status
+    many = is_many(machine, process, start, end)
+    gva = start
+    while True:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return flush_process(machine, process) if many else OK
+        status = set_entry(machine, table, index_of(gva, level), 0)
+        if status == OK and vm.used[table] == 0:
+            status = _free_empty_tables(machine, cr3, gva)
+        if status == OK and not many:
+            status = flush_page(machine, process, gva)
+        if status != OK:
+            return status
+        frames.release(vm.frames, frame_of(entry))
+        gva += 1 << level_shift(level)
+
+
+@kernel
+def protect(machine, process, start, end, prot):
+    """Gives every page of [start, end) a protection, and flushes.
+
+    A page that is shared copy-on-write stays read-only until it is written.
+    """
+    cr3 = machine.vm.process[process].cr3
+    status = split_edges(machine, process, start, end)
+    if status != OK:
+        return status
+    many = is_many(machine, process, start, end)
+    gva = start
+    while True:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return flush_process(machine, process) if many else OK
+        flags = leaf_flags(gva, prot) | entry & (D | PS | COW)
+        if machine.vm.frames.frame[frame_of(entry)].references > 1:
+            flags = (flags & ~RW) | COW
+        elif prot & PROT_WRITE:
+            flags &= ~COW
+        if prot == 0:
+            flags &= ~US
+        changed = (frame_of(entry) << PAGE_SHIFT) | flags
+        if changed != entry:
+            status = set_entry(machine, table, index_of(gva, level), changed)
+            if status == OK and not many:
+                status = flush_page(machine, process, gva)
+            if status != OK:
+                return status
+        gva += 1 << level_shift(level)
+
+
+@kernel
+def share(machine, parent, child):
+    """fork: maps every page of the parent into the child, both copy-on-write."""
+    vm = machine.vm
+    source = vm.process[parent].cr3
+    gva = 0
+    end = 1 << (level_shift(vm.record[0].levels + 1) - 1)
+    while True:
+        gva, entry, level, table = next_leaf(machine, source, gva, end)
+        if level == 0:
+            return flush_process(machine, parent)
+        if entry & RW:
+            entry = (entry & ~RW) | COW
+            status = set_entry(machine, table, index_of(gva, level), entry)
+            if status != OK:
+                return status
+        vm.frames.frame[frame_of(entry)].references += 1
+        status = map_leaf(machine, vm.process[child].cr3, gva, level - 1, entry)
+        if status != OK:
+            return status
+        gva += 1 << level_shift(level)

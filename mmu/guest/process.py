@@ -1,0 +1,187 @@
+"""Processes of the guest OS: their life and their system calls, as a trace's events."""
+
+from __future__ import annotations
+
+from mmu.bits import PAGE_SHIFT, P, level_shift
+from mmu.guest import paging, vma
+from mmu.jit import kernel
+from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmu.techniques import hooks
+from mmu.trace import BRK, EXEC, EXIT, FORK, MMAP, MPROTECT, MUNMAP, PROT_READ, PROT_WRITE, SWITCH
+from mmu.vmm.guest_tables import load_entry
+
+PAGE_MASK = (1 << PAGE_SHIFT) - 1
+
+
+@kernel
+def find(vm, pid):
+    """Index of a live process, or NIL."""
+    for process in range(vm.record[0].processes_used):
+        if vm.process[process].alive and vm.process[process].pid == pid:
+            return process
+    return NIL
+
+
+@kernel
+def create(machine, pid):
+    """A process with an empty address space: (status, index).
+
+    Its ASID is its index + 1, so that no live processes share one.
+    """
+    vm = machine.vm
+    record = vm.record[0]
+    process = 0
+    while process < record.processes_used and vm.process[process].alive:
+        process += 1
+    if process == vm.process.size:
+        return OUT_OF_PROCESSES, NIL
+    status, cr3 = paging.new_table(machine)
+    if status != OK:
+        return status, NIL
+    fresh = vm.process[process]
+    fresh.pid = pid
+    fresh.alive = 1
+    fresh.cr3 = cr3
+    fresh.shadow = 0
+    fresh.asid = process + 1 if record.pcid else 0
+    fresh.stale = 1  # a process before it may have had the ASID
+    fresh.vma = 0
+    fresh.brk_base = 0
+    fresh.brk = 0
+    if process == record.processes_used:
+        record.processes_used += 1
+    if record.kernel_half:
+        status = _copy_kernel_half(machine, process)
+    return status, process
+
+
+@kernel
+def _copy_kernel_half(machine, process):
+    vm = machine.vm
+    for other in range(vm.record[0].processes_used):
+        if other != process and vm.process[other].alive:
+            for index in range(256, 512):
+                entry = load_entry(machine, vm.process[other].cr3, index)
+                if entry & P:
+                    status = paging.set_entry(machine, vm.process[process].cr3, index, entry)
+                    if status != OK:
+                        return status
+            return OK
+    return OK
+
+
+@kernel
+def switch(machine, process):
+    """Runs a process. Its PCID's translations are kept unless they are stale."""
+    target = machine.vm.process[process]
+    keep = machine.vm.record[0].pcid and not target.stale
+    machine.vm.record[0].current = process
+    target.stale = 0
+    return hooks.load_cr3(machine, process, keep != 0)
+
+
+@kernel
+def _empty(machine, process):
+    """Removes all user memory of a process."""
+    vma.clear(machine.vm, process)
+    end = 1 << (level_shift(machine.vm.record[0].levels + 1) - 1)
+    return paging.unmap(machine, process, 0, end)
+
+
+@kernel
+def _fork(machine, parent, pid):
+    if find(machine.vm, pid) != NIL:
+        return OK  # the child is known already
+    status, child = create(machine, pid)
+    if status == OK:
+        machine.vm.process[child].brk_base = machine.vm.process[parent].brk_base
+        machine.vm.process[child].brk = machine.vm.process[parent].brk
+        status = vma.copy(machine.vm, parent, child)
+    return status if status != OK else paging.share(machine, parent, child)
+
+
+@kernel
+def _exit(machine, process):
+    """Ends a process. The one that runs goes on in another's address space, if there is one."""
+    vm = machine.vm
+    if vm.record[0].current == process:
+        status = OK
+        for other in range(vm.record[0].processes_used):
+            if other != process and vm.process[other].alive:
+                status = switch(machine, other)
+                break
+        if status != OK:
+            return status
+    status = _empty(machine, process)
+    if vm.record[0].current != process and status == OK:
+        vm.process[process].alive = 0
+        paging.free_table(machine, vm.process[process].cr3)
+    return status
+
+
+@kernel
+def _brk(machine, process, end):
+    """Moves the end of the heap; the first call of a process only says where it is."""
+    vm = machine.vm
+    this = vm.process[process]
+    end = (end + PAGE_MASK) & ~PAGE_MASK
+    old = this.brk
+    if old == 0 or end < this.brk_base:
+        this.brk_base = end
+        this.brk = end
+        return OK
+    this.brk = end
+    if end > old:
+        return vma.add(vm, process, old, end, PROT_READ | PROT_WRITE, 0)
+    status = vma.remove(vm, process, end, old)
+    return status if status != OK else paging.unmap(machine, process, end, old)
+
+
+@kernel
+def _mmap(machine, process, start, end, value):
+    vm = machine.vm
+    status = vma.remove(vm, process, start, end)
+    if status == OK:
+        status = paging.unmap(machine, process, start, end)
+    if status != OK:
+        return status
+    return vma.add(vm, process, start, end, value & 7, (value >> 8) & 3)
+
+
+@kernel
+def handle(machine, event):
+    """Carries out one event of a trace. Returns a status.
+
+    SWITCH to a pid that is not known creates it: a trace may begin in its middle.
+    """
+    vm = machine.vm
+    process = find(vm, event.pid)
+    start = event.start & ~PAGE_MASK
+    end = (event.start + event.length + PAGE_MASK) & ~PAGE_MASK
+    status = OK
+    if event.kind == SWITCH:
+        if process == NIL:
+            status, process = create(machine, event.pid)
+        if status == OK and process != vm.record[0].current:
+            status = switch(machine, process)
+    elif process == NIL:
+        return NO_SUCH_PROCESS
+    elif event.kind == MMAP:
+        status = _mmap(machine, process, start, end, event.value)
+    elif event.kind == MUNMAP:
+        status = vma.remove(vm, process, start, end)
+        if status == OK:
+            status = paging.unmap(machine, process, start, end)
+    elif event.kind == MPROTECT:
+        status = vma.protect(vm, process, start, end, event.value & 7)
+        if status == OK:
+            status = paging.protect(machine, process, start, end, event.value & 7)
+    elif event.kind == BRK:
+        status = _brk(machine, process, event.start)
+    elif event.kind == FORK:
+        status = _fork(machine, process, event.value)
+    elif event.kind == EXEC:
+        status = _empty(machine, process)
+    elif event.kind == EXIT:
+        status = _exit(machine, process)
+    return status

@@ -1,0 +1,46 @@
+"""What a page-table reference costs: the cache level that holds its line.
+
+A small model. Only page-table lines go through it; the data of the program is
+accounted for by `page_table_share`, the part of each cache's sets that a preset
+assumes page-table lines find for themselves. Each level is filled on a miss, none
+is kept inclusive. Not modelled: prefetchers, writeback traffic, other cores.
+"""
+
+from __future__ import annotations
+
+from mmu.hardware.assoc import find, insert, tick, touch
+from mmu.jit import kernel
+from mmu.state import CACHE_LEVELS, NIL, ROUTE_CACHE
+
+LINE_SHIFT = 6  # 64-byte lines, eight entries a line
+
+
+@kernel
+def reference(core, hpa, entry, guest_level, host_level):
+    """Counts one reference of a walk to the entry at hpa, and prices it."""
+    line = hpa >> LINE_SHIFT
+    level = 0
+    while level < CACHE_LEVELS - 1:
+        number = core.route[ROUTE_CACHE, level]
+        if number == NIL:
+            level = CACHE_LEVELS - 1
+            break
+        unit = core.unit[number]
+        slot = find(core, unit, line, line)
+        if slot != NIL:
+            touch(core, unit, slot, tick(unit))
+            unit.hits += 1
+            break
+        unit.misses += 1
+        insert(core, unit, line, line, 0, tick(unit))
+        level += 1
+    core.references[guest_level, host_level, level] += 1
+    used = core.regs[0].logging
+    if used != NIL and used < core.log.size:
+        record = core.log[used]
+        record.guest_level = guest_level
+        record.host_level = host_level
+        record.address = hpa
+        record.entry = entry
+        record.cache = level
+        core.regs[0].logging = used + 1

@@ -1,0 +1,168 @@
+"""What the core does on an access, and the instructions that change its translations."""
+
+from __future__ import annotations
+
+from mmu.bits import PAGE_SHIFT, D
+from mmu.hardware import tlb, walk_caches, walker
+from mmu.jit import inlined, kernel
+from mmu.state import EPT_VIOLATION, NIL, OK, PREDICTOR_BITS
+from mmu.trace import STORE
+
+# Values of REGS.touch: what an L1 hit changes.
+TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
+TOUCH_NOTHING = 1  # all by FIFO or at random: nothing
+TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
+
+_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
+
+
+@inlined
+def _predicted(core, gva, kind):
+    """L1 slot that this access hits if `core.first` agrees; see `hits`."""
+    return core.predictor[(kind << PREDICTOR_BITS) | ((gva >> PAGE_SHIFT) & _LOW_PAGE)]
+
+
+@inlined
+def _differs(core, gva, slot):
+    """Zero where the slot's page holds gva."""
+    return ((gva >> PAGE_SHIFT) & core.span[slot]) ^ core.first[slot]
+
+
+@kernel
+def _replay_ages(core, address, kind, position, end):
+    """`hits` for TOUCH_AGE, four accesses at a time and then one at a time."""
+    clock = core.regs[0].clock - 2 * position
+    while position + 4 <= end:
+        g0, g1 = address[position], address[position + 1]
+        g2, g3 = address[position + 2], address[position + 3]
+        s0 = _predicted(core, g0, kind[position])
+        s1 = _predicted(core, g1, kind[position + 1])
+        s2 = _predicted(core, g2, kind[position + 2])
+        s3 = _predicted(core, g3, kind[position + 3])
+        if (
+            _differs(core, g0, s0)
+            | _differs(core, g1, s1)
+            | _differs(core, g2, s2)
+            | _differs(core, g3, s3)
+        ):
+            break
+        core.age[s0] = clock + 2 * position
+        core.age[s1] = clock + 2 * position + 2
+        core.age[s2] = clock + 2 * position + 4
+        core.age[s3] = clock + 2 * position + 6
+        position += 4
+    while position < end:
+        slot = _predicted(core, address[position], kind[position])
+        if _differs(core, address[position], slot):
+            break
+        core.age[slot] = clock + 2 * position
+        position += 1
+    return position
+
+
+@kernel
+def _replay_by_policy(core, address, kind, position, end):
+    clock = core.regs[0].clock - 2 * position
+    touches = core.regs[0].touch == TOUCH_BY_POLICY
+    while position < end:
+        slot = _predicted(core, address[position], kind[position])
+        if _differs(core, address[position], slot):
+            break
+        if touches:
+            tlb.touch_l1(core, slot, clock + 2 * position)
+        position += 1
+    return position
+
+
+@kernel
+def hits(core, address, kind, position, end):
+    """Replays accesses that hit in L1; returns the first position that might not.
+
+    A prediction is exact, not a guess: it is a slot that once served this kind of
+    access to this page, so rights and D bit are known to be enough, and the slot is
+    compared against the page. Whatever could make that untrue forgets all
+    predictions. An access that straddles two pages has a kind of its own that is
+    never predicted.
+    """
+    if core.regs[0].touch == TOUCH_AGE:
+        end = _replay_ages(core, address, kind, position, end)
+    else:
+        end = _replay_by_policy(core, address, kind, position, end)
+    core.regs[0].clock += 2 * (end - position)
+    return end
+
+
+@kernel
+def translate(core, memory, gva, kind, user, clock):
+    """One access to one page: TLBs, then a walk. Returns OK or why the core stopped.
+
+    A hit that lacks the rights, or a store that finds D clear, walks again
+    (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
+    """
+    stats = core.stats[0]
+    slot, size = tlb.probe_l1(core, kind, gva)
+    if slot != NIL:
+        if walker.allows(core.data[slot], kind, user):
+            tlb.touch_l1(core, slot, clock)
+            tlb.predict(core, kind, gva, slot)
+            return OK
+        if kind == STORE and not core.data[slot] & D:
+            stats.dirty_walks += 1
+    else:
+        stats.l1_misses[kind] += 1
+        slot, size = tlb.probe_l2(core, kind, gva)
+        if slot != NIL:
+            if walker.allows(core.data[slot], kind, user):
+                stats.l2_hits[kind] += 1
+                tlb.touch_l2(core, kind, size, slot)
+                entry = tlb.exact_frame(core.data[slot], gva, size)
+                slot = tlb.fill_l1(core, kind, gva, entry, size, clock)
+                tlb.predict(core, kind, gva, slot)
+                return OK
+            if kind == STORE and not core.data[slot] & D:
+                stats.dirty_walks += 1
+    stats.walks[kind] += 1
+    status, entry, size = walker.translate(core, memory, gva, kind, user)
+    if status != OK:
+        if status != EPT_VIOLATION:
+            # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
+            tlb.drop_page(core, gva)
+        return status
+    tlb.fill_l2(core, kind, gva, entry, size)
+    slot = tlb.fill_l1(core, kind, gva, entry, size, clock)
+    tlb.predict(core, kind, gva, slot)
+    return OK
+
+
+@kernel
+def invlpg(core, gva):
+    """INVLPG: the page's TLB entries, and all paging-structure caches of the PCID."""
+    tlb.drop_page(core, gva)
+    walk_caches.drop_linear(core)
+
+
+@kernel
+def load_cr3(core, frame, asid, keep):
+    """MOV to CR3. Unless bit 63 says to keep them (`keep`), non-global entries of the
+    new PCID are dropped (SDM vol. 3A, 4.10.4.1)."""
+    regs = core.regs[0]
+    regs.cr3 = frame
+    regs.asid = asid
+    if keep:
+        tlb.forget_predictions(core)
+    else:
+        flush_asid(core)
+
+
+@kernel
+def flush_asid(core):
+    """Drops all non-global translations of the current PCID."""
+    tlb.flush(core, False)
+    walk_caches.drop_linear(core)
+
+
+@kernel
+def flush_all(core):
+    """Drops all translations of every kind: INVEPT and INVVPID, all contexts."""
+    tlb.flush(core, True)
+    walk_caches.drop_everything(core)

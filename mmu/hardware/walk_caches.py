@@ -1,0 +1,108 @@
+"""Paging-structure caches and the nested TLB.
+
+A paging-structure cache of level L holds table entries of that level by the
+address prefix that they translate: its data is the frame of the table below and
+the rights of the path so far (Intel SDM vol. 3A, 4.10.3). With EPT on, those of
+linear addresses hold combined mappings: the frame is the hfn (vol. 3C, 29.4).
+A second set serves guest-physical addresses. The nested TLB holds gfn -> hfn of
+page-table pages (Bhargava et al., ASPLOS 2008, section 5).
+"""
+
+from __future__ import annotations
+
+from mmu.bits import level_shift
+from mmu.hardware.assoc import drop, drop_all, find, insert, tick, touch
+from mmu.jit import inlined, kernel
+from mmu.state import NIL, ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
+
+PREFIX_BITS = 45  # page-number bits of a 57-bit address
+
+
+@inlined
+def _prefix(address, level):
+    return (address >> level_shift(level)) & ((1 << PREFIX_BITS) - 1)
+
+
+@inlined
+def owner_tag(core, row):
+    """What entries are tagged with beside the address: VPID and PCID, or VPID alone."""
+    regs = core.regs[0]
+    if row == ROUTE_PSC:
+        return ((regs.vpid << 12) | regs.asid) << PREFIX_BITS
+    return regs.vpid << PREFIX_BITS
+
+
+@kernel
+def longest_prefix(core, row, address, levels):
+    """(level, data): the cached entry of the lowest level, (NIL, 0) where none is."""
+    owner = owner_tag(core, row)
+    for level in range(2, levels + 1):
+        number = core.route[row, level]
+        if number == NIL:
+            continue
+        unit = core.unit[number]
+        prefix = _prefix(address, level)
+        slot = find(core, unit, prefix, owner | prefix)
+        if slot != NIL:
+            touch(core, unit, slot, tick(unit))
+            unit.hits += 1
+            return level, core.data[slot]
+        unit.misses += 1
+    return NIL, 0
+
+
+@inlined
+def remember(core, row, address, level, data):
+    """Caches a table entry that a walk has used."""
+    number = core.route[row, level]
+    if number != NIL:
+        unit = core.unit[number]
+        prefix = _prefix(address, level)
+        insert(core, unit, prefix, owner_tag(core, row) | prefix, data, tick(unit))
+
+
+@kernel
+def nested_find(core, gfn):
+    """hfn of a page-table page from the nested TLB, or NIL."""
+    number = core.route[ROUTE_NTLB, 0]
+    if number == NIL:
+        return NIL
+    unit = core.unit[number]
+    slot = find(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
+    if slot == NIL:
+        unit.misses += 1
+        return NIL
+    unit.hits += 1
+    touch(core, unit, slot, tick(unit))
+    return core.data[slot]
+
+
+@inlined
+def nested_remember(core, gfn, hfn):
+    number = core.route[ROUTE_NTLB, 0]
+    if number != NIL:
+        unit = core.unit[number]
+        insert(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, hfn, tick(unit))
+
+
+@kernel
+def drop_linear(core):
+    """Drops every paging-structure-cache entry of the current PCID and VPID."""
+    owner = owner_tag(core, ROUTE_PSC) >> PREFIX_BITS
+    for level in range(2, 6):
+        number = core.route[ROUTE_PSC, level]
+        if number != NIL:
+            unit = core.unit[number]
+            for slot in range(unit.base, unit.base + (unit.set_mask + 1) * unit.ways):
+                if core.tag[slot] >> PREFIX_BITS == owner:
+                    drop(core, slot)
+
+
+@kernel
+def drop_everything(core):
+    """Drops all paging-structure-cache and nested-TLB entries (INVEPT, all contexts)."""
+    for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
+        for level in range(6):
+            number = core.route[row, level]
+            if number != NIL:
+                drop_all(core, core.unit[number])

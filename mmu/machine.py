@@ -1,0 +1,173 @@
+"""A simulated machine: built from a configuration, run over chunks of a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu import engine, techniques
+from mmu.boot import boot
+from mmu.config import HUGE_POLICIES, Config
+from mmu.core_builder import build_core
+from mmu.errors import InputError, RunError
+from mmu.frames import IN_USE, TOTAL, make_frames
+from mmu.memory import MAX_TABLES, make_memory
+from mmu.presets.model import Preset
+from mmu.state import (
+    FRAME_KINDS,
+    LIVELOCK,
+    NO_SUCH_PROCESS,
+    OK,
+    OUT_OF_GUEST_FRAMES,
+    OUT_OF_HOST_FRAMES,
+    OUT_OF_PROCESSES,
+    OUT_OF_REVERSE_MAPS,
+    OUT_OF_TABLES,
+    OUT_OF_VMAS,
+    PROCESS,
+    REVERSE,
+    SHADOW_PAGE,
+    VM,
+    VM_RECORD,
+    VMA,
+    Host,
+    Machine,
+)
+from mmu.trace import Chunk
+
+MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
+MAX_VMAS = 1 << 17  # Linux allows one process 65,530 (vm.max_map_count)
+
+FIRST_PID = 1  # the process that a trace begins in
+
+
+def build(technique: str, preset: Preset, config: Config, log_size: int = 0) -> Simulator:
+    """A cold machine that has booted its guest and runs process FIRST_PID.
+
+    On bare metal the host is the machine that the VM would have been: its memory is
+    the guest's. Raises InputError where the configuration makes no machine, RunError
+    where its memory cannot hold even the first tables.
+    """
+    identity = techniques.NAMES.index(technique)
+    about = techniques.get(technique)
+    core, units = build_core(preset, config, log_size)
+    host_frames = config.host_frames if about.virtual else config.guest_frames
+    host = Host(frames=make_frames(host_frames), memory=make_memory(host_frames))
+    guest = make_frames(config.guest_frames) if about.virtual else host.frames
+    count = config.guest_frames
+    per_gfn = count if about.virtual else 1
+    shadows = min(MAX_TABLES, host_frames) if technique == "shadow" else 1
+    record = np.zeros(1, VM_RECORD)
+    this = record[0]
+    this["id"] = 1
+    this["technique"] = identity
+    this["levels"] = config.levels
+    this["huge"] = HUGE_POLICIES.index(config.page_size)
+    this["host_size"] = HUGE_POLICIES.index(config.host_page_size)
+    this["pcid"] = about.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
+    this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
+    this["unsync"] = config.shadow_policy == "unsync"
+    this["shadows_used"] = 1
+    this["reverses_used"] = 1
+    vm = VM(
+        record=record,
+        frames=guest,
+        contents=np.zeros(count, np.int64),
+        used=np.zeros(count, np.int32),
+        p2m=np.zeros(per_gfn, np.int64),
+        process=np.zeros(MAX_PROCESSES, PROCESS),
+        vma=np.zeros(MAX_VMAS, VMA),
+        shadow=np.zeros(shadows, SHADOW_PAGE),
+        shadowed=np.zeros(per_gfn, np.int32),
+        reverse_head=np.zeros(per_gfn, np.int32),
+        reverse=np.zeros(2 * per_gfn if technique == "shadow" else 1, REVERSE),
+    )
+    core.regs[0]["vpid"] = 1 if about.virtual else 0
+    return Simulator(technique, Machine(core=core, host=host, vm=vm), units, config)
+
+
+class Simulator:
+    """One machine under one technique."""
+
+    def __init__(self, technique: str, machine: Machine, units: list[str], config: Config):
+        self.technique = technique
+        self.machine = machine
+        self.units = units
+        self.config = config
+        self.accesses = 0
+        status, _ = boot(machine, FIRST_PID)
+        if status != OK:
+            raise self._failure(status, "while the guest booted")
+        self.reset_counters()
+
+    def run(self, chunk: Chunk, kinds: np.ndarray, start: int, end: int, event: int) -> int:
+        """Runs accesses [start, end) of a chunk with its events from `event` on.
+
+        kinds: the chunk's kinds as `engine.prepare` marks them. Returns the next event.
+        Raises RunError where the run cannot go on, InputError for an impossible event.
+        """
+        status, position, event = engine.run(
+            self.machine, chunk.address, kinds, chunk.events, event, start, end
+        )
+        self.accesses += position - start
+        if status == NO_SUCH_PROCESS:
+            bad = chunk.events[event]
+            raise InputError(
+                f"event before access {self.accesses:,}: process {bad['pid']} does not exist; "
+                f"expected a fork of it or a switch to it first"
+            )
+        if status != OK:
+            raise self._failure(status, f"at access {self.accesses:,}")
+        return event
+
+    def reset_counters(self) -> None:
+        """Zeroes what has been counted; the state of the machine stays."""
+        core = self.machine.core
+        core.stats[:] = np.zeros((), core.stats.dtype)
+        core.references[:] = 0
+        core.unit["hits"] = 0
+        core.unit["misses"] = 0
+
+    def frames_by_kind(self, which: str = "host") -> dict[str, int]:
+        """4 KiB frames in use by kind, of the host's or the guest's allocator."""
+        source = self.machine.host.frames if which == "host" else self.machine.vm.frames
+        heads = source.frame[: _touched(source.frame)]
+        used = (heads["order"] > 0) & (heads["kind"] > 0)
+        counts = {}
+        for kind, name in enumerate(FRAME_KINDS[1:], start=1):
+            mine = used & (heads["kind"] == kind)
+            counts[name] = int((1 << (heads["order"][mine].astype(np.int64) - 1)).sum())
+        return counts
+
+    def _failure(self, status: int, when: str) -> RunError:
+        host = self.machine.host.frames.counts
+        guest = self.machine.vm.frames.counts
+        who = ", ".join(f"{name} {n:,}" for name, n in self.frames_by_kind().items() if n)
+        why = {
+            OUT_OF_HOST_FRAMES: (
+                f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
+                f"give more with --host-memory"
+            ),
+            OUT_OF_GUEST_FRAMES: (
+                f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
+                f"in use; give more with --memory"
+            ),
+            OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
+            OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
+            OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
+            OUT_OF_REVERSE_MAPS: "more shadow mappings than the reverse map holds",
+            LIVELOCK: "an access that faults for ever; please report this as a bug",
+        }[status]
+        return RunError(f"{self.technique}: {when}: {why}")
+
+
+def _touched(frame: np.ndarray) -> int:
+    """Frames up to the last that was ever handed out: those above are untouched zeros."""
+    step = 1 << 16
+    end = len(frame)
+    while end > step and not frame["references"][end - step : end].any():
+        end -= step
+    return end
+
+
+def _size(frames: int) -> str:
+    return f"{int(frames) / 256:,.0f} MiB"

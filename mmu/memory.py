@@ -1,0 +1,72 @@
+"""Contents of page-table pages, by host frame. Only frames that hold tables have any."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.bits import ENTRIES
+from mmu.jit import inlined, kernel
+from mmu.state import Memory
+
+#: Tables that a machine can hold at most, unless its memory is smaller: 1 GiB of
+#: page tables, enough for 512 GiB of 4 KiB pages mapped densely. An assumption;
+#: the array is backed by the operating system only where it is touched.
+MAX_TABLES = 1 << 18
+
+#: Contents of a closed table: present in neither format, and easy to recognise.
+JUNK = 0x5A5A5A5A5A5A5A58
+
+
+def make_memory(frames: int, tables: int = MAX_TABLES) -> Memory:
+    """Contents for the tables of a host of so many frames."""
+    tables = min(tables, frames)
+    return Memory(
+        entry=np.zeros(tables * ENTRIES, np.int64),
+        table=np.zeros(frames, np.int32),
+        spare=np.zeros(tables + 2, np.int64),
+    )
+
+
+@kernel
+def open_table(memory, frame):
+    """Gives a frame contents: an empty table. False where there is no more room."""
+    spare = memory.spare
+    if spare[1]:
+        table = spare[1 + spare[1]]
+        spare[1] -= 1
+    else:
+        table = spare[0]
+        if (table + 1) * ENTRIES > memory.entry.size:
+            return False
+        spare[0] += 1
+    memory.entry[table * ENTRIES : (table + 1) * ENTRIES] = 0
+    memory.table[frame] = table + 1
+    return True
+
+
+@kernel
+def close_table(memory, frame):
+    """A frame no longer holds a table: its contents become junk, so that a walk
+    through a dangling pointer shows (xv6 fills freed frames for the same reason)."""
+    table = memory.table[frame] - 1
+    memory.entry[table * ENTRIES : (table + 1) * ENTRIES] = JUNK
+    memory.table[frame] = 0
+    memory.spare[1] += 1
+    memory.spare[1 + memory.spare[1]] = table
+
+
+@inlined
+def slot_of(memory, hpa):
+    """Index into Memory.entry of the entry at a host-physical address."""
+    return (np.int64(memory.table[hpa >> 12]) - 1) * ENTRIES + ((hpa >> 3) & (ENTRIES - 1))
+
+
+@inlined
+def load(memory, hpa):
+    """The table entry at a host-physical address."""
+    return memory.entry[slot_of(memory, hpa)]
+
+
+@inlined
+def store(memory, hpa, entry):
+    memory.entry[slot_of(memory, hpa)] = entry

@@ -1,0 +1,35 @@
+"""Processors to choose from, one file each; see `mmu.presets.model` for their shape.
+
+Importing this package is cheap: a preset's file is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from mmu.errors import unknown
+from mmu.presets.model import Preset
+
+DEFAULT = "skylake-sp"
+
+#: Names on the command line, oldest first, and the files that define them.
+_MODULES = {
+    "opteron-2008": "opteron2008",
+    "haswell": "haswell",
+    "skylake-sp": "skylake_sp",
+    "neoverse-n1": "neoverse_n1",
+    "zen-4": "zen4",
+    "golden-cove": "golden_cove",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the presets, oldest processor first."""
+    return tuple(_MODULES)
+
+
+def load(name: str) -> Preset:
+    """The preset of that name; an InputError suggests the nearest if there is none."""
+    if name not in _MODULES:
+        raise unknown("preset", name, _MODULES)
+    return import_module(f"mmu.presets.{_MODULES[name]}").PRESET

@@ -1,0 +1,145 @@
+"""Numbers and structures that several presets share, each with its source.
+
+The cost of VMM work is software's and is nowhere published per event for the
+processors modelled here, so most of it is assumed, from the few measurements
+cited; what a study finds should be checked against other values of these.
+"""
+
+from __future__ import annotations
+
+from mmu.presets.model import Cited, WalkCache
+
+DALL_2016 = (
+    "Dall et al., ARM Virtualization: Performance and Architectural Implications, "
+    "ISCA 2016, table II"
+)
+DALL_2017 = (
+    "Dall et al., Optimizing the Design and Implementation of the Linux ARM "
+    "Hypervisor, USENIX ATC 2017, table 2"
+)
+TORVALDS_2014 = "L. Torvalds, post on the cost of page faults, Google+, 30 April 2014"
+REVANC = (
+    "van Schaik et al., RevAnC: A Framework for Reverse Engineering Hardware Page "
+    "Table Caches, EuroSec 2017 (artifact, github.com/vusec/revanc)"
+)
+HASWELL_FAULT = (
+    "1,050 cycles for #PF (715) and IRET (330), 80.7 % of a fault that maps the zero "
+    f"page, so 1,050 / 0.807 in all ({TORVALDS_2014}); no frame is allocated in that"
+)
+SDM_PSC = "Intel SDM vol. 3A, 4.10.3 (which structures exist; sizes are not published)"
+
+PAGE_TABLE_SHARE = Cited(
+    0.25,
+    "assumption: page-table lines hold a quarter of the sets; the share depends on "
+    "the program and is not published: vary it",
+)
+
+X86_VM_EXIT = Cited(
+    1300,
+    f"assumption: as Sandy Bridge: null hypercall under x86 KVM on a Xeon E5-2450, "
+    f"1,300 cycles, minimal dispatch included ({DALL_2016}); 1,437 in {DALL_2017}. "
+    "Mitigations of speculative-execution attacks add to it",
+)
+
+#: Costs in cycles that no published measurement tells apart between processors.
+SOFTWARE: dict[str, Cited] = {
+    "work_per_access": Cited(
+        2.5,
+        "assumption: 1 cycle per instruction and 0.4 data accesses per instruction; "
+        "0.43 (x86-64, Zen 2) and 0.27 (AArch64, Neoverse N1) were measured for one "
+        "program in Chips and Cheese, Deep Diving Neoverse N1, 22 October 2021. For "
+        "traces with instruction fetches, about 0.7",
+    ),
+    "guest_fault": Cited(1300, f"assumption: as Haswell: {HASWELL_FAULT}"),
+    "page_zero": Cited(
+        256,
+        "assumption: 4,096 bytes at 16 bytes per cycle, half of a 32-byte store per "
+        "cycle, because most of the page misses L1",
+    ),
+    "page_copy": Cited(512, "assumption: 4,096 bytes at 8 bytes per cycle, read and written"),
+    "invlpg": Cited(150, "assumption: a serialising microcoded instruction, without the refill"),
+    "cr3_load": Cited(250, "assumption: a serialising microcoded instruction, without refills"),
+    "vm_exit": X86_VM_EXIT,
+    "ept_violation": Cited(
+        2000,
+        "assumption: an exit that the host kernel handles costs 2,565 cycles, 1,128 more "
+        f"than a null hypercall, for emulated I/O on a Xeon E5-2450 ({DALL_2017}); frame "
+        "allocation and mapping brought up to 2,000",
+    ),
+    "shadow_fill": Cited(
+        1500,
+        "assumption: between the 1,128 cycles of an exit that the host kernel handles "
+        f"({DALL_2017}) and an EPT violation: the guest table is walked by software, "
+        "the reverse map updated, but no frame allocated",
+    ),
+    "reflect_fault": Cited(
+        1000,
+        "assumption: the software walk of the guest table that tells true from hidden "
+        "faults, and the event injection, two thirds of a shadow fill",
+    ),
+    "pte_write": Cited(
+        2000,
+        "assumption: instruction fetch, decode and emulation, then the shadow entry is "
+        "updated or zapped; as costly as an EPT violation",
+    ),
+    "exit_invlpg": Cited(500, "assumption: decode of the operand, drop of one translation"),
+    "exit_cr3": Cited(
+        1000, "assumption: lookup of the root's shadow, load of the new root; sync is extra"
+    ),
+    "sync_entry": Cited(
+        20, "assumption: guest entry read, compared with its copy, shadow entry written"
+    ),
+    "unshadow_page": Cited(
+        5000, "assumption: 512 entries visited at about 10 cycles each, reverse maps dropped"
+    ),
+}
+
+#: Paging-structure caches of linear addresses as the Intel presets assume them.
+INTEL_PSC = (
+    WalkCache(
+        "pml4e",
+        1,
+        2,
+        f"assumption: 2 entries, fully associative, cover 1 TiB; {SDM_PSC}",
+    ),
+    WalkCache(
+        "pdpte",
+        1,
+        4,
+        "assumption: 4 entries, fully associative, as on Ivy Bridge and older, where "
+        f"the README of {REVANC} has them",
+    ),
+    WalkCache(
+        "pde",
+        1,
+        32,
+        "assumption: 32 entries, as the L1 data TLB for 2 MiB pages, by which "
+        f"{REVANC} sizes its search; fully associative; {SDM_PSC}",
+    ),
+)
+
+
+def guest_physical(linear: tuple[WalkCache, ...]) -> tuple[WalkCache, ...]:
+    """The same paging-structure caches once more, for guest-physical addresses."""
+    return tuple(
+        WalkCache(
+            f"ept_{unit.name}",
+            unit.sets,
+            unit.ways,
+            f"assumption: as many entries as {unit.name}, which is for linear addresses; "
+            "Intel SDM vol. 3C, 29.4 lets processors cache guest-physical mappings "
+            "and publishes no sizes",
+            unit.policy,
+        )
+        for unit in linear
+    )
+
+
+NTLB = WalkCache(
+    "ntlb",
+    1,
+    16,
+    "assumption: 16 entries, fully associative; Bhargava et al., Accelerating "
+    "Two-Dimensional Page Walks for Virtualized Systems, ASPLOS 2008, propose the "
+    "structure, no size is published for a product",
+)

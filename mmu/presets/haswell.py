@@ -1,0 +1,87 @@
+"""Intel Haswell, as in the Xeon E5 v3 (2014)."""
+
+from __future__ import annotations
+
+from mmu.presets.common import (
+    HASWELL_FAULT,
+    INTEL_PSC,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    SOFTWARE,
+    guest_physical,
+)
+from mmu.presets.model import TLB, Cache, Cited, Preset
+
+LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
+BROADWELL = (
+    "as the Xeon E5-2699 v4 (Broadwell) in AnandTech, Sizing Up Servers: Intel's "
+    "Skylake-SP Xeon versus AMD's EPYC 7000, 2017, memory subsystem: latency"
+)
+
+TLBS = (
+    TLB(
+        "itlb-4k",
+        1,
+        "I",
+        ("4k",),
+        32,
+        4,
+        "assumption: 128 entries, as Skylake, which made it 8-way from 4: WikiChip, Skylake "
+        "(client), key changes",
+    ),
+    TLB(
+        "itlb-2m", 1, "I", ("2m",), 1, 8, f"8 entries, fully associative: {LEAF_2} 76H; per thread"
+    ),
+    TLB("dtlb-4k", 1, "D", ("4k",), 16, 4, f"64 entries, 4-way: {LEAF_2} 03H"),
+    TLB("dtlb-2m", 1, "D", ("2m",), 8, 4, f"32 entries, 4-way: {LEAF_2} 63H"),
+    TLB("dtlb-1g", 1, "D", ("1g",), 1, 4, f"4 entries, 4-way: {LEAF_2} 63H"),
+    TLB("stlb", 2, "ID", ("4k", "2m"), 128, 8, f"1,024 entries, 8-way: {LEAF_2} C1H"),
+)
+
+CACHES = (
+    Cache(
+        "L1D",
+        32 * 1024,
+        8,
+        Cited(4, f"assumption: 4 cycles, {BROADWELL}"),
+        "assumption: 32 KiB, 8-way, as every Intel core from Nehalem to Skylake",
+    ),
+    Cache(
+        "L2",
+        256 * 1024,
+        8,
+        Cited(12, f"assumption: lowest of 12 to 15 cycles, {BROADWELL}"),
+        "256 KiB; Skylake made it 4-way from 8: WikiChip, Skylake (client), key changes",
+    ),
+    Cache(
+        "L3",
+        2560 * 1024,
+        20,
+        Cited(45, f"assumption: middle of 38 to 51 cycles, {BROADWELL}"),
+        "assumption: one slice of 2.5 MiB, 20-way, to each core",
+    ),
+)
+
+PRESET = Preset(
+    name="haswell",
+    title="Intel Haswell (Xeon E5 v3)",
+    year=2014,
+    tlbs=TLBS,
+    walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
+    caches=CACHES,
+    page_table_share=PAGE_TABLE_SHARE,
+    memory_latency=Cited(209, f"assumption: 95 ns at 2.2 GHz, {BROADWELL}"),
+    costs={
+        **SOFTWARE,
+        "l2_tlb_hit": Cited(
+            7,
+            "assumption: as Sandy Bridge before it (about 7: Chips and Cheese, Bulldozer: "
+            "Caching and Conclusion, 24 January 2023) and Golden Cove after it",
+        ),
+        "guest_fault": Cited(1300, HASWELL_FAULT),
+    },
+    notes=(
+        "1 GiB pages: none in the STLB; the instruction TLB holds 2 MiB fragments of them.",
+        "With hyper-threading the 2 MiB instruction TLB is per thread, the rest is shared.",
+    ),
+)

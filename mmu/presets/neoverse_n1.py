@@ -1,0 +1,132 @@
+"""Arm Neoverse N1, as in AWS Graviton2 (2019)."""
+
+from __future__ import annotations
+
+from mmu.presets.common import (
+    DALL_2017,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    SOFTWARE,
+    guest_physical,
+)
+from mmu.presets.model import TLB, Cache, Cited, Preset, WalkCache
+
+TRM = "Arm Neoverse N1 Core Technical Reference Manual (100616)"
+DEEP_DIVE = "Chips and Cheese, Deep Diving Neoverse N1, 22 October 2021"
+GRAVITON2 = (
+    "AnandTech, article 15578 (Amazon's Graviton2 against AMD and Intel), 2020, memory "
+    "subsystem & latency"
+)
+
+TLBS = (
+    TLB(
+        "l1-itlb",
+        1,
+        "I",
+        ("4k", "2m"),
+        1,
+        48,
+        f"48 entries, fully associative, no 1 GiB entries: {TRM}, 6.2.1",
+    ),
+    TLB(
+        "l1-dtlb",
+        1,
+        "D",
+        ("4k", "2m"),
+        1,
+        48,
+        f"48 entries, fully associative, no 1 GiB entries: {TRM}, 6.2.2",
+    ),
+    TLB(
+        "l2-tlb",
+        2,
+        "ID",
+        ("4k", "2m", "1g"),
+        256,
+        5,
+        f"1,280 entries, 5-way: {TRM}, table 6-4",
+    ),
+)
+
+SHARED = (
+    f"walks leave intermediate results in the L2 TLB ({TRM}, table 6-4), with no number "
+    "of entries of their own"
+)
+LINEAR_PSC = (
+    WalkCache("pml4e", 1, 2, f"assumption: 2 entries for level 0; {SHARED}"),
+    WalkCache("pdpte", 1, 4, f"assumption: 4 entries for level 1; {SHARED}"),
+    WalkCache(
+        "pde",
+        16,
+        4,
+        "assumption: 64 entries, 4-way, for level 2, as the walk cache of Cortex-A53 has "
+        f"them (Chips and Cheese on the A53); {SHARED}",
+    ),
+)
+
+CACHES = (
+    Cache(
+        "L1D",
+        64 * 1024,
+        4,
+        Cited(4, f"4 cycles: {GRAVITON2}"),
+        f"64 KiB, 4-way: {TRM}, 7.1",
+    ),
+    Cache(
+        "L2",
+        1024 * 1024,
+        8,
+        Cited(11, f"11 cycles: {GRAVITON2}"),
+        f"1 MiB: {GRAVITON2}; assumption: 8-way",
+    ),
+    Cache(
+        "SLC",
+        512 * 1024,
+        16,
+        Cited(
+            80,
+            f"assumption: 80 cycles; on an Ampere Altra over twice that of Zen 2's L3: {DEEP_DIVE}",
+        ),
+        "assumption: system-level cache of 32 MiB, 16-way, shared by 64 cores",
+    ),
+)
+
+PRESET = Preset(
+    name="neoverse-n1",
+    title="Arm Neoverse N1 (AWS Graviton2)",
+    year=2019,
+    tlbs=TLBS,
+    walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
+    caches=CACHES,
+    page_table_share=PAGE_TABLE_SHARE,
+    memory_latency=Cited(203, f"81 ns, structural estimate: {GRAVITON2}; at 2.5 GHz"),
+    costs={
+        **SOFTWARE,
+        "l2_tlb_hit": Cited(5, f"5 cycles: {DEEP_DIVE}"),
+        "invlpg": Cited(100, "assumption: TLBI and DSB on one core, not broadcast"),
+        "cr3_load": Cited(50, "assumption: write of TTBR0_EL1 with a new ASID, and ISB"),
+        "vm_exit": Cited(
+            752,
+            "assumption: as Cortex-A57: null hypercall, 752 cycles with the host kernel in "
+            f"EL2, minimal dispatch included ({DALL_2017})",
+        ),
+        "ept_violation": Cited(
+            1500,
+            "assumption: an exit that the host kernel handles costs 1,604 cycles, 852 more "
+            f"than a null hypercall, for emulated I/O on Cortex-A57 ({DALL_2017}); frame "
+            "allocation and mapping brought up to 1,500",
+        ),
+    },
+    notes=(
+        (
+            "The simulator runs x86-64 tables of 4 KiB granule on it: names of x86 stand for "
+            "those of Arm (CR3: TTBR, INVLPG: TLBI, PCID: ASID, VPID: VMID, EPT: stage 2, "
+            "EPT violation: stage-2 fault)."
+        ),
+        "Page sizes that x86-64 lacks (16 KiB, 64 KiB, 32 MiB, 512 MiB) are not modelled.",
+        (
+            "Walk caches do not take room from the L2 TLB here; it also holds IPA to PA mappings "
+            "of 2 MiB and 1 GiB blocks, for which the ntlb and ept_ caches stand."
+        ),
+    ),
+)

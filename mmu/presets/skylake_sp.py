@@ -1,0 +1,92 @@
+"""Intel Skylake-SP, the first Xeon Scalable (2017)."""
+
+from __future__ import annotations
+
+from mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmu.presets.model import TLB, Cache, Cited, Preset
+
+LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
+MANUAL = "Intel 64 and IA-32 Architectures Optimization Reference Manual (248966-045)"
+ANANDTECH = (
+    "AnandTech, Sizing Up Servers: Intel's Skylake-SP Xeon versus AMD's EPYC 7000, 2017, "
+    "memory subsystem: latency"
+)
+
+TLBS = (
+    TLB("itlb-4k", 1, "I", ("4k",), 16, 8, f"128 entries, 8-way: {MANUAL}, table 2-15"),
+    TLB(
+        "itlb-2m",
+        1,
+        "I",
+        ("2m",),
+        1,
+        8,
+        f"8 entries per thread: {MANUAL}, table 2-15; fully associative: {LEAF_2} 76H",
+    ),
+    TLB("dtlb-4k", 1, "D", ("4k",), 16, 4, f"64 entries, 4-way: {LEAF_2} 03H"),
+    TLB("dtlb-2m", 1, "D", ("2m",), 8, 4, f"32 entries, 4-way: {LEAF_2} 63H"),
+    TLB("dtlb-1g", 1, "D", ("1g",), 1, 4, f"4 entries, 4-way: {LEAF_2} 63H"),
+    TLB(
+        "stlb",
+        2,
+        "ID",
+        ("4k", "2m"),
+        128,
+        12,
+        f"1,536 entries: {LEAF_2} C3H; 12-way: WikiChip, Skylake (client), key changes "
+        "(the descriptor says 6-way)",
+    ),
+    TLB("stlb-1g", 2, "ID", ("1g",), 4, 4, f"16 entries, 4-way: {LEAF_2} C3H"),
+)
+
+CACHES = (
+    Cache(
+        "L1D",
+        32 * 1024,
+        8,
+        Cited(4, f"4 cycles: {ANANDTECH}"),
+        "32 KiB, 8-way: WikiChip, Skylake (client), memory hierarchy",
+    ),
+    Cache(
+        "L2",
+        1024 * 1024,
+        16,
+        Cited(14, f"lowest of 14 to 22 cycles: {ANANDTECH}"),
+        "1 MiB per core: Tom's Hardware, Intel Xeon Platinum 8176 review, 2017; assumption: 16-way",
+    ),
+    Cache(
+        "L3",
+        1408 * 1024,
+        11,
+        Cited(55, f"54 to 56 cycles within 4 to 8 MB: {ANANDTECH}"),
+        "1.375 MiB per core, not inclusive: Vortez, Core i7-7800X review, 2017; assumption: 11-way",
+    ),
+)
+
+PRESET = Preset(
+    name="skylake-sp",
+    title="Intel Skylake-SP (Xeon Scalable)",
+    year=2017,
+    tlbs=TLBS,
+    walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
+    caches=CACHES,
+    page_table_share=PAGE_TABLE_SHARE,
+    memory_latency=Cited(
+        189,
+        f"89 to 91 ns: {ANANDTECH}; times 2.1 GHz, the clock at which its 55 cycles of L3 "
+        "are its 25 to 27 ns",
+    ),
+    costs={
+        **SOFTWARE,
+        "l2_tlb_hit": Cited(
+            7,
+            "assumption: as Sandy Bridge before it (about 7: Chips and Cheese, Bulldozer: "
+            "Caching and Conclusion, 24 January 2023) and Golden Cove after it",
+        ),
+    },
+    notes=(
+        "The instruction TLB holds 2 MiB fragments of 1 GiB pages.",
+        "With hyper-threading the 2 MiB instruction TLB is per thread, the rest is shared.",
+        "vm_exit is that of a processor without mitigations of speculative-execution attacks.",
+    ),
+)

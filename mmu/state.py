@@ -1,0 +1,352 @@
+"""The state of a simulated machine: flat arrays in Structs, scalars in records.
+
+    Machine = Core (one processor core) + Host (frames, table contents) + VM
+
+Kernels take these and change the arrays in place. `mmu.machine` makes them from
+a configuration. Nothing here has behaviour.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.structs import ArrayField, Struct
+
+# --- What a kernel returns ------------------------------------------------------
+OK = 0
+PAGE_FAULT = 1  # the guest's page table has no such translation: #PF
+EPT_VIOLATION = 2  # the nested page table has none
+OUT_OF_HOST_FRAMES = 3
+OUT_OF_GUEST_FRAMES = 4
+OUT_OF_TABLES = 5  # no room for the contents of one more page-table page
+OUT_OF_PROCESSES = 6
+OUT_OF_VMAS = 7
+NO_SUCH_PROCESS = 8
+LIVELOCK = 9  # the same access faults over and over: a bug in a technique
+OUT_OF_REVERSE_MAPS = 10
+
+NIL = -1  # no frame, no slot, no unit
+
+# --- Hardware -------------------------------------------------------------------
+NATIVE, SHADOW, NESTED = 0, 1, 2  # ids of the techniques
+
+LRU, PLRU, FIFO, RANDOM = 0, 1, 2, 3  # replacement policies
+
+#: Registers of the core, and the numbers of the last fault.
+REGS = np.dtype(
+    [
+        ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under EPT
+        ("levels", np.int64),  # 4 or 5
+        ("eptp", np.int64),  # hfn of the top-level nested table; NIL: EPT is off
+        ("ept_levels", np.int64),
+        ("ept_ad", np.int64),  # EPT A and D bits in use
+        ("asid", np.int64),  # ASID/PCID that TLB entries are tagged with
+        ("vpid", np.int64),
+        ("clock", np.int64),  # accesses so far, counted in half accesses
+        ("globals", np.int64),  # 1 once a global entry has been filled
+        ("logging", np.int64),  # number of log records in use; NIL: the log is off
+        ("fault_gva", np.int64),
+        ("fault_gpa", np.int64),
+        ("fault_code", np.int64),  # page-fault error code
+        ("touch", np.int64),  # what an L1 hit updates: see hardware.core
+    ]
+)
+
+#: One set-associative structure: a TLB, a paging-structure cache, a cache level.
+UNIT = np.dtype(
+    [
+        ("base", np.int64),  # its first slot
+        ("set_mask", np.int64),  # sets - 1
+        ("ways", np.int64),
+        ("policy", np.int64),
+        ("clock", np.int64),  # touches so far, the time stamp of slots
+        ("random", np.int64),  # state of the xorshift generator
+        ("tree", np.int64),  # its first tree-PLRU word
+        ("sizes", np.int64),  # bit s: an entry of page size s has been filled
+        ("hits", np.int64),
+        ("misses", np.int64),
+    ]
+)
+
+# Rows of `Core.route`: which unit serves what, NIL where there is none.
+ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
+ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
+ROUTE_NTLB = 6  # column 0
+ROUTE_CACHE = 7  # column: cache level, from 0
+ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+
+CACHE_LEVELS = 4  # three cache levels and memory
+REFERENCES = (6, 6, CACHE_LEVELS)  # guest level, host level, cache level
+
+PREDICTOR_BITS = 8
+PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
+
+#: One memory reference of a page walk, as `mmulab walk` prints it.
+LOG = np.dtype(
+    [
+        ("guest_level", np.int64),  # 0: the nested walk of the data page itself
+        ("host_level", np.int64),  # 0: a reference to the guest's (or only) table
+        ("address", np.int64),  # HPA of the entry
+        ("entry", np.int64),
+        ("cache", np.int64),  # cache level that served it
+    ]
+)
+
+#: What happened, counted. `mmu.cost` turns counts into cycles.
+STATS = np.dtype(
+    [
+        ("l1_misses", np.int64, 3),  # by kind: LOAD, STORE, FETCH
+        ("l2_hits", np.int64, 3),
+        ("walks", np.int64, 3),  # completed walks, faulting ones included
+        ("dirty_walks", np.int64),  # walks again because a D bit was clear
+        ("splintered", np.int64),  # fills smaller than the guest's leaf
+        ("ntlb_hits", np.int64),
+        ("guest_faults", np.int64),  # #PF that the guest OS handled
+        ("demand_fills", np.int64),
+        ("cow_breaks", np.int64),
+        ("granted", np.int64),  # faults against the trace's own mappings, granted
+        ("pages_zeroed", np.int64),  # in 4 KiB units
+        ("pages_copied", np.int64),
+        ("pte_writes", np.int64),  # by the guest, trapped or not
+        ("invlpgs", np.int64),
+        ("cr3_loads", np.int64),
+        ("exits", np.int64, 8),  # by reason, EXIT_*
+        ("shadow_fills", np.int64),
+        ("synced_entries", np.int64),
+        ("unsynced_pages", np.int64),
+        ("unshadowed_pages", np.int64),
+    ]
+)
+
+# VM exits by reason.
+EXIT_EPT_VIOLATION = 0
+EXIT_SHADOW_FILL = 1  # hidden page fault: the sPT lacked what the gPT has
+EXIT_REFLECTED = 2  # true guest page fault, injected
+EXIT_PTE_WRITE = 3  # write to a write-protected gPT page
+EXIT_INVLPG = 4
+EXIT_CR3 = 5
+EXIT_BACKING = 6  # shadow: the guest kernel touched a page with no host frame yet
+EXIT_REASONS = (
+    "ept_violation",
+    "shadow_fill",
+    "reflected_fault",
+    "pte_write",
+    "invlpg",
+    "cr3_load",
+    "backing",
+)
+
+
+class Core(Struct):
+    """One processor core.
+
+    Slots of all units lie one after another, from 1 on; no page is ever in slot 0.
+    A TLB slot's data has the layout of an x86 leaf entry whose frame is an hfn.
+    L1 TLB slots have beside them the pages they span: vpn & span == first.
+    """
+
+    regs: np.ndarray  # [1]
+    stats: np.ndarray  # [1]
+    references: np.ndarray  # [guest level, host level, cache level]
+    log: np.ndarray  # [records]
+    unit: np.ndarray  # [units]
+    route: np.ndarray  # [ROUTE_ROWS, ROUTE_COLUMNS]
+    tag: np.ndarray  # [slots]
+    age: np.ndarray  # [slots]
+    data: np.ndarray  # [slots]
+    tree: np.ndarray  # [sets of all units]: tree-PLRU bits
+    owner: np.ndarray  # [L1 slots]: the unit of a slot
+    first: np.ndarray  # [L1 slots]
+    span: np.ndarray  # [L1 slots]
+    predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
+
+    FIELDS = {
+        "regs": ArrayField(REGS),
+        "stats": ArrayField(STATS),
+        "references": ArrayField(np.int64, 3),
+        "log": ArrayField(LOG),
+        "unit": ArrayField(UNIT),
+        "route": ArrayField(np.int64, 2),
+        "tag": ArrayField(np.int64),
+        "age": ArrayField(np.int64),
+        "data": ArrayField(np.int64),
+        "tree": ArrayField(np.int64),
+        "owner": ArrayField(np.int64),
+        "first": ArrayField(np.int64),
+        "span": ArrayField(np.int64),
+        "predictor": ArrayField(np.int32),
+    }
+
+
+# --- Frames ---------------------------------------------------------------------
+MAX_ORDER = 18  # 1 GiB of 4 KiB frames
+
+# What a frame is used for.
+FREE, GUEST_PAGE, GPT_PAGE, SPT_PAGE, NPT_PAGE = 0, 1, 2, 3, 4
+FRAME_KINDS = ("free", "guest page", "gPT", "sPT", "nPT")
+
+#: One frame of an address space. All zero: never touched.
+FRAME_RECORD = np.dtype(
+    [
+        ("next", np.int32),  # free list links, frame + 1; 0: none
+        ("previous", np.int32),
+        ("references", np.int32),
+        ("order", np.int8),  # of the block that begins here, + 1; 0: none does
+        ("kind", np.int8),
+        ("owner", np.int16),
+        ("reverse", np.int64),  # reverse map: the gfn, or (process, vpn) below, + 1
+    ]
+)
+
+
+class Frames(Struct):
+    """A buddy allocator over one physical address space."""
+
+    frame: np.ndarray  # [frames]
+    free: np.ndarray  # [MAX_ORDER + 1]: first free block by order, + 1
+    counts: np.ndarray  # [4]: total, in use, low watermark, high watermark
+
+    FIELDS = {
+        "frame": ArrayField(FRAME_RECORD),
+        "free": ArrayField(np.int64),
+        "counts": ArrayField(np.int64),
+    }
+
+
+class Memory(Struct):
+    """Contents of the host frames that hold page tables; no other frame has any."""
+
+    entry: np.ndarray  # [tables * 512]
+    table: np.ndarray  # [host frames]: which table a frame holds, + 1
+    spare: np.ndarray  # [tables + 2]: count in use, count of spares, spares
+
+    FIELDS = {
+        "entry": ArrayField(np.int64),
+        "table": ArrayField(np.int32),
+        "spare": ArrayField(np.int64),
+    }
+
+
+class Host(Struct):
+    frames: Frames
+    memory: Memory
+
+    FIELDS = {
+        "frames": Frames,
+        "memory": Memory,
+    }
+
+
+# --- Guest and VMM --------------------------------------------------------------
+HUGE_NEVER, HUGE_2M, HUGE_1G, HUGE_ALIGNED = 0, 1, 2, 3  # huge-page policies
+
+#: Configuration and scalars of a VM.
+VM_RECORD = np.dtype(
+    [
+        ("id", np.int64),
+        ("technique", np.int64),
+        ("levels", np.int64),
+        ("huge", np.int64),  # huge-page policy of the guest OS
+        ("host_size", np.int64),  # page size that the VMM backs memory with
+        ("pcid", np.int64),
+        ("has_vpid", np.int64),
+        ("unsync", np.int64),  # shadow: unsync leaves instead of a trap a write
+        ("current", np.int64),  # process that runs
+        ("fill", np.int64),  # demand fills and copies so far: the contents' tag
+        ("npt_root", np.int64),
+        ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
+        ("free_vma", np.int64),
+        ("vmas_used", np.int64),
+        ("free_shadow", np.int64),
+        ("shadows_used", np.int64),
+        ("first_unsync", np.int64),
+        ("free_reverse", np.int64),
+        ("reverses_used", np.int64),
+        ("processes_used", np.int64),
+    ]
+)
+
+PROCESS = np.dtype(
+    [
+        ("pid", np.int64),
+        ("alive", np.int64),
+        ("cr3", np.int64),  # gfn of the top-level gPT page
+        ("shadow", np.int64),  # index of the top-level shadow page; 0: none
+        ("asid", np.int64),
+        ("stale", np.int64),  # 1: its cached translations must go before it runs
+        ("vma", np.int64),  # first VMA, + 1
+        ("brk_base", np.int64),
+        ("brk", np.int64),
+    ]
+)
+
+#: A virtual memory area; a process's form a list sorted by address.
+VMA = np.dtype(
+    [
+        ("start", np.int64),  # first byte
+        ("end", np.int64),  # first byte after
+        ("prot", np.int64),
+        ("size", np.int64),  # page size asked for, + 1; 0: the guest's policy decides
+        ("next", np.int64),  # + 1
+    ]
+)
+
+#: A shadow page: one page of an sPT and the gPT page that it shadows.
+SHADOW_PAGE = np.dtype(
+    [
+        ("hfn", np.int64),
+        ("gfn", np.int64),  # gPT page; for a direct page the first gfn that it maps
+        ("level", np.int64),
+        ("direct", np.int64),  # small leaves in place of a large guest page
+        ("unsync", np.int64),
+        ("floods", np.int64),  # writes trapped since it was last used
+        ("parent", np.int64),  # HPA of the sPTE that points here; NIL: none
+        ("gva", np.int64),  # first address that it maps
+        ("process", np.int64),  # whose root it is below; NIL: the shared kernel half
+        ("next_unsync", np.int64),
+        ("next_free", np.int64),
+    ]
+)
+
+#: A node of the reverse map of shadow leaves: gfn -> sPTEs.
+REVERSE = np.dtype([("spte", np.int64), ("next", np.int64)])
+
+
+class VM(Struct):
+    record: np.ndarray  # [1]
+    frames: Frames  # the guest's own: gfns
+    contents: np.ndarray  # [gfns]: tag of what a page's first fill or copy wrote
+    used: np.ndarray  # [gfns]: entries in use in a gPT page
+    p2m: np.ndarray  # [gfns]: hfn + 1 shifted left by 2, page size in bits 1:0
+    process: np.ndarray
+    vma: np.ndarray
+    shadow: np.ndarray  # page 0 is not used
+    shadowed: np.ndarray  # [gfns]: shadow page of a gPT page; 0: none
+    reverse_head: np.ndarray  # [gfns]: first node; 0: none
+    reverse: np.ndarray  # node 0 is not used
+
+    FIELDS = {
+        "record": ArrayField(VM_RECORD),
+        "frames": Frames,
+        "contents": ArrayField(np.int64),
+        "used": ArrayField(np.int32),
+        "p2m": ArrayField(np.int64),
+        "process": ArrayField(PROCESS),
+        "vma": ArrayField(VMA),
+        "shadow": ArrayField(SHADOW_PAGE),
+        "shadowed": ArrayField(np.int32),
+        "reverse_head": ArrayField(np.int32),
+        "reverse": ArrayField(REVERSE),
+    }
+
+
+class Machine(Struct):
+    core: Core
+    host: Host
+    vm: VM
+
+    FIELDS = {
+        "core": Core,
+        "host": Host,
+        "vm": VM,
+    }

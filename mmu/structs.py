@@ -1,0 +1,57 @@
+"""Structures of arrays that kernels take by address.
+
+numba passes a NamedTuple of arrays field by field, some two hundred machine words
+for a whole machine: calls become slow and compilation takes minutes. A `Struct`
+is passed as one pointer to a table of the addresses and shapes of its arrays;
+`struct.field` in a kernel is a view of the array, and costs a load that the
+compiler may hoist, since a table never changes. In plain Python (and with
+NUMBA_DISABLE_JIT=1) a Struct is an object with arrays for attributes.
+
+    class Frames(Struct):
+        FIELDS = {"frame": ArrayField(FRAME_RECORD), "free": ArrayField(np.int64)}
+
+A field is an array of a fixed dtype and dimension, C-contiguous, or another Struct.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+class ArrayField:
+    """What a field of a Struct must be: an array of a dtype and a number of dimensions."""
+
+    def __init__(self, dtype: Any, ndim: int = 1) -> None:
+        self.dtype = np.dtype(dtype)
+        self.ndim = ndim
+
+
+class Struct:
+    """Base of the state that kernels work on. Subclasses name their FIELDS."""
+
+    FIELDS: ClassVar[dict[str, ArrayField | type[Struct]]] = {}
+
+    def __init__(self, **values: Any) -> None:
+        if values.keys() != self.FIELDS.keys():
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self.FIELDS)}")
+        words: list[int] = []
+        for name, field in self.FIELDS.items():
+            value = values[name]
+            if isinstance(field, ArrayField):
+                self._check(name, field, value)
+                words += [value.ctypes.data, *value.shape]
+            else:
+                words.append(value.address)
+            setattr(self, name, value)
+        self._table = np.array(words, np.int64)
+        self.address = self._table.ctypes.data
+
+    def _check(self, name: str, field: ArrayField, value: np.ndarray) -> None:
+        fits = value.dtype == field.dtype and value.ndim == field.ndim
+        if not fits or not value.flags.c_contiguous:
+            raise TypeError(
+                f"{type(self).__name__}.{name}: expected a contiguous array of "
+                f"{field.ndim} dimensions of {field.dtype}"
+            )

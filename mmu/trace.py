@@ -1,0 +1,79 @@
+"""What a memory trace is to the simulator: a stream of chunks of columns.
+
+A chunk holds accesses as parallel columns and, beside them, the events that
+happened between those accesses. Readers and generators (``workloads``) make
+chunks; the simulator consumes them. A stream of chunks may be of any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+# Kinds of access. A read-modify-write (lackey's ``M``) is a load and then a store.
+LOAD, STORE, FETCH = 0, 1, 2
+
+# Kinds of event, with the meaning of an event's fields start, length and value.
+MMAP = 0  # start, length in bytes; value: PROT_* bits, and PAGE_* << 8 where known
+MUNMAP = 1  # start, length in bytes
+MPROTECT = 2  # start, length in bytes; value: PROT_* bits
+BRK = 3  # start: the new end of the heap (the first BRK of a process sets its base)
+FORK = 4  # value: pid of the child, which does not run until a SWITCH
+EXEC = 5  # the address space of pid is emptied
+EXIT = 6  # pid ends, its address space is freed
+SWITCH = 7  # accesses from here on belong to pid
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # as in Linux <sys/mman.h>
+
+EVENT = np.dtype(
+    [
+        ("position", np.int64),  # happens before access number `position` of its chunk
+        ("kind", np.int64),
+        ("pid", np.int64),
+        ("start", np.int64),
+        ("length", np.int64),
+        ("value", np.int64),
+    ]
+)
+
+
+class Chunk(NamedTuple):
+    """A piece of a trace.
+
+    address: int64[n], virtual addresses (the bit pattern of the 64-bit address)
+    kind: uint8[n], LOAD, STORE or FETCH
+    size: uint16[n], bytes touched from address on, at least 1
+    events: EVENT[k], sorted by position, 0 <= position <= n; events with the same
+        position happen in the order of the array
+    """
+
+    address: np.ndarray
+    kind: np.ndarray
+    size: np.ndarray
+    events: np.ndarray
+
+    @property
+    def accesses(self) -> int:
+        return len(self.address)
+
+
+NO_EVENTS = np.zeros(0, EVENT)
+
+
+class Trace(Protocol):
+    """Anything that can be simulated.
+
+    name: what to call it in tables and plots
+    length: number of accesses where it is known beforehand, else None
+    """
+
+    name: str
+
+    @property
+    def length(self) -> int | None: ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """A fresh pass over the trace, from its beginning."""
+        ...

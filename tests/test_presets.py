@@ -1,0 +1,178 @@
+"""Presets: every one loads, is well formed, has its costs and a source for each number."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mmu import presets
+from mmu.errors import InputError
+from mmu.presets.model import PAGE_SIZES, POLICIES, Cited
+
+COST_NAMES = {
+    "work_per_access",
+    "l2_tlb_hit",
+    "guest_fault",
+    "page_zero",
+    "page_copy",
+    "invlpg",
+    "cr3_load",
+    "vm_exit",
+    "ept_violation",
+    "shadow_fill",
+    "reflect_fault",
+    "pte_write",
+    "exit_invlpg",
+    "exit_cr3",
+    "sync_entry",
+    "unshadow_page",
+}
+WALK_CACHES = {"pml5e", "pml4e", "pdpte", "pde"}
+LINE = 64
+
+# Entries that the processors' documents state, by preset and TLB.
+PUBLISHED = {
+    ("opteron-2008", "dtlb"): 48,
+    ("opteron-2008", "l2-dtlb-4k"): 512,
+    ("opteron-2008", "l2-dtlb-2m"): 128,
+    ("haswell", "dtlb-4k"): 64,
+    ("haswell", "stlb"): 1024,
+    ("skylake-sp", "itlb-4k"): 128,
+    ("skylake-sp", "dtlb-2m"): 32,
+    ("skylake-sp", "stlb"): 1536,
+    ("skylake-sp", "stlb-1g"): 16,
+    ("neoverse-n1", "l1-dtlb"): 48,
+    ("neoverse-n1", "l2-tlb"): 1280,
+    ("zen-4", "dtlb"): 72,
+    ("zen-4", "l2-itlb"): 512,
+    ("zen-4", "l2-dtlb"): 3072,
+    ("golden-cove", "itlb-4k"): 256,
+    ("golden-cove", "dtlb-4k"): 96,
+    ("golden-cove", "stlb"): 2048,
+}
+
+
+def power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0
+
+
+@pytest.fixture(params=presets.names())
+def preset(request):
+    return presets.load(request.param)
+
+
+def test_names_are_the_documented_ones():
+    assert set(presets.names()) == {
+        "opteron-2008",
+        "haswell",
+        "skylake-sp",
+        "golden-cove",
+        "zen-4",
+        "neoverse-n1",
+    }
+    assert presets.DEFAULT in presets.names()
+
+
+def test_a_preset_carries_the_name_it_is_loaded_by():
+    for name in presets.names():
+        assert presets.load(name).name == name
+
+
+def test_names_are_in_order_of_age():
+    years = [presets.load(name).year for name in presets.names()]
+    assert years == sorted(years)
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(InputError, match="unknown preset 'skylake'; did you mean 'skylake-sp'"):
+        presets.load("skylake")
+
+
+def test_importing_the_package_loads_nothing_heavy_and_no_preset():
+    code = (
+        "import sys, mmu.presets; "
+        "print(*[m for m in sys.modules if m in ('numpy', 'numba', 'mmu.presets.haswell')])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == ""
+
+
+def test_tlb_geometry(preset):
+    assert len({tlb.name for tlb in preset.tlbs}) == len(preset.tlbs)
+    for tlb in preset.tlbs:
+        assert tlb.level in (1, 2)
+        assert tlb.kinds in ("I", "D", "ID")
+        assert tlb.page_sizes and set(tlb.page_sizes) <= set(PAGE_SIZES)
+        assert power_of_two(tlb.sets) and tlb.ways > 0
+        assert tlb.policy in POLICIES
+        assert tlb.policy != "plru" or power_of_two(tlb.ways)
+
+
+def test_each_kind_and_page_size_has_one_tlb_a_level(preset):
+    for level in (1, 2):
+        for kind in "ID":
+            sizes = [
+                size
+                for tlb in preset.tlbs
+                if tlb.level == level and kind in tlb.kinds
+                for size in tlb.page_sizes
+            ]
+            assert len(sizes) == len(set(sizes))
+            assert "4k" in sizes
+
+
+def test_walk_cache_geometry(preset):
+    names = [unit.name for unit in preset.walk_caches]
+    assert len(set(names)) == len(names)
+    linear = {name for name in names if name in WALK_CACHES}
+    assert {"pml4e", "pdpte", "pde"} <= linear
+    assert set(names) == linear | {f"ept_{name}" for name in linear} | {"ntlb"}
+    assert preset.va_levels in (4, 5)
+    assert preset.va_levels == 4 or "pml5e" in linear
+    for unit in preset.walk_caches:
+        assert power_of_two(unit.sets) and unit.ways > 0
+        assert unit.policy in POLICIES
+        assert unit.policy != "plru" or power_of_two(unit.ways)
+
+
+def test_caches_grow_slower_with_depth_and_memory_is_slowest(preset):
+    assert 1 <= len(preset.caches) <= 3
+    assert len({cache.name for cache in preset.caches}) == len(preset.caches)
+    for cache in preset.caches:
+        sets, rest = divmod(cache.size, cache.ways * LINE)
+        assert rest == 0 and power_of_two(sets)
+    latencies = [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
+    assert latencies == sorted(set(latencies))
+    assert 0 < preset.page_table_share.value <= 1
+
+
+def test_all_costs_are_there(preset):
+    assert set(preset.costs) == COST_NAMES
+    assert all(cost.value > 0 for cost in preset.costs.values())
+
+
+def test_every_number_has_a_source(preset):
+    numbers = [preset.page_table_share, preset.memory_latency, *preset.costs.values()]
+    numbers += [cache.latency for cache in preset.caches]
+    assert all(isinstance(number, Cited) for number in numbers)
+    for thing in (*numbers, *preset.tlbs, *preset.walk_caches, *preset.caches):
+        assert thing.source == thing.source.strip() != ""
+
+
+def test_exits_of_shadow_paging_cost_more_than_the_exit_alone(preset):
+    costs = {name: cost.value for name, cost in preset.costs.items()}
+    assert costs["reflect_fault"] < costs["shadow_fill"] <= costs["ept_violation"]
+    assert costs["page_zero"] < costs["page_copy"]
+
+
+@pytest.mark.parametrize(("name", "tlb"), PUBLISHED)
+def test_published_number_of_entries(name, tlb):
+    (found,) = [unit for unit in presets.load(name).tlbs if unit.name == tlb]
+    assert found.sets * found.ways == PUBLISHED[name, tlb]
+
+
+def test_opteron_walk_cache_has_24_entries():
+    linear = [u for u in presets.load("opteron-2008").walk_caches if u.name in WALK_CACHES]
+    assert sum(unit.sets * unit.ways for unit in linear) == 24
