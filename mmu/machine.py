@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mmu import engine, techniques
-from mmu.boot import boot
 from mmu.config import HUGE_POLICIES, Config
 from mmu.core_builder import build_core
 from mmu.errors import InputError, RunError
 from mmu.frames import IN_USE, TOTAL, make_frames
+from mmu.guest.process import BOOT
 from mmu.memory import MAX_TABLES, make_memory
 from mmu.presets.model import Preset
 from mmu.state import (
@@ -32,7 +32,7 @@ from mmu.state import (
     Host,
     Machine,
 )
-from mmu.trace import Chunk
+from mmu.trace import EVENT, Chunk
 
 MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
 MAX_VMAS = 1 << 17  # Linux allows one process 65,530 (vm.max_map_count)
@@ -94,9 +94,7 @@ class Simulator:
         self.units = units
         self.config = config
         self.accesses = 0
-        status, _ = boot(machine, FIRST_PID)
-        if status != OK:
-            raise self._failure(status, "while the guest booted")
+        self.run(*_boot_chunk())
         self.reset_counters()
 
     def run(self, chunk: Chunk, kinds: np.ndarray, start: int, end: int, event: int) -> int:
@@ -158,6 +156,16 @@ class Simulator:
             LIVELOCK: "an access that faults for ever; please report this as a bug",
         }[status]
         return RunError(f"{self.technique}: {when}: {why}")
+
+
+def _boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
+    """What `Simulator.run` takes to start the machine."""
+    events = np.zeros(1, EVENT)
+    events[0]["kind"] = BOOT
+    events[0]["pid"] = FIRST_PID
+    nothing = np.zeros(0, np.uint8)
+    chunk = Chunk(np.zeros(0, np.int64), nothing, np.zeros(0, np.uint16), events)
+    return chunk, nothing, 0, 0, 0
 
 
 def _touched(frame: np.ndarray) -> int:

@@ -205,7 +205,8 @@ def copy_page(machine, size):
 def split_leaf(machine, cr3, gva):
     """Replaces a large leaf by a table of the next smaller leaves. Returns a status.
 
-    The caller flushes. A page that is shared copy-on-write is copied first, so that its block can be cut.
+    The caller flushes. A page that is shared copy-on-write is copied first, so that its
+    block can be cut.
     """
     vm = machine.vm
     entry, level, table = lookup(machine, cr3, gva)

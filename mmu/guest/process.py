@@ -10,6 +10,8 @@ from mmu.techniques import hooks
 from mmu.trace import BRK, EXEC, EXIT, FORK, MMAP, MPROTECT, MUNMAP, PROT_READ, PROT_WRITE, SWITCH
 from mmu.vmm.guest_tables import load_entry
 
+BOOT = -1  # kind of the event that starts a machine; no trace has it
+
 PAGE_MASK = (1 << PAGE_SHIFT) - 1
 
 
@@ -149,12 +151,25 @@ def _mmap(machine, process, start, end, value):
 
 
 @kernel
+def _boot(machine, pid):
+    """Starts the technique and the first process."""
+    status = hooks.start(machine)
+    if status == OK:
+        status, first = create(machine, pid)
+        if status == OK:
+            status = switch(machine, first)
+    return status
+
+
+@kernel
 def handle(machine, event):
     """Carries out one event of a trace. Returns a status.
 
     SWITCH to a pid that is not known creates it: a trace may begin in its middle.
     """
     vm = machine.vm
+    if event.kind == BOOT:
+        return _boot(machine, event.pid)
     process = find(vm, event.pid)
     start = event.start & ~PAGE_MASK
     end = (event.start + event.length + PAGE_MASK) & ~PAGE_MASK

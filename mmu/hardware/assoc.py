@@ -9,20 +9,49 @@ the lowest way before the others, under every policy.
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmu.jit import inlined, kernel
-from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM
+from mmu.state import FIFO, LRU, PLRU, RANDOM
 
 INVALID = -1
+
+# A way beside an age in one word, so that one minimum finds both; 2**20 ways at most,
+# and 2**43 touches.
+_WAY_BITS = 20
+_WAY_MASK = (1 << _WAY_BITS) - 1
+
+_NONE, _ONE = np.uint64(0), np.uint64(1)
+
+
+@inlined
+def first_slot(unit, index):
+    return unit.base + (index & unit.set_mask) * unit.ways
 
 
 @inlined
 def find(core, unit, index, tag):
     """Slot that holds the tag in set `index & set_mask`, or NIL."""
-    start = unit.base + (index & unit.set_mask) * unit.ways
-    for slot in range(start, start + unit.ways):
-        if core.tag[slot] == tag:
-            return slot
-    return NIL
+    tags = core.tag
+    # An unsigned index cannot be negative, so that the ways are read by vector loads
+    # with no wrap-around; a sum in place of a branch: which way matches is unpredictable.
+    start = np.uint64(first_slot(unit, index))
+    found = _NONE
+    for way in range(np.uint64(unit.ways)):
+        slot = start + way
+        found += slot + _ONE if tags[slot] == tag else _NONE
+    return np.int64(found) - 1
+
+
+@inlined
+def _oldest(core, unit, index):
+    """(slot, age) of the set's smallest age, the lowest way where several have it."""
+    ages = core.age
+    start = np.uint64(first_slot(unit, index))
+    oldest = ages[start] << _WAY_BITS
+    for way in range(_ONE, np.uint64(unit.ways)):
+        oldest = min(oldest, ages[start + way] << _WAY_BITS | np.int64(way))
+    return np.int64(start) + (oldest & _WAY_MASK), oldest >> _WAY_BITS
 
 
 @kernel
@@ -56,13 +85,7 @@ def touch(core, unit, slot, clock):
 
 @kernel
 def _victim(core, unit, index):
-    start = unit.base + (index & unit.set_mask) * unit.ways
-    oldest = start
-    age = core.age[start]
-    for slot in range(start + 1, start + unit.ways):
-        if core.age[slot] < age:
-            age = core.age[slot]
-            oldest = slot
+    oldest, age = _oldest(core, unit, index)
     if age == 0 or unit.policy == LRU or unit.policy == FIFO:
         return oldest
     if unit.policy == RANDOM:
@@ -73,7 +96,7 @@ def _victim(core, unit, index):
         state ^= state >> 7
         state ^= (state << 17) & 0x7FFFFFFFFFFFFFFF
         unit.random = state
-        return start + (state >> 16) % unit.ways
+        return first_slot(unit, index) + (state >> 16) % unit.ways
     bits = core.tree[unit.tree + (index & unit.set_mask)]
     node = 1
     way = 0
@@ -83,16 +106,14 @@ def _victim(core, unit, index):
         way += half * side
         node = 2 * node + side
         half >>= 1
-    return start + way
+    return first_slot(unit, index) + way
 
 
-@kernel
+@inlined
 def insert(core, unit, index, tag, data, clock):
-    """Fills the tag into its set, in place where it is there already; returns the slot."""
-    slot = find(core, unit, index, tag)
-    if slot == NIL:
-        slot = _victim(core, unit, index)
-        core.tag[slot] = tag
+    """Fills a tag that is not there into its set; returns the slot."""
+    slot = _victim(core, unit, index)
+    core.tag[slot] = tag
     core.data[slot] = data
     core.age[slot] = clock
     if unit.policy == PLRU:

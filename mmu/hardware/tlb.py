@@ -80,7 +80,13 @@ def _fill(core, row, gva, entry, size, splinter, clock):
     page = page_of(gva, size)
     aligned = entry & ~((pages_in(size) - 1) << PAGE_SHIFT)
     stamp = clock if clock else tick(unit)
-    slot = insert(core, unit, page, tag_of(core, asid, size, page), aligned, stamp)
+    tag = tag_of(core, asid, size, page)
+    slot = find(core, unit, page, tag)
+    if slot == NIL:
+        slot = insert(core, unit, page, tag, aligned, stamp)
+    else:  # a walk again: new rights, or D set
+        core.data[slot] = aligned
+        touch(core, unit, slot, stamp)
     if clock:  # L1
         core.span[slot] = ~(pages_in(size) - 1)
         core.first[slot] = (gva >> PAGE_SHIFT) & core.span[slot]

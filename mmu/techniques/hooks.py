@@ -1,5 +1,6 @@
 """The seam: what software must do for a technique, and when.
 
+    start           the machine starts
     touch           the guest kernel writes to a guest page
     store           the guest kernel writes a gPTE
     table_freed     the guest kernel frees a gPT page
@@ -16,6 +17,13 @@ from __future__ import annotations
 from mmu.jit import kernel
 from mmu.state import EPT_VIOLATION, NESTED, OK, PAGE_FAULT, SHADOW
 from mmu.techniques import native, nested, shadow
+
+
+@kernel
+def start(machine):
+    if machine.vm.record[0].technique == NESTED:
+        return nested.start(machine)
+    return OK
 
 
 @kernel

@@ -23,7 +23,6 @@ from mmu.bits import PS, RW, US, XD, A, D, P, frame_of, index_of, level_shift, p
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
 from mmu.memory import load
-from mmu.memory import store as store_host
 from mmu.state import (
     EXIT_BACKING,
     EXIT_CR3,
