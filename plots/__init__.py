@@ -1,0 +1,1 @@
+"""Pictures of results. Importing this package does not import matplotlib."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from mmu.bits import PAGE_SHIFT, P, level_shift
 from mmu.guest import paging, vma
+from mmu.hardware import core as hardware
 from mmu.jit import kernel
 from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
 from mmu.techniques import hooks
 from mmu.trace import BRK, EXEC, EXIT, FORK, MMAP, MPROTECT, MUNMAP, PROT_READ, PROT_WRITE, SWITCH
 from mmu.vmm.guest_tables import load_entry
 
-BOOT = -1  # kind of the event that starts a machine; no trace has it
+# Kinds of event that no trace has.
+BOOT = -1  # starts a machine
+FLUSH = -2  # drops every cached translation, as if the core had just been switched on
 
 PAGE_MASK = (1 << PAGE_SHIFT) - 1
 
@@ -170,6 +173,9 @@ def handle(machine, event):
     vm = machine.vm
     if event.kind == BOOT:
         return _boot(machine, event.pid)
+    if event.kind == FLUSH:
+        hardware.flush_all(machine.core)
+        return OK
     process = find(vm, event.pid)
     start = event.start & ~PAGE_MASK
     end = (event.start + event.length + PAGE_MASK) & ~PAGE_MASK

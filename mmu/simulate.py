@@ -1,0 +1,274 @@
+"""Runs one trace through several techniques, each in a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mmu import __version__, cost, engine, techniques
+from mmu.config import Config
+from mmu.errors import InputError
+from mmu.machine import Simulator, build
+from mmu.presets.model import Preset
+from mmu.results import Comparison, TechniqueResult
+from mmu.state import EXIT_REASONS
+from mmu.trace import FORK, Chunk, Trace
+
+#: Chunks that wait for a technique: enough to keep it busy, little enough that memory
+#: stays bounded while techniques run at different speeds.
+QUEUE_CHUNKS = 2
+
+#: Accesses between two checks of the invariants under `check`, events apart.
+CHECK_INTERVAL = 1 << 16
+
+Progress = Callable[[int], None]
+
+
+def compare(
+    trace: Trace,
+    preset: Preset,
+    config: Config | None = None,
+    technique_names: Sequence[str] = techniques.NAMES,
+    warmup: int = 0,
+    check: bool = False,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Runs a trace through techniques side by side.
+
+    warmup: accesses at the beginning that are simulated but not counted. check: verify
+    the invariants of `mmu.check` after every event and every CHECK_INTERVAL accesses.
+    progress: called now and then with the number of accesses read so far.
+
+    Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
+    """
+    config = config or Config()
+    if not technique_names:
+        raise InputError(f"no technique; expected one or more of {', '.join(techniques.NAMES)}")
+    for name in technique_names:
+        techniques.get(name)
+    if warmup < 0:
+        raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
+    if trace.length is not None and warmup >= trace.length:
+        raise InputError(
+            f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
+            f"which has {trace.length:,}"
+        )
+    workers = [_Worker(build(name, preset, config), warmup, check) for name in technique_names]
+    counts = _feed(trace, workers, warmup, config, progress)
+    if check:
+        from mmu.check import compare_contents
+
+        compare_contents([worker.simulator for worker in workers])
+    if not counts.sum():
+        raise InputError(
+            f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
+        )
+    results = tuple(_result(worker.simulator, preset, counts) for worker in workers)
+    return Comparison(
+        trace=trace.name,
+        preset=preset.name,
+        version=__version__,
+        seed=config.seed,
+        accesses=int(counts.sum()),
+        warmup=warmup,
+        settings=asdict(config),
+        results=results,
+    )
+
+
+def _feed(
+    trace: Trace,
+    workers: list[_Worker],
+    warmup: int,
+    config: Config,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Hands every chunk to every worker; returns the measured accesses by kind."""
+    counts = np.zeros(3, np.int64)
+    done = 0
+    try:
+        for worker in workers:
+            worker.thread.start()
+        for chunk in trace.chunks():
+            work, of_kind = _prepare(trace, chunk, done, warmup, config.levels)
+            counts += of_kind
+            for worker in workers:
+                worker.put(work)
+            done += chunk.accesses
+            if progress:
+                progress(done)
+        for worker in workers:
+            worker.put(None)
+        for worker in workers:
+            worker.finish()
+    finally:
+        for worker in workers:
+            worker.stop()
+    return counts
+
+
+class _Work:
+    """A chunk with its kinds marked, and where in it measuring begins."""
+
+    def __init__(self, chunk: Chunk, kinds: np.ndarray, measured_from: int) -> None:
+        self.chunk = chunk
+        self.kinds = kinds
+        self.measured_from = measured_from  # number of accesses: not in this chunk
+
+
+def _prepare(
+    trace: Trace, chunk: Chunk, done: int, warmup: int, levels: int
+) -> tuple[_Work, np.ndarray]:
+    kinds = np.empty_like(chunk.kind)
+    counts = np.zeros(3, np.int64)
+    start = min(max(0, warmup - done), chunk.accesses)
+    for first, last in ((0, start), (start, chunk.accesses)):
+        counts[:] = 0
+        part = slice(first, last)
+        bad = engine.prepare(
+            chunk.address[part], chunk.kind[part], chunk.size[part], kinds[part], counts, levels
+        )
+        if bad >= 0:
+            address = int(chunk.address[first + bad]) & (1 << 64) - 1
+            raise InputError(
+                f"{trace.name}: access {done + first + bad + 1:,}: address {address:#x} is not "
+                f"canonical for {levels} levels of page table ({12 + 9 * levels} bits)"
+            )
+    _check_events(trace, chunk.events, levels)
+    # A warm-up that ends where this chunk does ends at the start of the next.
+    return _Work(chunk, kinds, start), counts
+
+
+def _check_events(trace: Trace, events: np.ndarray, levels: int) -> None:
+    """Mappings must lie in the lower half of the address space."""
+    ranged = events["kind"] < FORK
+    start, length = events["start"][ranged], events["length"][ranged]
+    top = 1 << (11 + 9 * levels)
+    wrong = (start < 0) | (length < 0) | (start > top - length)
+    if wrong.any():
+        bad = events[ranged][wrong][0]
+        raise InputError(
+            f"{trace.name}: an event maps {int(bad['length']):,} bytes at {int(bad['start']):#x}; "
+            f"expected a range below {top:#x}"
+        )
+
+
+class _Worker:
+    """A technique's thread: takes chunks from its queue until None."""
+
+    def __init__(self, simulator: Simulator, warmup: int, check: bool) -> None:
+        self.simulator = simulator
+        self.warmup = warmup
+        self.check = check
+        self.work: queue.Queue[_Work | None] = queue.Queue(QUEUE_CHUNKS)
+        self.error: BaseException | None = None
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=simulator.technique, daemon=True)
+
+    def put(self, work: _Work | None) -> None:
+        """Waits for room; raises what the thread died of."""
+        while True:
+            if self.error:
+                raise self.error
+            try:
+                self.work.put(work, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def finish(self) -> None:
+        while self.thread.is_alive():
+            self.thread.join(timeout=0.1)  # wakes up for Ctrl-C
+        if self.error:
+            raise self.error
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self.thread.ident is not None:
+            self.thread.join(timeout=2)
+
+    def _run(self) -> None:
+        try:
+            while not self.stopped.is_set():
+                try:
+                    work = self.work.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                if work is None:
+                    return
+                self._one(work)
+        except BaseException as error:  # handed to the thread that waits
+            self.error = error
+
+    def _one(self, work: _Work) -> None:
+        event = 0
+        position = 0
+        end = work.chunk.accesses
+        pause = work.measured_from if self.simulator.accesses < self.warmup else 0
+        for stop in self._stops(work.chunk, pause, end):
+            event = self.simulator.run(work.chunk, work.kinds, position, stop, event)
+            position = stop
+            if stop == pause and self.simulator.accesses == self.warmup:
+                self.simulator.reset_counters()
+            if self.check:
+                from mmu.check import check
+
+                check(self.simulator)
+            if self.stopped.is_set():
+                return
+
+    def _stops(self, chunk: Chunk, pause: int, end: int) -> list[int]:
+        """Positions at which to stop: the end of the warm-up and, to check, many more."""
+        stops = {end} | ({pause} if pause else set())
+        if self.check:
+            stops |= set(range(CHECK_INTERVAL, end, CHECK_INTERVAL))
+            stops |= {int(p) for p in np.unique(chunk.events["position"])}
+        return sorted(stops)
+
+
+def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
+    core = simulator.machine.core
+    stats = core.stats[0]
+    loads, stores, fetches = (int(n) for n in by_kind)
+    counts: dict[str, Any] = {
+        "accesses": loads + stores + fetches,
+        "loads": loads,
+        "stores": stores,
+        "fetches": fetches,
+        "l1_tlb_misses": int(stats["l1_misses"].sum()),
+        "l1_data_tlb_misses": int(stats["l1_misses"][:2].sum()),
+        "l1_instruction_tlb_misses": int(stats["l1_misses"][2]),
+        "l2_tlb_hits": int(stats["l2_hits"].sum()),
+        "l2_tlb_misses": int(stats["l1_misses"].sum() - stats["l2_hits"].sum()),
+        "walks": int(stats["walks"].sum()),
+    }
+    for name in stats.dtype.names or ():
+        if name not in ("l1_misses", "l2_hits", "walks", "exits"):
+            counts[name] = int(stats[name])
+    counts["exits"] = {
+        reason: int(n) for reason, n in zip(EXIT_REASONS, stats["exits"], strict=False)
+    }
+    levels = len(preset.caches)
+    by_level = np.concatenate([core.references[:, :, :levels], core.references[:, :, -1:]], axis=2)
+    references = {
+        "guest": by_level[:, 0].sum(axis=0).tolist(),
+        "nested": by_level[:, 1:].sum(axis=(0, 1)).tolist(),
+    }
+    structures = {
+        name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
+        for name, unit in zip(simulator.units, core.unit, strict=True)
+        if unit["hits"] or unit["misses"]
+    }
+    return TechniqueResult(
+        technique=simulator.technique,
+        counts=counts,
+        references=references,
+        structures=structures,
+        cycles=cost.price(counts, references, preset),
+        frames=simulator.frames_by_kind(),
+    )

@@ -1,0 +1,96 @@
+"""The comparison plot: where cycles go under each technique, a group for each trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmu.cost import CATEGORIES
+from mmu.results import Comparison
+from plots.figures import COLOURS, new_figure, save
+from plots.text import LABELS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ORDER = ("work", "guest_kernel", *(c for c in CATEGORIES if c not in ("work", "guest_kernel")))
+
+
+def draw(comparisons: Sequence[Comparison]) -> Figure:
+    """Left: cycles an access, stacked by category. Right: L2 TLB misses.
+
+    Traces whose costs differ by more than an order of magnitude keep axes of their own.
+    """
+    rows = len(comparisons)
+    figure = new_figure(9.0, 1.3 + 1.5 * rows)
+    axes = figure.subplots(rows, 2, squeeze=False, width_ratios=[3, 1])
+    used: dict[str, Any] = {}
+    for comparison, (cycles, misses) in zip(comparisons, axes, strict=True):
+        _stack(cycles, comparison, used)
+        _misses(misses, comparison)
+    axes[-1][0].set_xlabel("cycles per access")
+    axes[-1][1].set_xlabel("per 1,000 accesses")
+    axes[0][1].set_title("L2 TLB misses", fontsize=10, loc="left")
+    preset = comparisons[0].preset
+    settings = comparisons[0].settings
+    figure.suptitle(
+        f"{preset}, guest pages {settings['page_size']}, host pages {settings['host_page_size']}",
+        fontsize=10,
+        x=0.01,
+        ha="left",
+    )
+    handles = [used[c] for c in _ORDER if c in used]
+    figure.legend(
+        handles,
+        [LABELS[c] for c in _ORDER if c in used],
+        loc="outside lower left",
+        ncols=5,
+        fontsize=8,
+        frameon=False,
+    )
+    return figure
+
+
+def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
+    names = [result.technique for result in comparison.results]
+    left = [0.0] * len(names)
+    for category in _ORDER:
+        widths = [result.cycles[category] / comparison.accesses for result in comparison.results]
+        if any(widths):
+            bars = axes.barh(names, widths, left=left, color=COLOURS[category], height=0.7)
+            used.setdefault(category, bars)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    for name, result, end in zip(names, comparison.results, left, strict=True):
+        axes.annotate(
+            f" {result.cycles_per_access:.2f} ({result.translation_percent:.0f} % translation)",
+            (end, name),
+            va="center",
+            fontsize=8,
+        )
+    axes.set_xlim(0, 1.45 * max(left))
+    _tidy(axes)
+    axes.set_title(comparison.trace, fontsize=10, loc="left")
+
+
+def _misses(axes: Any, comparison: Comparison) -> None:
+    names = [result.technique for result in comparison.results]
+    rates = [1000 * r.counts["l2_tlb_misses"] / comparison.accesses for r in comparison.results]
+    axes.barh(names, rates, color="#444444", height=0.7)
+    for name, rate in zip(names, rates, strict=True):
+        axes.annotate(f" {rate:.3g}", (rate, name), va="center", fontsize=8)
+    axes.set_xlim(0, 1.35 * max(rates) if any(rates) else 1)
+    axes.set_yticklabels([])
+    _tidy(axes)
+
+
+def _tidy(axes: Any) -> None:
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(labelsize=9)
+
+
+def write(comparisons: Sequence[Comparison], path: str | Path) -> None:
+    """Draws comparisons into a .svg, .png or .pdf file."""
+    save(draw(comparisons), path)

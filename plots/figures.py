@@ -1,0 +1,58 @@
+"""What all figures share: size, fonts, colours, and how a file is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmu.errors import InputError
+from mmu.files import check_writable, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".svg", ".png", ".pdf")
+
+#: Colours by category, told apart by readers with colour-vision deficiencies and in
+#: grey print (Okabe and Ito's palette, https://jfly.uni-koeln.de/color/).
+COLOURS = {
+    "work": "#d9d9d9",
+    "guest_kernel": "#999999",
+    "l2_tlb": "#f0e442",
+    "guest_walk": "#56b4e9",
+    "nested_walk": "#0072b2",
+    "exit_fault": "#e69f00",
+    "exit_pte": "#d55e00",
+    "exit_flush": "#cc79a7",
+    "shadow": "#009e73",
+}
+
+
+def check_path(path: str | Path) -> Path:
+    """The path of a figure to be. Raises InputError for another format or no directory."""
+    target = check_writable(path, "plot")
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"plot {target}: unknown format {target.suffix!r}; expected {', '.join(SUFFIXES)}"
+        )
+    return target
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of inches x inches, drawn without a display and without global state."""
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams["svg.hashsalt"] = "mmulab"  # same input, same bytes
+    rcParams["svg.fonttype"] = "none"  # text stays text
+    rcParams["pdf.fonttype"] = 42
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes the figure, whole or not at all, with no date in it."""
+    target = check_path(path)
+    kind = target.suffix.lower()[1:]
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)

@@ -1,0 +1,84 @@
+"""The 2-D page walk as a grid: guest levels across, nested levels down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmu.walkthrough import ENTRY_NAMES, Reference, Walk
+from plots.figures import COLOURS, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CELL = 0.86
+
+
+def _column(reference: Reference, levels: int) -> int:
+    """Guest levels from the top down, then the page itself."""
+    return levels - reference.guest_level if reference.guest_level else levels
+
+
+def draw(walks: Sequence[Walk]) -> Figure:
+    """One grid a technique; each cell is a reference, numbered in the order of the walk."""
+    heights = [1.2 + 0.55 * _rows(walk) for walk in walks]
+    figure = new_figure(7.5, 0.6 + sum(heights))
+    axes = figure.subplots(len(walks), 1, squeeze=False, height_ratios=heights)
+    for walk, (one,) in zip(walks, axes, strict=True):
+        _grid(one, walk)
+    return figure
+
+
+def _rows(walk: Walk) -> int:
+    nested = any(reference.is_nested for reference in walk.references)
+    return walk.host_levels + 1 if nested else 1
+
+
+def _grid(axes: Any, walk: Walk) -> None:
+    nested = _rows(walk) > 1
+    bottom = _rows(walk) - 1
+    for number, reference in enumerate(walk.references, start=1):
+        x = _column(reference, walk.levels)
+        y = walk.host_levels - reference.host_level if reference.is_nested else bottom
+        colour = COLOURS["nested_walk" if reference.is_nested else "guest_walk"]
+        axes.add_patch(_box(x, y, colour))
+        axes.annotate(
+            f"{number}",
+            (x, y),
+            ha="center",
+            va="center",
+            color="white" if reference.is_nested else "black",
+            fontsize=11,
+        )
+    columns = [f"g{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)] + ["page"]
+    rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
+    kind = "sPT" if walk.technique == "shadow" else "gPT"
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
+    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_ylim(_rows(walk) - 0.4, -0.6)
+    axes.set_title(
+        f"{walk.technique}: {len(walk.references)} memory references for {walk.gva:#x}",
+        fontsize=10,
+        loc="left",
+    )
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9)
+
+
+def _box(x: float, y: float, colour: str) -> Any:
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch(
+        (x - _CELL / 2, y - _CELL / 2),
+        _CELL,
+        _CELL,
+        boxstyle="round,pad=0,rounding_size=0.12",
+        color=colour,
+    )
+
+
+def write(walks: Sequence[Walk], path: str | Path) -> None:
+    """Draws walks into a .svg, .png or .pdf file."""
+    save(draw(walks), path)
