@@ -22,8 +22,8 @@ def _column(reference: Reference, levels: int) -> int:
 
 def draw(walks: Sequence[Walk]) -> Figure:
     """One grid a technique; each cell is a reference, numbered in the order of the walk."""
-    heights = [1.2 + 0.55 * _rows(walk) for walk in walks]
-    figure = new_figure(7.5, 0.6 + sum(heights))
+    heights = [0.75 + 0.55 * _rows(walk) for walk in walks]
+    figure = new_figure(7.5, sum(heights))
     axes = figure.subplots(len(walks), 1, squeeze=False, height_ratios=heights)
     for walk, (one,) in zip(walks, axes, strict=True):
         _grid(one, walk)
@@ -43,20 +43,15 @@ def _grid(axes: Any, walk: Walk) -> None:
         y = walk.host_levels - reference.host_level if reference.is_nested else bottom
         colour = COLOURS["nested_walk" if reference.is_nested else "guest_walk"]
         axes.add_patch(_box(x, y, colour))
-        axes.annotate(
-            f"{number}",
-            (x, y),
-            ha="center",
-            va="center",
-            color="white" if reference.is_nested else "black",
-            fontsize=11,
-        )
-    columns = [f"g{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)] + ["page"]
-    rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
+        colour = "white" if reference.is_nested else "black"
+        axes.annotate(f"{number}", (x, y), ha="center", va="center", color=colour, fontsize=11)
     kind = "sPT" if walk.technique == "shadow" else "gPT"
+    columns = [f"{kind[0]}{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)]
+    columns += ["page"] if nested else []
+    rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
-    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_xlim(-0.6, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
     axes.set_title(
         f"{walk.technique}: {len(walk.references)} memory references for {walk.gva:#x}",
