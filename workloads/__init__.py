@@ -1,0 +1,86 @@
+"""Memory traces: reading, recording and generating them.
+
+`resolve` makes a trace of whatever a user names. Importing this package is cheap; what
+needs numba is imported when a trace is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmu.errors import InputError
+from mmu.trace import Chunk, Trace
+
+
+class FileTrace:
+    """A trace in a file or on standard input; see `open_trace`."""
+
+    def __init__(self, path: str, format_name: str | None, va_bits: int, accesses: int) -> None:
+        from workloads import formats
+        from workloads.streams import open_stream
+
+        self.path = path
+        self.name = "standard input" if path == "-" else os.path.basename(path)
+        self._options = formats.Options(va_bits, accesses)
+        self._stream = open_stream(path)
+        self._format = formats.get(format_name) if format_name else formats.detect(self._stream)
+        self._first = True
+        count = getattr(self._format, "length", None)
+        self._length: int | None = count(self._stream) if count else None
+
+    @property
+    def length(self) -> int | None:
+        """Accesses, where the file says so; else None."""
+        return self._length
+
+    def chunks(self) -> Iterator[Chunk]:
+        """A pass over the trace. Standard input has only one. Raises InputError."""
+        from workloads.streams import open_stream
+
+        if not self._first:
+            if self.path == "-":
+                raise InputError("standard input can be read once only")
+            self._stream = open_stream(self.path)
+        self._first = False
+        try:
+            yield from self._format.read(self._stream, self._options)
+        finally:
+            self._stream.close()
+
+
+def open_trace(
+    path: str | Path,
+    format: str | None = None,
+    va_bits: int = 48,
+    chunk_accesses: int = 1 << 20,
+) -> FileTrace:
+    """A trace from a file (plain, .gz or .xz) or, for '-', standard input.
+
+    format: one of `workloads.formats.names()`; detected by content unless given.
+    va_bits: addresses must be canonical in so many bits. Raises InputError.
+    """
+    return FileTrace(str(path), format, va_bits, chunk_accesses)
+
+
+def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 48) -> Trace:
+    """The trace that a user names: '-', a file, or a generator such as gups:size=1G.
+
+    Raises InputError where there is neither a file nor a generator of that name.
+    """
+    from workloads import generators
+
+    name = spec.partition(":")[0]
+    if spec == "-" or os.path.exists(spec) or format:
+        return open_trace(spec, format, va_bits)
+    if name in generators.names():
+        return generators.create(spec, seed)
+    if os.sep in spec or "." in name:
+        raise InputError(f"{spec}: no such file")
+    raise InputError(f"{spec}: {generators.unknown_name(name)}")
+
+
+def bundled() -> Path:
+    """The small real trace that comes with the package."""
+    return Path(__file__).parent / "data" / "sort.mmt.xz"

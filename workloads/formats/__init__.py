@@ -1,0 +1,54 @@
+"""Trace formats, one file each.
+
+A format is a module with
+
+    NAME, SUMMARY
+    matches(head: bytes) -> bool        could a file that begins so be one of these?
+    read(stream, options) -> Iterator[Chunk]
+    length(stream) -> int | None        optional: accesses, where known beforehand
+
+To add one: its file, and its name in `_MODULES`, where the order is that of detection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from mmu.errors import InputError, unknown
+from workloads.streams import ByteStream
+
+_MODULES = ("columnar", "lackey", "plain")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read: bits of a canonical address, accesses to a chunk."""
+
+    va_bits: int = 48
+    chunk_accesses: int = 1 << 20
+
+
+def names() -> tuple[str, ...]:
+    return _MODULES
+
+
+def get(name: str) -> ModuleType:
+    """The format of that name. Raises InputError with the nearest name."""
+    if name not in _MODULES:
+        raise unknown("trace format", name, _MODULES)
+    return import_module(f"workloads.formats.{name}")
+
+
+def detect(stream: ByteStream) -> ModuleType:
+    """The first format that the stream's beginning fits. Raises InputError if none does."""
+    for name in _MODULES:
+        module = get(name)
+        if module.matches(stream.head):
+            return module
+    start = stream.head.split(b"\n", 1)[0][:40]
+    raise InputError(
+        f"{stream.name}: not a trace in a known format ({', '.join(_MODULES)}); "
+        f"it begins with {start!r}"
+    )

@@ -1,0 +1,91 @@
+"""Workload generators, one file each: compiled, seeded, of any length in bounded memory.
+
+A generator is a module with
+
+    SUMMARY       one line, with the literature that names the workload
+    PARAMETERS    name -> Parameter
+    chunks(parameters, seed) -> Iterator[Chunk]
+
+To add one: its file, and its name in `_MODULES`. Sizes are bytes with binary suffixes
+(256M is 2**28), counts have decimal ones (20M is 2 * 10**7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+
+from mmu.errors import InputError, unknown
+from mmu.trace import Chunk
+from workloads.generators.parameters import Parameter
+
+_MODULES = ("gups", "scan", "chase", "zipf", "churn")
+
+
+def names() -> tuple[str, ...]:
+    return _MODULES
+
+
+def unknown_name(name: str) -> InputError:
+    """An error for a name that is neither a file nor a generator."""
+    return unknown("file or generator", name, _MODULES)
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise unknown("generator", name, _MODULES)
+    return import_module(f"workloads.generators.{name}")
+
+
+class Generated:
+    """A trace that is made as it is read: same spec and seed, same accesses."""
+
+    def __init__(self, module: ModuleType, values: dict[str, int | float], seed: int) -> None:
+        self._module = module
+        self._values = values
+        self._seed = seed
+        short = module.__name__.rpartition(".")[2]
+        parameters: dict[str, Parameter] = module.PARAMETERS
+        changed = [
+            f"{name}={parameters[name].show(value)}"
+            for name, value in values.items()
+            if value != parameters[name].default
+        ]
+        self.name = short + (":" + ",".join(changed) if changed else "")
+
+    @property
+    def length(self) -> int | None:
+        return int(self._values["accesses"])
+
+    def chunks(self) -> Iterator[Chunk]:
+        chunks: Iterator[Chunk] = self._module.chunks(self._values, self._seed)
+        return chunks
+
+
+def create(spec: str, seed: int = 1) -> Generated:
+    """A generator from `name[:key=value,...]`. Raises InputError naming what is wrong."""
+    name, _, rest = spec.partition(":")
+    module = _module(name)
+    parameters: dict[str, Parameter] = module.PARAMETERS
+    values: dict[str, int | float] = {key: p.default for key, p in parameters.items()}
+    for item in filter(None, rest.split(",")):
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise InputError(f"{name}: {item!r}: expected KEY=VALUE")
+        if key not in parameters:
+            raise unknown(f"parameter of {name}", key, parameters)
+        values[key] = parameters[key].parse(f"{name}: {key}", text)
+    return Generated(module, values, seed)
+
+
+def listing(name: str | None = None) -> str:
+    """The generators with their parameters, or one of them, as text."""
+    lines = []
+    for each in (name,) if name else _MODULES:
+        module = _module(each)
+        lines += [f"{each}: {module.SUMMARY}"]
+        for key, parameter in module.PARAMETERS.items():
+            default = parameter.show(parameter.default)
+            lines.append(f"    {key + '=' + default:<20} {parameter.meaning}")
+    return "\n".join(lines)

@@ -1,0 +1,246 @@
+"""Valgrind's lackey: `valgrind --tool=lackey --trace-mem=yes [--trace-syscalls=yes]`.
+
+    I  04016b80,3        instruction fetch: address, size
+     L 1ffefff7e8,8      load
+     S 1ffefff7e0,8      store
+     M 0421d7c8,4        modify: a load and a store
+
+Addresses are hexadecimal without 0x (Valgrind's lackey/lk_main.c). Lines of the form
+`==pid==` are comments. `SYSCALL[pid,tid](number) sys_name ( arguments ) ...` lines
+stand in order between them; those that change the address space become events.
+
+What can be known of processes: memory lines carry no pid. The first pid seen is
+process 1 of the trace; where a log holds several processes, a change of the pid in
+SYSCALL lines is taken as a switch, which is as near as such a log allows (write one log
+a process, --log-file=NAME.%p, to be exact). A child that is not traced exits when its
+parent has waited for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mmu.jit import entry
+from mmu.trace import (
+    BRK,
+    EXIT,
+    FETCH,
+    FORK,
+    LOAD,
+    MMAP,
+    MPROTECT,
+    MUNMAP,
+    PROT_READ,
+    PROT_WRITE,
+    STORE,
+    SWITCH,
+    Chunk,
+)
+from workloads.formats import Options, text
+from workloads.formats.text import (
+    COMMA,
+    END,
+    FULL,
+    HEX,
+    NEWLINE,
+    NOT_CANONICAL,
+    OTHER,
+    RETURN,
+    SPACE,
+    is_canonical,
+)
+from workloads.streams import ByteStream
+
+NAME = "lackey"
+SUMMARY = "Valgrind lackey text, --trace-mem=yes, with SYSCALL lines as events"
+EXPECTED = "a lackey line such as ' L 1ffefff7e8,8'"
+
+_ACCESS = re.compile(rb"(I | [LSM]) [0-9a-fA-F]{1,16},\d+$")
+_COMMENT = re.compile(rb"(==|--|\*\*)\d+(==|--|\*\*)")
+_I, _L, _S, _M, _ZERO = ord("I"), ord("L"), ord("S"), ord("M"), ord("0")
+_MODIFY = 3
+
+
+def matches(head: bytes) -> bool:
+    if not text.looks_like_text(head):
+        return False
+    seen = [line for line in text.lines(head) if line]
+    known = [line for line in seen if _ACCESS.match(line) or line.startswith((b"==", b"SYSCALL["))]
+    comments = all(line.startswith(b"==") for line in seen)
+    return bool(known) and len(known) * 2 > len(seen) and (not comments or b"ackey" in head)
+
+
+@entry
+def parse(data, position, end, va_bits, address, kind, size, count):
+    """Takes lackey lines; see workloads.formats.text.Kernel."""
+    lines = 0
+    limit = address.size - 1
+    while position < end:
+        if count >= limit:
+            return FULL, position, count, lines
+        if position + 3 > end:
+            return OTHER, position, count, lines
+        first, second, third = data[position], data[position + 1], data[position + 2]
+        if first == _I and second == SPACE and third == SPACE:
+            what = FETCH
+        elif first == SPACE and third == SPACE and second == _L:
+            what = LOAD
+        elif first == SPACE and third == SPACE and second == _S:
+            what = STORE
+        elif first == SPACE and third == SPACE and second == _M:
+            what = _MODIFY
+        else:
+            return OTHER, position, count, lines
+        at = position + 3
+        value = 0
+        digit = HEX[data[at]]
+        while digit < 16:
+            value = (value << 4) | digit
+            at += 1
+            digit = HEX[data[at]]
+        digits = at - position - 3
+        if digits == 0 or digits > 16 or data[at] != COMMA:
+            return OTHER, position, count, lines
+        at += 1
+        length = 0
+        begin = at
+        while _ZERO <= data[at] < _ZERO + 10 and at - begin < 6:
+            length = 10 * length + data[at] - _ZERO
+            at += 1
+        if data[at] == RETURN:
+            at += 1
+        if data[at] != NEWLINE or at == begin or not 0 < length < 65536:
+            return OTHER, position, count, lines
+        if not is_canonical(value, va_bits):
+            return NOT_CANONICAL, position, count, lines
+        address[count] = value
+        size[count] = length
+        kind[count] = what
+        if what == _MODIFY:
+            kind[count] = LOAD
+            count += 1
+            address[count] = value
+            size[count] = length
+            kind[count] = STORE
+        count += 1
+        lines += 1
+        position = at + 1
+    return END, position, count, lines
+
+
+# --- System calls ---------------------------------------------------------------
+
+_SYSCALL = re.compile(rb"SYSCALL\[(\d+),(\d+)\]\(\s*(\d+)\)\s*(.*)")
+_CALL = re.compile(rb"(?:sys_|sys32_)?(\w+)\s*\(\s*(.*?)\s*\)\s*(?:\[|-->)")
+_SUCCESS = re.compile(rb"Success\(0x([0-9a-fA-F]+)(?::0x[0-9a-fA-F]+)?\)")
+_PAGE = 4096
+_CLONE_VM = 0x100  # <sched.h>: the child shares the address space, it is a thread
+
+_WATCHED = {
+    b"mmap", b"munmap", b"mprotect", b"mremap", b"brk", b"fork", b"vfork", b"clone",
+    b"wait4", b"exit_group",
+}  # fmt: skip
+
+Event = tuple[int, int, int, int, int]  # kind, pid, start, length, value
+
+
+class Syscalls:
+    """Turns SYSCALL lines into events; pairs asynchronous calls with their results."""
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[bytes, bytes], tuple[bytes, list[int]]] = {}
+        self._first: bytes | None = None
+        self._current = 1
+        self._children: set[int] = set()
+
+    def __call__(self, line: bytes) -> list[Event] | None:
+        if not line.strip() or _COMMENT.match(line):
+            return []
+        found = _SYSCALL.match(line)
+        if not found:
+            # What a system call prints of its own can wrap onto lines of its own.
+            return [] if line.startswith((b"[", b" -->", b"-->")) else None
+        pid_text, thread, _number, rest = found.groups()
+        if self._first is None:
+            self._first = pid_text
+        pid = 1 if pid_text == self._first else int(pid_text)
+        events: list[Event] = []
+        if pid != self._current:
+            self._current = pid
+            events.append((SWITCH, pid, 0, 0, 0))
+        events += self._call(pid, (pid_text, thread), rest)
+        return events
+
+    def _call(self, pid: int, who: tuple[bytes, bytes], rest: bytes) -> list[Event]:
+        call = _CALL.match(rest)
+        if call:
+            name = call[1]
+            if name not in _WATCHED:
+                self._pending.pop(who, None)
+                return []
+            arguments = _numbers(call[2])
+            if name == b"exit_group":
+                return [(EXIT, pid, 0, 0, 0)]
+            self._pending[who] = (name, arguments)
+        success = _SUCCESS.search(rest)
+        if not success:
+            if b"Failure" in rest:
+                self._pending.pop(who, None)
+            return []
+        name, arguments = self._pending.pop(who, (b"", []))
+        try:
+            return self._done(pid, name, arguments, int(success[1], 16))
+        except IndexError:
+            return []
+
+    def _done(self, pid: int, name: bytes, args: list[int], result: int) -> list[Event]:
+        if name == b"mmap":
+            return [(MMAP, pid, result, _round(args[1]), args[2] & 7)]
+        if name == b"munmap":
+            return [(MUNMAP, pid, args[0], _round(args[1]), 0)]
+        if name == b"mprotect":
+            return [(MPROTECT, pid, args[0], _round(args[1]), args[2] & 7)]
+        if name == b"brk":
+            return [(BRK, pid, result, 0, 0)]
+        if name == b"mremap":
+            return _moved(pid, args[0], _round(args[1]), result, _round(args[2]))
+        if name == b"wait4" and result in self._children:
+            self._children.discard(result)
+            return [(EXIT, result, 0, 0, 0)]
+        if name in (b"fork", b"vfork") or (name == b"clone" and not args[0] & _CLONE_VM):
+            if result:
+                self._children.add(result)
+                return [(FORK, pid, 0, 0, result)]
+        return []
+
+
+def _numbers(arguments: bytes) -> list[int]:
+    values = []
+    for item in arguments.split(b","):
+        found = re.match(rb"\s*(0x[0-9a-fA-F]+|\d+)", item)
+        if not found:
+            break
+        values.append(int(found[1], 0))
+    return values
+
+
+def _round(length: int) -> int:
+    return (length + _PAGE - 1) & ~(_PAGE - 1)
+
+
+def _moved(pid: int, old: int, old_length: int, new: int, new_length: int) -> list[Event]:
+    """mremap: what is new is mapped, what is gone unmapped; its pages are touched anew."""
+    both = PROT_READ | PROT_WRITE
+    if new != old:
+        return [(MUNMAP, pid, old, old_length, 0), (MMAP, pid, new, new_length, both)]
+    if new_length > old_length:
+        return [(MMAP, pid, old + old_length, new_length - old_length, both)]
+    if new_length < old_length:
+        return [(MUNMAP, pid, old + new_length, old_length - new_length, 0)]
+    return []
+
+
+def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
+    """Chunks of a lackey log. Raises InputError naming file and line."""
+    return text.read(stream, options, parse, Syscalls(), EXPECTED)

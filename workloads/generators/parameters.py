@@ -1,0 +1,99 @@
+"""Parameters of generators, and what the generators share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmu.errors import InputError
+from mmu.trace import EVENT, MMAP, NO_EVENTS, PROT_READ, PROT_WRITE, Chunk
+
+CHUNK = 1 << 20
+
+# A Linux process's usual places (x86-64, position-independent executable).
+HEAP = 0x5555_5600_0000
+ARENA = 0x7F00_0000_0000
+
+WORD = 8  # bytes of an access, unless a generator says otherwise
+
+#: The largest region that a generator makes: half of what HEAP and ARENA leave.
+LARGEST = 1 << 44
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """kind: "bytes" (binary suffixes), "count" (decimal suffixes) or "fraction"."""
+
+    default: int | float
+    meaning: str
+    kind: str = "count"
+    least: float = 1
+    most: float = 1 << 50
+
+    def parse(self, what: str, text: str) -> int | float:
+        """The value of a text. Raises InputError saying what was expected."""
+        base = 1024 if self.kind == "bytes" else 1000
+        body = text.strip().upper()
+        if self.kind == "bytes":
+            body = body.removesuffix("IB").removesuffix("B")
+        power = " KMGT".find(body[-1:]) if body[-1:] and self.kind != "fraction" else -1
+        try:
+            value = float(body[:-1]) * base**power if power > 0 else float(body)
+        except ValueError:
+            raise InputError(f"{what}={text}: expected a {self._expected()}") from None
+        whole = self.kind == "fraction" or value == int(value) if abs(value) < 1e18 else False
+        if not whole or not self.least <= value <= self.most:
+            raise InputError(
+                f"{what}={text}: expected a {self._expected()} from {self.least:g} to {self.most:g}"
+            )
+        return value if self.kind == "fraction" else int(value)
+
+    def _expected(self) -> str:
+        return {"bytes": "size in bytes such as 256M", "count": "number such as 20M"}.get(
+            self.kind, "fraction"
+        )
+
+    def show(self, value: int | float) -> str:
+        """The shortest text that parses to the value."""
+        if self.kind == "fraction":
+            return f"{value:g}"
+        base = 1024 if self.kind == "bytes" else 1000
+        number = int(value)
+        for power in (4, 3, 2, 1):
+            if number and number % base**power == 0:
+                return f"{number // base**power}{' KMGT'[power]}"
+        return str(number)
+
+
+ACCESSES = Parameter(20_000_000, "accesses in all")
+
+
+def size(default: int, meaning: str) -> Parameter:
+    return Parameter(default, meaning, "bytes", 4096, LARGEST)
+
+
+def mapped(*regions: tuple[int, int]) -> np.ndarray:
+    """MMAP events of process 1 for (start, length) regions, readable and writable."""
+    events = np.zeros(len(regions), EVENT)
+    for event, (start, length) in zip(events, regions, strict=True):
+        event["kind"], event["pid"] = MMAP, 1
+        event["start"], event["length"] = start, length
+        event["value"] = PROT_READ | PROT_WRITE
+    return events
+
+
+def stream(
+    accesses: int,
+    events: np.ndarray,
+    fill: Callable[[int, np.ndarray, np.ndarray], None],
+) -> Iterator[Chunk]:
+    """Chunks of word-sized accesses; `fill(first, address, kind)` makes accesses first, ..."""
+    for first in range(0, accesses, CHUNK):
+        count = min(CHUNK, accesses - first)
+        address = np.empty(count, np.int64)
+        kind = np.empty(count, np.uint8)
+        fill(first, address, kind)
+        yield Chunk(address, kind, np.full(count, WORD, np.uint16), events)
+        events = NO_EVENTS
