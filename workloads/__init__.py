@@ -82,5 +82,5 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
 
 
 def bundled() -> Path:
-    """The small real trace that comes with the package."""
-    return Path(__file__).parent / "data" / "sort.mmt.xz"
+    """The small real trace that comes with the package; its metadata says how it was made."""
+    return Path(__file__).parent / "data" / "python.mmt.xz"
