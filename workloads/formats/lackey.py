@@ -132,7 +132,7 @@ def parse(data, position, end, va_bits, address, kind, size, count):
 # --- System calls ---------------------------------------------------------------
 
 _SYSCALL = re.compile(rb"SYSCALL\[(\d+),(\d+)\]\(\s*(\d+)\)\s*(.*)")
-_CALL = re.compile(rb"(?:sys_|sys32_)?(\w+)\s*\(\s*(.*?)\s*\)\s*(?:\[|-->)")
+_CALL = re.compile(rb"(?:sys_|sys32_)?(\w+)\s*\(\s*(.*?)\s*\)\s*(?:\[|-->|$)")
 _SUCCESS = re.compile(rb"Success\(0x([0-9a-fA-F]+)(?::0x[0-9a-fA-F]+)?\)")
 _PAGE = 4096
 _CLONE_VM = 0x100  # <sched.h>: the child shares the address space, it is a thread
