@@ -7,7 +7,7 @@ import numpy as np
 from mmu.bits import SIZE_NAMES
 from mmu.config import Config, check_geometry
 from mmu.errors import InputError
-from mmu.hardware.assoc import INVALID
+from mmu.hardware.assoc import GROUP, INVALID, PADDING, PADDING_AGE, SLOT_BITS
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmu.presets.model import POLICIES, TLB, Preset
 from mmu.state import (
@@ -67,11 +67,17 @@ class _Builder:
             unit[number]["base"] = slots
             unit[number]["set_mask"] = sets - 1
             unit[number]["ways"] = ways
+            stride = -(-ways // GROUP) * GROUP
+            unit[number]["stride"] = stride
             unit[number]["policy"] = policy
             unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
             unit[number]["tree"] = words
-            slots += sets * ways
+            slots += sets * stride
             words += sets
+        if slots > 1 << SLOT_BITS:
+            raise InputError(
+                f"{slots:,} entries in all TLBs and caches; expected at most {1 << SLOT_BITS:,}"
+            )
         return unit, slots, words
 
 
@@ -148,6 +154,11 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
+    tag, age = np.full(slots, INVALID, np.int64), np.arange(slots, dtype=np.int64)
+    for each in unit:
+        sets = slice(each["base"], each["base"] + (each["set_mask"] + 1) * each["stride"])
+        tag[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING
+        age[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING_AGE
     return Core(
         regs=regs,
         stats=np.zeros(1, STATS),
@@ -155,8 +166,8 @@ def _arrays(
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
         route=builder.route,
-        tag=np.full(slots, INVALID, np.int64),
-        age=np.zeros(slots, np.int64),
+        tag=tag,
+        age=age,
         data=np.zeros(slots, np.int64),
         tree=np.zeros(max(1, words), np.int64),
         owner=owner,

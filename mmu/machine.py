@@ -32,6 +32,7 @@ from mmu.state import (
     Host,
     Machine,
 )
+from mmu.structs import for_kernels
 from mmu.trace import EVENT, Chunk
 
 MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
@@ -104,7 +105,7 @@ class Simulator:
         Raises RunError where the run cannot go on, InputError for an impossible event.
         """
         status, position, event = engine.run(
-            self.machine, chunk.address, kinds, chunk.events, event, start, end
+            self.machine, chunk.address, kinds, for_kernels(chunk.events), event, start, end
         )
         self.accesses += position - start
         if status == NO_SUCH_PROCESS:

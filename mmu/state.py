@@ -58,6 +58,7 @@ UNIT = np.dtype(
         ("base", np.int64),  # its first slot
         ("set_mask", np.int64),  # sets - 1
         ("ways", np.int64),
+        ("stride", np.int64),  # slots from one set to the next
         ("policy", np.int64),
         ("clock", np.int64),  # touches so far, the time stamp of slots
         ("random", np.int64),  # state of the xorshift generator

@@ -15,9 +15,32 @@ A field is an array of a fixed dtype and dimension, C-contiguous, or another Str
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import numpy as np
+
+#: True where kernels run as plain Python.
+JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+class _Record(np.void):
+    """A record whose fields are attributes, as they are in compiled code."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in np.void.__getattribute__(self, "dtype").names:
+            return self[name]
+        return np.void.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+def for_kernels(array: np.ndarray) -> np.ndarray:
+    """The array as kernels can take it: in plain Python, records need `_Record`."""
+    if JIT_OFF and array.dtype.names:
+        return array.view(np.dtype((_Record, array.dtype)))
+    return array
 
 
 class ArrayField:
@@ -42,6 +65,7 @@ class Struct:
             if isinstance(field, ArrayField):
                 self._check(name, field, value)
                 words += [value.ctypes.data, *value.shape]
+                value = for_kernels(value)
             else:
                 words.append(value.address)
             setattr(self, name, value)

@@ -19,7 +19,7 @@ from mmu.files import check_writable
 from mmu.trace import Chunk
 from workloads.streams import ByteStream
 
-_TOOL = ("--tool=lackey", "--trace-mem=yes", "--trace-syscalls=yes", "--basic-counts=no")
+_TOOL = ("--tool=lackey", "--vgdb=no", "--trace-mem=yes", "--trace-syscalls=yes", "--basic-counts=no")
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux
 def set_entry(machine, table, index, entry):
     """Writes a gPTE and keeps count of the entries in use. Returns a status."""
     old = load_entry(machine, table, index)
-    machine.vm.used[table] += (entry != 0) - (old != 0)
+    machine.vm.used[table] += int(entry != 0) - int(old != 0)
     return hooks.store(machine, table, index, entry)
 
 

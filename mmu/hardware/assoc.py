@@ -2,9 +2,12 @@
 
 All units of a core share the flat arrays `Core.tag`, `Core.age`, `Core.data`; a
 UNIT record says which slots are its own. A tag is unique within its unit, -1
-where the slot is invalid. Ages are time stamps: the victim under LRU and FIFO
-is the slot with the smallest. An invalid slot has age 0, so it is filled first,
-the lowest way before the others, under every policy.
+where the slot is invalid.
+
+An age is a time stamp above the slot's own number, so that one minimum over a set finds
+the oldest slot. The stamp of an invalid slot is 0: it is filled first, the lowest way
+before the others, under every policy. Sets are padded to a multiple of four slots, which
+are searched together; the padding matches no tag and is never the oldest.
 """
 
 from __future__ import annotations
@@ -12,46 +15,65 @@ from __future__ import annotations
 import numpy as np
 
 from mmu.jit import inlined, kernel
-from mmu.state import FIFO, LRU, PLRU, RANDOM
+from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM
 
 INVALID = -1
+PADDING = -2  # tag of a slot that is there only to fill up its set
 
-# A way beside an age in one word, so that one minimum finds both; 2**20 ways at most,
-# and 2**43 touches.
-_WAY_BITS = 20
-_WAY_MASK = (1 << _WAY_BITS) - 1
+GROUP = 4  # slots that are searched together
 
-_NONE, _ONE = np.uint64(0), np.uint64(1)
+# 2**20 slots at most, and 2**43 touches of a unit.
+SLOT_BITS = 20
+_SLOT_MASK = (1 << SLOT_BITS) - 1
+PADDING_AGE = (1 << 63) - 1
+
+_ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 
 
 @inlined
 def first_slot(unit, index):
-    return unit.base + (index & unit.set_mask) * unit.ways
+    return unit.base + (index & unit.set_mask) * unit.stride
 
 
 @inlined
 def find(core, unit, index, tag):
     """Slot that holds the tag in set `index & set_mask`, or NIL."""
     tags = core.tag
-    # An unsigned index cannot be negative, so that the ways are read by vector loads
-    # with no wrap-around; a sum in place of a branch: which way matches is unpredictable.
-    start = np.uint64(first_slot(unit, index))
-    found = _NONE
-    for way in range(np.uint64(unit.ways)):
-        slot = start + way
-        found += slot + _ONE if tags[slot] == tag else _NONE
-    return np.int64(found) - 1
+    # Unsigned: numba makes code for negative indices of signed ones.
+    slot = np.uint64(first_slot(unit, index))
+    end = slot + np.uint64(unit.stride)
+    while slot < end:
+        if tags[slot] == tag:
+            return np.int64(slot)
+        if tags[slot + _ONE] == tag:
+            return np.int64(slot + _ONE)
+        if tags[slot + _TWO] == tag:
+            return np.int64(slot + _TWO)
+        if tags[slot + _THREE] == tag:
+            return np.int64(slot + _THREE)
+        slot += _FOUR
+    return NIL
 
 
 @inlined
 def _oldest(core, unit, index):
-    """(slot, age) of the set's smallest age, the lowest way where several have it."""
+    """The smallest age of a set. A tree of minima: its steps do not wait for each other."""
     ages = core.age
-    start = np.uint64(first_slot(unit, index))
-    oldest = ages[start] << _WAY_BITS
-    for way in range(_ONE, np.uint64(unit.ways)):
-        oldest = min(oldest, ages[start + way] << _WAY_BITS | np.int64(way))
-    return np.int64(start) + (oldest & _WAY_MASK), oldest >> _WAY_BITS
+    slot = np.uint64(first_slot(unit, index))
+    end = slot + np.uint64(unit.stride)
+    oldest = PADDING_AGE
+    while slot < end:
+        left = min(ages[slot], ages[slot + _ONE])
+        right = min(ages[slot + _TWO], ages[slot + _THREE])
+        oldest = min(oldest, min(left, right))
+        slot += _FOUR
+    return oldest
+
+
+@inlined
+def stamped(slot, clock):
+    """Age of a slot that was touched at a time."""
+    return (clock << SLOT_BITS) | slot
 
 
 @kernel
@@ -61,8 +83,8 @@ def _point_away(core, unit, slot):
     Node 1 is the root, node n has children 2n and 2n + 1; a node's bit is the
     side (0 left, 1 right) on which the victim is to be found.
     """
-    way = (slot - unit.base) % unit.ways
-    word = unit.tree + (slot - unit.base) // unit.ways
+    way = (slot - unit.base) % unit.stride
+    word = unit.tree + (slot - unit.base) // unit.stride
     bits = core.tree[word]
     node = 1
     half = unit.ways >> 1
@@ -78,16 +100,14 @@ def _point_away(core, unit, slot):
 def touch(core, unit, slot, clock):
     """Records a hit."""
     if unit.policy == LRU:
-        core.age[slot] = clock
+        core.age[slot] = stamped(slot, clock)
     elif unit.policy == PLRU:
         _point_away(core, unit, slot)
 
 
 @kernel
-def _victim(core, unit, index):
-    oldest, age = _oldest(core, unit, index)
-    if age == 0 or unit.policy == LRU or unit.policy == FIFO:
-        return oldest
+def _by_policy(core, unit, index):
+    """Victim of a full set under a policy that does not go by age."""
     if unit.policy == RANDOM:
         # xorshift (Marsaglia, J. Stat. Software 8(14), 2003), triple 13, 7, 17,
         # in 63 bits so that it stays a positive int64.
@@ -110,12 +130,20 @@ def _victim(core, unit, index):
 
 
 @inlined
+def _victim(core, unit, index):
+    age = _oldest(core, unit, index)
+    if unit.policy == LRU or unit.policy == FIFO or age >> SLOT_BITS == 0:
+        return age & _SLOT_MASK
+    return _by_policy(core, unit, index)
+
+
+@inlined
 def insert(core, unit, index, tag, data, clock):
     """Fills a tag that is not there into its set; returns the slot."""
     slot = _victim(core, unit, index)
     core.tag[slot] = tag
     core.data[slot] = data
-    core.age[slot] = clock
+    core.age[slot] = stamped(slot, clock)
     if unit.policy == PLRU:
         _point_away(core, unit, slot)
     return slot
@@ -123,7 +151,7 @@ def insert(core, unit, index, tag, data, clock):
 
 @inlined
 def tick(unit):
-    """The unit's next time stamp; stamps start at 1, since age 0 means invalid."""
+    """The unit's next time stamp; stamps start at 1, since 0 means invalid."""
     unit.clock += 1
     return unit.clock
 
@@ -131,11 +159,17 @@ def tick(unit):
 @inlined
 def drop(core, slot):
     core.tag[slot] = INVALID
-    core.age[slot] = 0
+    core.age[slot] = slot
+
+
+@inlined
+def end_of(unit):
+    """One past a unit's last slot."""
+    return unit.base + (unit.set_mask + 1) * unit.stride
 
 
 @kernel
 def drop_all(core, unit):
-    size = (unit.set_mask + 1) * unit.ways
-    core.tag[unit.base : unit.base + size] = INVALID
-    core.age[unit.base : unit.base + size] = 0
+    for slot in range(unit.base, end_of(unit)):
+        if core.tag[slot] != PADDING:
+            drop(core, slot)

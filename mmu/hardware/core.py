@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmu.bits import PAGE_SHIFT, D
 from mmu.hardware import tlb, walk_caches, walker
+from mmu.hardware.assoc import stamped
 from mmu.jit import inlined, kernel
 from mmu.state import EPT_VIOLATION, NIL, OK, PREDICTOR_BITS
 from mmu.trace import STORE
@@ -46,16 +47,16 @@ def _replay_ages(core, address, kind, position, end):
             | _differs(core, g3, s3)
         ):
             break
-        core.age[s0] = clock + 2 * position
-        core.age[s1] = clock + 2 * position + 2
-        core.age[s2] = clock + 2 * position + 4
-        core.age[s3] = clock + 2 * position + 6
+        core.age[s0] = stamped(s0, clock + 2 * position)
+        core.age[s1] = stamped(s1, clock + 2 * position + 2)
+        core.age[s2] = stamped(s2, clock + 2 * position + 4)
+        core.age[s3] = stamped(s3, clock + 2 * position + 6)
         position += 4
     while position < end:
         slot = _predicted(core, address[position], kind[position])
         if _differs(core, address[position], slot):
             break
-        core.age[slot] = clock + 2 * position
+        core.age[slot] = stamped(slot, clock + 2 * position)
         position += 1
     return position
 

@@ -9,7 +9,7 @@ fragments of the largest smaller size it has; an L2 without it does not hold it.
 from __future__ import annotations
 
 from mmu.bits import INDEX_BITS, PAGE_SHIFT, G, pages_in
-from mmu.hardware.assoc import drop, drop_all, find, insert, tick, touch
+from mmu.hardware.assoc import drop, drop_all, end_of, find, insert, tick, touch
 from mmu.jit import inlined, kernel
 from mmu.state import (
     NIL,
@@ -174,7 +174,7 @@ def flush(core, globals_too):
         if globals_too:
             drop_all(core, unit)
             continue
-        for slot in range(unit.base, unit.base + (unit.set_mask + 1) * unit.ways):
+        for slot in range(unit.base, end_of(unit)):
             if core.tag[slot] >= 0 and core.tag[slot] >> 47 == mine:
                 drop(core, slot)
     forget_predictions(core)

@@ -11,7 +11,7 @@ page-table pages (Bhargava et al., ASPLOS 2008, section 5).
 from __future__ import annotations
 
 from mmu.bits import level_shift
-from mmu.hardware.assoc import drop, drop_all, find, insert, tick, touch
+from mmu.hardware.assoc import drop, drop_all, end_of, find, insert, tick, touch
 from mmu.jit import inlined, kernel
 from mmu.state import NIL, ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
 
@@ -93,7 +93,7 @@ def drop_linear(core):
         number = core.route[ROUTE_PSC, level]
         if number != NIL:
             unit = core.unit[number]
-            for slot in range(unit.base, unit.base + (unit.set_mask + 1) * unit.ways):
+            for slot in range(unit.base, end_of(unit)):
                 if core.tag[slot] >> PREFIX_BITS == owner:
                     drop(core, slot)
 

@@ -47,6 +47,8 @@ from mmu.trace import FETCH, STORE
 # Of a walk's rights, what an entry takes away: RW and US by being clear, XD by being set.
 _LIMITS = RW | US | XD
 
+PAT_LARGE = 1 << 12  # memory type bit of a large x86 leaf, below its frame's bits
+
 
 @inlined
 def _host_frame(core, memory, frame, guest_level):
@@ -55,9 +57,9 @@ def _host_frame(core, memory, frame, guest_level):
 
 
 @inlined
-def _ept_denies(entry, write, fetch):
-    """Why an EPT entry forbids the access; 0: it does not (SDM vol. 3C, 29.3.3.2)."""
-    return (write and not entry & EPT_W) or (fetch and not entry & EPT_X) or not entry & EPT_R
+def _ept_denies(rights, write, fetch):
+    """True where the rights of the path forbid the access (SDM vol. 3C, 29.3.3.2)."""
+    return (write and not rights & EPT_W) or (fetch and not rights & EPT_X) or not rights & EPT_R
 
 
 @inlined
@@ -79,13 +81,14 @@ def _reserved(entry, level):
     """
     if not entry & PS or level == 1:
         return False
-    unused = (1 << level_shift(level)) - (1 << 13)
+    unused = (1 << level_shift(level)) - (PAT_LARGE << 1)
     return level > 3 or (entry & unused) != 0
 
 
 @kernel
 def nested_walk(core, memory, gpa, write, fetch, guest_level):
-    """Translates a gpa through the EPT: (status, hfn of its 4 KiB frame, leaf level, leaf).
+    """Translates a gpa through the EPT: (status, hfn of its 4 KiB frame, leaf level, leaf
+    with the path's rights).
 
     `guest_level` is the level of the guest table that is being located, 0 for the
     page that the guest accesses; references are counted under it.
@@ -93,19 +96,22 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
     regs = core.regs[0]
     frame = regs.eptp
     level = regs.ept_levels
+    rights = EPT_RWX
     cached, data = longest_prefix(core, ROUTE_EPT_PSC, gpa, level)
     if cached > 0:
         level = cached - 1
-        frame = data
+        rights = data & EPT_RWX
+        frame = frame_of(data)
     while True:
         hpa = (frame << 12) | (index_of(gpa, level) << 3)
         slot = slot_of(memory, hpa)
         entry = memory.entry[slot]
         reference(core, hpa, entry, guest_level, level)
-        if not entry & EPT_RWX or _ept_denies(entry, write, fetch):
+        leaf = level == 1 or entry & PS
+        rights &= entry
+        if not entry & EPT_RWX or (leaf and _ept_denies(rights, write, fetch)):
             regs.fault_gpa = gpa
             return EPT_VIOLATION, 0, level, entry
-        leaf = level == 1 or entry & PS
         if regs.ept_ad:
             used = entry | EPT_A | (EPT_D if leaf and write else 0)
             if used != entry:
@@ -113,10 +119,10 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
         if leaf:
             break
         frame = frame_of(entry)
-        remember(core, ROUTE_EPT_PSC, gpa, level, frame)
+        remember(core, ROUTE_EPT_PSC, gpa, level, (frame << 12) | rights)
         level -= 1
     offset = (gpa >> 12) & ((1 << (level_shift(level) - 12)) - 1)
-    return OK, frame_of(entry) + offset, level, entry
+    return OK, frame_of(entry) + offset, level, (entry & ~EPT_RWX) | rights
 
 
 @kernel
@@ -180,6 +186,8 @@ def _make_walk(locate):
         used = entry | A | (D if kind == STORE else 0)
         if used != entry:
             memory.entry[slot] = used
+        if level > 1:
+            used &= ~PAT_LARGE
         return OK, (used & ~(_LIMITS | COW)) | rights, level
 
     return walk
