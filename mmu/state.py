@@ -30,7 +30,7 @@ NIL = -1  # no frame, no slot, no unit
 # --- Hardware -------------------------------------------------------------------
 NATIVE, SHADOW, NESTED = 0, 1, 2  # ids of the techniques
 
-LRU, PLRU, FIFO, RANDOM = 0, 1, 2, 3  # replacement policies
+LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go by age
 
 #: Registers of the core, and the numbers of the last fault.
 REGS = np.dtype(

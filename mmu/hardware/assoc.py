@@ -106,8 +106,8 @@ def touch(core, unit, slot, clock):
 
 
 @kernel
-def _by_policy(core, unit, index):
-    """Victim of a full set under a policy that does not go by age."""
+def _victim_not_by_age(core, unit, index):
+    """Victim of a full set under random replacement or tree-PLRU."""
     if unit.policy == RANDOM:
         # xorshift (Marsaglia, J. Stat. Software 8(14), 2003), triple 13, 7, 17,
         # in 63 bits so that it stays a positive int64.
@@ -130,23 +130,18 @@ def _by_policy(core, unit, index):
 
 
 @inlined
-def _victim(core, unit, index):
+def insert(core, unit, index, tag, clock):
+    """Fills a tag that is not there into its set; returns the slot, whose data is the caller's."""
     age = _oldest(core, unit, index)
-    if unit.policy == LRU or unit.policy == FIFO or age >> SLOT_BITS == 0:
-        return age & _SLOT_MASK
-    return _by_policy(core, unit, index)
-
-
-@inlined
-def insert(core, unit, index, tag, data, clock):
-    """Fills a tag that is not there into its set; returns the slot."""
-    slot = _victim(core, unit, index)
+    victim = age & _SLOT_MASK
+    if unit.policy > FIFO and age >> SLOT_BITS:
+        victim = _victim_not_by_age(core, unit, index)
+    slot = np.uint64(victim)
     core.tag[slot] = tag
-    core.data[slot] = data
-    core.age[slot] = stamped(slot, clock)
+    core.age[slot] = stamped(victim, clock)
     if unit.policy == PLRU:
-        _point_away(core, unit, slot)
-    return slot
+        _point_away(core, unit, victim)
+    return victim
 
 
 @inlined

@@ -32,7 +32,7 @@ def reference(core, hpa, entry, guest_level, host_level):
             unit.hits += 1
             break
         unit.misses += 1
-        insert(core, unit, line, line, 0, tick(unit))
+        insert(core, unit, line, line, tick(unit))
         level += 1
     core.references[guest_level, host_level, level] += 1
     used = core.regs[0].logging

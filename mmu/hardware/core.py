@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmu.bits import PAGE_SHIFT, D
 from mmu.hardware import tlb, walk_caches, walker
 from mmu.hardware.assoc import stamped
@@ -14,13 +16,18 @@ TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
 TOUCH_NOTHING = 1  # all by FIFO or at random: nothing
 TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
 
+_ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 
 
 @inlined
 def _predicted(core, gva, kind):
-    """L1 slot that this access hits if `core.first` agrees; see `hits`."""
-    return core.predictor[(kind << PREDICTOR_BITS) | ((gva >> PAGE_SHIFT) & _LOW_PAGE)]
+    """L1 slot that this access hits if `core.first` agrees; see `hits`.
+
+    Unsigned, so that no code is made for negative indices.
+    """
+    index = (np.int64(kind) << PREDICTOR_BITS) | ((gva >> PAGE_SHIFT) & _LOW_PAGE)
+    return np.uint64(core.predictor[np.uint64(index)])
 
 
 @inlined
@@ -30,16 +37,18 @@ def _differs(core, gva, slot):
 
 
 @kernel
-def _replay_ages(core, address, kind, position, end):
+def _replay_ages(core, address, kind, start, end):
     """`hits` for TOUCH_AGE, four accesses at a time and then one at a time."""
-    clock = core.regs[0].clock - 2 * position
-    while position + 4 <= end:
-        g0, g1 = address[position], address[position + 1]
-        g2, g3 = address[position + 2], address[position + 3]
+    ages = core.age
+    clock = core.regs[0].clock - 2 * start
+    position, stop = np.uint64(start), np.uint64(end)
+    while position + _FOUR <= stop:
+        g0, g1 = address[position], address[position + _ONE]
+        g2, g3 = address[position + _TWO], address[position + _THREE]
         s0 = _predicted(core, g0, kind[position])
-        s1 = _predicted(core, g1, kind[position + 1])
-        s2 = _predicted(core, g2, kind[position + 2])
-        s3 = _predicted(core, g3, kind[position + 3])
+        s1 = _predicted(core, g1, kind[position + _ONE])
+        s2 = _predicted(core, g2, kind[position + _TWO])
+        s3 = _predicted(core, g3, kind[position + _THREE])
         if (
             _differs(core, g0, s0)
             | _differs(core, g1, s1)
@@ -47,18 +56,19 @@ def _replay_ages(core, address, kind, position, end):
             | _differs(core, g3, s3)
         ):
             break
-        core.age[s0] = stamped(s0, clock + 2 * position)
-        core.age[s1] = stamped(s1, clock + 2 * position + 2)
-        core.age[s2] = stamped(s2, clock + 2 * position + 4)
-        core.age[s3] = stamped(s3, clock + 2 * position + 6)
-        position += 4
-    while position < end:
+        now = clock + 2 * np.int64(position)
+        ages[s0] = stamped(np.int64(s0), now)
+        ages[s1] = stamped(np.int64(s1), now + 2)
+        ages[s2] = stamped(np.int64(s2), now + 4)
+        ages[s3] = stamped(np.int64(s3), now + 6)
+        position += _FOUR
+    while position < stop:
         slot = _predicted(core, address[position], kind[position])
         if _differs(core, address[position], slot):
             break
-        core.age[slot] = stamped(slot, clock + 2 * position)
-        position += 1
-    return position
+        ages[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
+        position += _ONE
+    return np.int64(position)
 
 
 @kernel
@@ -70,7 +80,7 @@ def _replay_by_policy(core, address, kind, position, end):
         if _differs(core, address[position], slot):
             break
         if touches:
-            tlb.touch_l1(core, slot, clock + 2 * position)
+            tlb.touch_l1(core, np.int64(slot), clock + 2 * position)
         position += 1
     return position
 

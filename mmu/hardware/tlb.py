@@ -83,10 +83,10 @@ def _fill(core, row, gva, entry, size, splinter, clock):
     tag = tag_of(core, asid, size, page)
     slot = find(core, unit, page, tag)
     if slot == NIL:
-        slot = insert(core, unit, page, tag, aligned, stamp)
+        slot = insert(core, unit, page, tag, stamp)
     else:  # a walk again: new rights, or D set
-        core.data[slot] = aligned
         touch(core, unit, slot, stamp)
+    core.data[slot] = aligned
     if clock:  # L1
         core.span[slot] = ~(pages_in(size) - 1)
         core.first[slot] = (gva >> PAGE_SHIFT) & core.span[slot]

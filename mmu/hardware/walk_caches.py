@@ -58,7 +58,8 @@ def remember(core, row, address, level, data):
     if number != NIL:
         unit = core.unit[number]
         prefix = _prefix(address, level)
-        insert(core, unit, prefix, owner_tag(core, row) | prefix, data, tick(unit))
+        slot = insert(core, unit, prefix, owner_tag(core, row) | prefix, tick(unit))
+        core.data[slot] = data
 
 
 @kernel
@@ -82,7 +83,8 @@ def nested_remember(core, gfn, hfn):
     number = core.route[ROUTE_NTLB, 0]
     if number != NIL:
         unit = core.unit[number]
-        insert(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, hfn, tick(unit))
+        slot = insert(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
+        core.data[slot] = hfn
 
 
 @kernel

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 PAGE_SIZES = ("4k", "2m", "1g")
-POLICIES = ("lru", "plru", "fifo", "random")
+POLICIES = ("lru", "fifo", "plru", "random")
 
 
 @dataclass(frozen=True)
