@@ -45,6 +45,11 @@ G = 1 << 8
 COW = 1 << 9  # ignored by the processor; our guest OS marks copy-on-write here
 XD = -(1 << 63)
 
+IGNORED = 7 << 9
+#: In a TLB entry, bits 10:9 hold the page size of the guest's leaf, which may be larger
+#: than the entry's own.
+GUEST_SIZE_SHIFT = 9
+
 # --- EPT entries: nPT (Intel SDM vol. 3C, tables 29-1 to 29-6) ------------------
 #
 #   63:52   51:12         11:10   9    8     7      6     5:3    2    1    0

@@ -44,6 +44,7 @@ REGS = np.dtype(
         ("vpid", np.int64),
         ("clock", np.int64),  # accesses so far, counted in half accesses
         ("globals", np.int64),  # 1 once a global entry has been filled
+        ("fragments", np.int64),  # 1 once a page has been filled in smaller pieces
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
         ("fault_gva", np.int64),
         ("fault_gpa", np.int64),

@@ -26,7 +26,7 @@ random  xorshift64* (Vigna, ACM TOMS 42(4), 2016: shifts 12, 25, 27), one genera
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

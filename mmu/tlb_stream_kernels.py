@@ -15,6 +15,7 @@ _ZERO, _ONE, _TWO, _THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(
 _FOUR = np.uint64(4)
 _PREDICTED_BY = PREDICTIONS - 1  # the bits of a page number that choose the prediction
 
+_HITS_IN_A_ROW = 2  # after a miss, before accesses are taken by fours again
 _NOT_FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # xorshift64* (see mmu.tlb_stream)
@@ -138,58 +139,72 @@ def _access_l2(level, page, now):
     return missed
 
 
+@inlined
+def _fill_l1(level, index, first, page):
+    """Fills a page that is not there; returns its slot."""
+    if level.policy == LRU:
+        slot = _touched_first(level.times, first, np.uint64(level.ways))
+    else:
+        slot = _victim_not_lru(level, index, first)
+    level.tags[slot] = page
+    return slot
+
+
+@inlined
+def _predicted_hits(addresses, position, page_shift, clock, predicted, l1):
+    """Takes accesses by fours while all four are predicted right; returns the position."""
+    tags, times = l1.tags, l1.times
+    last = np.uint64(addresses.size)
+    while position + _FOUR <= last:
+        page0 = addresses[position] >> page_shift
+        page1 = addresses[position + _ONE] >> page_shift
+        page2 = addresses[position + _TWO] >> page_shift
+        page3 = addresses[position + _THREE] >> page_shift
+        slot0 = np.uint64(predicted[page0 & _PREDICTED_BY])
+        slot1 = np.uint64(predicted[page1 & _PREDICTED_BY])
+        slot2 = np.uint64(predicted[page2 & _PREDICTED_BY])
+        slot3 = np.uint64(predicted[page3 & _PREDICTED_BY])
+        wrong = (tags[slot0] ^ page0) | (tags[slot1] ^ page1)
+        wrong |= (tags[slot2] ^ page2) | (tags[slot3] ^ page3)
+        if wrong != 0:
+            break
+        now = clock + np.int64(position)
+        times[slot0] = now
+        times[slot1] = now + 1
+        times[slot2] = now + 2
+        times[slot3] = now + 3
+        position += _FOUR
+    return position
+
+
 @entry
 def translate(addresses, page_shift, clock, predicted, l1, l2):
     """Translates addresses in order; returns (L1 misses, L2 misses).
 
     clock: time of the first access, at least 1, later than that of any before.
     """
-    tags, times = l1.tags, l1.times
-    stride = np.uint64(l1.stride)
-    set_mask = np.uint64(l1.set_mask)
+    stride, set_mask = np.uint64(l1.stride), np.uint64(l1.set_mask)
     end = np.uint64(addresses.size)
     position = _ZERO
-    l1_misses = 0
-    l2_misses = 0
+    l1_misses = l2_misses = 0
     while position < end:
-        # Four accesses that are predicted right.
-        while position + _FOUR <= end:
-            page0 = addresses[position] >> page_shift
-            page1 = addresses[position + _ONE] >> page_shift
-            page2 = addresses[position + _TWO] >> page_shift
-            page3 = addresses[position + _THREE] >> page_shift
-            slot0 = np.uint64(predicted[page0 & _PREDICTED_BY])
-            slot1 = np.uint64(predicted[page1 & _PREDICTED_BY])
-            slot2 = np.uint64(predicted[page2 & _PREDICTED_BY])
-            slot3 = np.uint64(predicted[page3 & _PREDICTED_BY])
-            wrong = (tags[slot0] ^ page0) | (tags[slot1] ^ page1)
-            if wrong | (tags[slot2] ^ page2) | (tags[slot3] ^ page3):
-                break
-            now = clock + np.int64(position)
-            times[slot0] = now
-            times[slot1] = now + 1
-            times[slot2] = now + 2
-            times[slot3] = now + 3
-            position += _FOUR
-        # One by one until four in a row have hit.
+        position = _predicted_hits(addresses, position, page_shift, clock, predicted, l1)
         hits = 0
-        while position < end and hits < 4:
+        while position < end and hits < _HITS_IN_A_ROW:
             page = addresses[position] >> page_shift
             now = clock + np.int64(position)
-            index = np.uint64(page) & set_mask
-            first = index * stride
-            slot = _find(tags, first, stride, page)
+            slot = np.uint64(predicted[page & _PREDICTED_BY])
             hits += 1
-            if slot == _NOT_FOUND:
-                hits = 0
-                l1_misses += 1
-                if l1.policy == LRU:
-                    slot = _touched_first(times, first, np.uint64(l1.ways))
-                else:
-                    slot = _victim_not_lru(l1, index, first)
-                tags[slot] = page
-                l2_misses += _access_l2(l2, page, now)
-            predicted[page & _PREDICTED_BY] = np.int64(slot)
-            times[slot] = now
+            if l1.tags[slot] != page:
+                index = np.uint64(page) & set_mask
+                first = index * stride
+                slot = _find(l1.tags, first, stride, page)
+                if slot == _NOT_FOUND:
+                    hits = 0
+                    l1_misses += 1
+                    slot = _fill_l1(l1, index, first, page)
+                    l2_misses += _access_l2(l2, page, now)
+                predicted[page & _PREDICTED_BY] = np.int64(slot)
+            l1.times[slot] = now
             position += _ONE
     return l1_misses, l2_misses

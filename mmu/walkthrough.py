@@ -59,9 +59,10 @@ class Reference:
     """One memory reference of a walk.
 
     table: "gPT", "sPT" or "nPT". guest_level: level of the guest (or only) table that is
-    read or, for a nested reference, located; 0: the page itself is located. host_level: level of the nested
-    table that is read; 0: the guest's table is. index: into the table. hpa: of the entry.
-    entry: as it was read, an unsigned 64-bit number. served_by: cache level or "memory".
+    read or, for a nested reference, located; 0: the page itself is located. host_level:
+    level of the nested table that is read; 0: the guest's table is. index: into the table.
+    hpa: of the entry. entry: as it was read, an unsigned 64-bit number. served_by: cache
+    level or "memory".
     """
 
     table: str

@@ -19,7 +19,13 @@ from mmu.files import check_writable
 from mmu.trace import Chunk
 from workloads.streams import ByteStream
 
-_TOOL = ("--tool=lackey", "--vgdb=no", "--trace-mem=yes", "--trace-syscalls=yes", "--basic-counts=no")
+_TOOL = (
+    "--tool=lackey",
+    "--vgdb=no",
+    "--trace-mem=yes",
+    "--trace-syscalls=yes",
+    "--basic-counts=no",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def record(
         "program": command[0],
         "arguments": command[1:],
         "tool": _version(),
-        "date": datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
         "skip": skip,
         "max": max_accesses,
     }

@@ -8,7 +8,7 @@ fragments of the largest smaller size it has; an L2 without it does not hold it.
 
 from __future__ import annotations
 
-from mmu.bits import INDEX_BITS, PAGE_SHIFT, G, pages_in
+from mmu.bits import GUEST_SIZE_SHIFT, INDEX_BITS, PAGE_SHIFT, G, pages_in
 from mmu.hardware.assoc import drop, drop_all, end_of, find, insert, tick, touch
 from mmu.jit import inlined, kernel
 from mmu.state import (
@@ -57,6 +57,11 @@ def _probe(core, row, gva):
     return NIL, 0
 
 
+@inlined
+def _guest_size(entry):
+    return (entry >> GUEST_SIZE_SHIFT) & 3
+
+
 @kernel
 def _fill(core, row, gva, entry, size, splinter, clock):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
@@ -73,6 +78,8 @@ def _fill(core, row, gva, entry, size, splinter, clock):
     unit = core.unit[number]
     unit.sizes |= 1 << size
     regs = core.regs[0]
+    if _guest_size(entry) > size:
+        regs.fragments = 1
     asid = regs.asid
     if entry & G:
         asid = GLOBAL
@@ -159,7 +166,33 @@ def drop_page(core, gva):
                 slot = find(core, unit, page, tag_of(core, asid, size, page))
                 if slot != NIL:
                     drop(core, slot)
+    if regs.fragments:
+        _drop_fragments(core, gva)
     forget_predictions(core)
+
+
+@kernel
+def _drop_fragments(core, gva):
+    """Drops the other pieces of a page that the TLBs hold in pieces: INVLPG must drop
+    them all (SDM vol. 3A, 4.10.4.1), and they are found by search."""
+    regs = core.regs[0]
+    mine = regs.vpid << 12 | regs.asid
+    globals_ = regs.vpid << 12 | GLOBAL
+    for number in range(core.unit.size):
+        unit = core.unit[number]
+        if not unit.sizes:
+            continue
+        for slot in range(unit.base, end_of(unit)):
+            owner = core.tag[slot] >> 47
+            if core.tag[slot] < 0 or (owner != mine and owner != globals_):
+                continue
+            size = (core.tag[slot] >> 45) & 3
+            whole = _guest_size(core.data[slot])
+            if whole > size:
+                page = core.tag[slot] & _PAGE_NUMBER
+                wanted = page_of(gva, whole) & (_PAGE_NUMBER >> (INDEX_BITS * (whole - size)))
+                if page >> (INDEX_BITS * (whole - size)) == wanted:
+                    drop(core, slot)
 
 
 @kernel

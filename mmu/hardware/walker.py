@@ -12,7 +12,6 @@ A cold walk of g guest and h nested levels makes (g + 1)(h + 1) - 1 references.
 from __future__ import annotations
 
 from mmu.bits import (
-    COW,
     EPT_A,
     EPT_D,
     EPT_R,
@@ -20,6 +19,8 @@ from mmu.bits import (
     EPT_W,
     EPT_X,
     FRAME,
+    GUEST_SIZE_SHIFT,
+    IGNORED,
     PF_FETCH,
     PF_PRESENT,
     PF_RESERVED,
@@ -31,7 +32,6 @@ from mmu.bits import (
     XD,
     A,
     D,
-    G,
     P,
     frame_of,
     index_of,
@@ -188,7 +188,7 @@ def _make_walk(locate):
             memory.entry[slot] = used
         if level > 1:
             used &= ~PAT_LARGE
-        return OK, (used & ~(_LIMITS | COW)) | rights, level
+        return OK, (used & ~(_LIMITS | IGNORED)) | rights | (level - 1) << GUEST_SIZE_SHIFT, level
 
     return walk
 
@@ -229,10 +229,6 @@ def translate(core, memory, gva, kind, user):
     if host_level < level:
         core.stats[0].splintered += 1
     return OK, (hfn << 12) | flags, min(level, host_level) - 1
-
-
-#: Flags of a TLB entry that a hit must check.
-TLB_FLAGS = RW | US | D | G | XD
 
 
 @inlined
