@@ -1,0 +1,228 @@
+"""TLB and walk counts equal a brute-force model exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brute_tlb import Hardware
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import workloads
+from mmu import presets
+from mmu.config import Config
+from mmu.engine import prepare
+from mmu.machine import Simulator, build
+from mmu.presets.model import POLICIES, TLB, Preset, WalkCache
+from mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
+
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+#: Regions of virtual memory by the page size that they are mapped with.
+REGIONS = {
+    "4k": (0x1000_0000, 64 * 4096),
+    "2m": (0x4000_0000, 16 << 21),
+    "1g": (0x40_0000_0000, 3 << 30),
+}
+SIZES = ("4k", "2m", "1g")
+
+
+def size_at(_process: int, address: int) -> str:
+    for size, (start, length) in REGIONS.items():
+        if start <= address < start + length:
+            return size
+    raise AssertionError(hex(address))
+
+
+# --- Geometries and histories --------------------------------------------------------
+
+policies = st.sampled_from(POLICIES)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, name: str, level: int, kinds: str, sizes: tuple[str, ...]) -> TLB:
+    policy = draw(policies)
+    ways = draw(st.sampled_from([1, 2, 4, 8]) if policy == "plru" else st.integers(1, 9))
+    return TLB(name, level, kinds, sizes, draw(st.sampled_from([1, 2, 4])), ways, "test", policy)
+
+
+@st.composite
+def hardware(draw: st.DrawFn) -> Preset:
+    """Split or unified L1s, an L2 with fewer or all sizes or none, small walk caches."""
+    tlbs = []
+    for kinds in draw(st.sampled_from([("I", "D"), ("ID",)])):
+        split = draw(st.booleans())
+        held = draw(st.sampled_from([("4k",), ("4k", "2m"), SIZES]))
+        for number, sizes in enumerate([(s,) for s in held] if split else [held]):
+            tlbs.append(draw(arrays(f"l1-{kinds}-{number}", 1, kinds, sizes)))
+    for kinds in draw(st.sampled_from([("ID",), ("I", "D"), ()])):
+        sizes = draw(st.sampled_from([("4k",), ("4k", "2m"), SIZES]))
+        tlbs.append(draw(arrays(f"l2-{kinds}", 2, kinds, sizes)))
+    caches = tuple(
+        WalkCache(name, 1, draw(st.integers(1, 5)), "test")
+        for name in draw(st.sampled_from([(), ("pde",), ("pml4e", "pdpte", "pde")]))
+    )
+    base = presets.load("skylake-sp")
+    return replace(base, tlbs=tuple(tlbs), walk_caches=caches)
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> list[tuple[int, int, int]]:
+    """(address, kind, size) of a burst: random, sequential or a loop, in one region."""
+    start, length = REGIONS[draw(st.sampled_from(SIZES))]
+    count = draw(st.integers(1, 40))
+    kind = draw(st.sampled_from([(0,), (1,), (2,), (0, 1), (0, 1, 2)]))
+    how = draw(st.sampled_from(["random", "sequential", "loop"]))
+    step = draw(st.sampled_from([8, 4096, 1 << 21, 3 << 12]))
+    pages = draw(st.lists(st.integers(0, length // 8 - 2), min_size=6, max_size=6))
+    accesses = []
+    for i in range(count):
+        offset = {
+            "random": 8 * ((pages[i % 6] * 7919 + i * 104729) % (length // 8 - 1)),
+            "sequential": (8 * pages[0] + i * step) % (length - 8),
+            "loop": 8 * pages[i % 5],
+        }[how]
+        accesses.append((start + offset, kind[i % len(kind)], 1))
+        if draw(st.integers(0, 9)) == 0 and offset % 4096 and offset + 8192 < length:
+            accesses.append((start + (offset | 4095) - 3, min(kind[0], 1), 8))
+    return accesses
+
+
+histories = st.lists(
+    st.one_of(
+        patterns(),
+        patterns(),
+        st.tuples(st.just("switch"), st.integers(1, 3)),
+        st.tuples(st.just("remap"), st.integers(0, 63)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+class Both:
+    """A machine and the model, side by side."""
+
+    def __init__(self, preset: Preset, pcid: bool) -> None:
+        self.model = Hardware(preset, size_at, pcid)
+        config = Config(memory=20 << 30, pcid=pcid)
+        self.simulator = build("native", preset, config)
+        self.process = 1
+        self._map(1)
+
+    def _event(self, *event: int) -> None:
+        self._run([], [(0, *event)])
+
+    def _run(self, accesses: list[tuple[int, int, int]], events: list[tuple[int, ...]]) -> None:
+        run(self.simulator, accesses, events)
+
+    def _map(self, process: int) -> None:
+        for number, (start, length) in enumerate(REGIONS.values(), start=1):
+            self._event(MMAP, process, start, length, 7 | number << 8)
+
+    def play(self, step: object) -> None:
+        if isinstance(step, list):
+            self._run(step, [])
+            for address, kind, size in step:
+                self._access(address, kind, size)
+        elif step[0] == "switch":  # type: ignore[index]
+            self._switch(step[1])  # type: ignore[index]
+        else:
+            self._remap(REGIONS["4k"][0] + step[1] * 4096)  # type: ignore[index]
+
+    def _access(self, address: int, kind: int, size: int) -> None:
+        pages = [address]
+        if (address & 4095) + size > 4096:
+            pages.append((address | 4095) + 1)
+        while not all(self.model.access(page, kind) for page in pages):
+            pass
+
+    def _switch(self, process: int) -> None:
+        fresh = process not in self.model.ran
+        self._event(SWITCH, process, 0, 0, 0)
+        self.model.switch(process)
+        if fresh:
+            self._map(process)
+        self.process = process
+
+    def _remap(self, page: int) -> None:
+        """munmap of a page that is mapped (INVLPG), and mmap of it again."""
+        process = self.model.process
+        if self.model.tables.pop((process, "4k", page >> 12), None):
+            self.model.invlpg(page)
+        self._event(MUNMAP, process, page, 4096, 0)
+        self._event(MMAP, process, page, 4096, 7 | 1 << 8)
+
+    def compare(self) -> None:
+        stats = self.simulator.machine.core.stats[0]
+        counts = self.model.counts
+        assert stats["l1_misses"].tolist() == counts.l1_misses
+        assert stats["l2_hits"].tolist() == counts.l2_hits
+        assert stats["walks"].tolist() == counts.walks
+        assert int(stats["dirty_walks"]) == counts.dirty_walks
+        by_level = self.simulator.machine.core.references[:, 0].sum(axis=1).tolist()
+        assert by_level == counts.references
+        units = dict(zip(self.simulator.units, self.simulator.machine.core.unit, strict=True))
+        for tlb, array in self.model.tlbs:
+            if tlb.level == 2:
+                assert int(units[f"TLB {tlb.name}"]["hits"]) == array.hits
+        for level, array in self.model.psc.items():
+            name = {2: "pde", 3: "pdpte", 4: "pml4e"}[level]
+            unit = units[f"walk cache {name}"]
+            assert (int(unit["hits"]), int(unit["misses"])) == (array.hits, array.misses)
+
+
+def run(
+    simulator: Simulator, accesses: list[tuple[int, int, int]], events: list[tuple[int, ...]]
+) -> None:
+    address = np.array([a for a, _, _ in accesses], np.int64)
+    kind = np.array([k for _, k, _ in accesses], np.uint8)
+    size = np.array([s for _, _, s in accesses], np.uint16)
+    kinds = np.empty_like(kind)
+    assert prepare(address, kind, size, kinds, np.zeros(3, np.int64), 4) == -1
+    chunk = Chunk(address, kind, size, np.array(events, EVENT))
+    simulator.run(chunk, kinds, 0, len(address), 0)
+
+
+@QUIET
+@given(preset=hardware(), history=histories, pcid=st.booleans())
+def test_any_geometry_policy_and_history(preset: Preset, history: list, pcid: bool) -> None:
+    both = Both(preset, pcid)
+    for step in history:
+        both.play(step)
+    both.compare()
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_presets(name: str) -> None:
+    preset = presets.load(name)
+    both = Both(replace(preset, walk_caches=tuple(
+        c for c in preset.walk_caches if c.name in ("pde", "pdpte", "pml4e"))), pcid=True)  # fmt: skip
+    random = np.random.default_rng(3)
+    for start, length in REGIONS.values():
+        offsets = random.integers(0, length // 8, 700) * 8
+        kinds = random.integers(0, 3, 700)
+        both.play([(int(start + o), int(k), 1) for o, k in zip(offsets, kinds, strict=True)])
+    both.compare()
+
+
+def test_a_real_trace() -> None:
+    """The first accesses of the bundled trace, its own mappings left out."""
+    chunk = next(iter(workloads.open_trace(workloads.bundled()).chunks()))
+    accesses = [
+        (int(a), int(k), int(s))
+        for a, k, s in zip(
+            chunk.address[:60_000], chunk.kind[:60_000], chunk.size[:60_000], strict=True
+        )
+    ]
+    preset = presets.load("opteron-2008")
+    model = Hardware(preset, lambda process, address: "4k", True)
+    simulator = build("native", preset, Config(memory=1 << 30))
+    run(simulator, accesses, [])
+    both = Both.__new__(Both)
+    both.model, both.simulator = model, simulator
+    for access in accesses:
+        both._access(*access)
+    both.compare()
