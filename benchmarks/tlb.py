@@ -7,6 +7,9 @@ unless given) a row for all accesses and one for loads and stores; for a .npy fi
 array of addresses, one row. The last row is GUPS: random addresses, 8-byte aligned, over
 256 MiB. A trace is cut or repeated to 20 M accesses. The floor is np.bitwise_xor.reduce over
 the same array: reading it once. Times are the best of several, taken in turns with the floor.
+
+The floor waits for memory, the simulator for the core: another load on the core (or on its
+hyperthread sibling) slows the simulator alone, so that a ratio is an upper bound.
 """
 
 from __future__ import annotations

@@ -69,13 +69,13 @@ def _fail(simulator: Simulator, invariant: str, what: str) -> None:
 
 
 class Entry(NamedTuple):
-    """A present entry: the address it maps from, its level, table (hfn), index and value;
+    """A present entry: the address it maps from, its level, table (hfn), position in it and value;
     rights of the path down to it (x86 only)."""
 
     address: int
     level: int
     table: int
-    index: int
+    position: int
     value: int
     rights: int
 
@@ -439,9 +439,9 @@ def _guest_references(simulator: Simulator, tables: Tables) -> dict[int, tuple[i
         cr3 = int(tables.vm.process[process]["cr3"])
         references[cr3] = (GPT_PAGE, 1)
         for entry in tables.guest_entries(cr3):
-            if (entry.table, entry.index) in seen:
+            if (entry.table, entry.position) in seen:
                 continue  # the kernel half hangs below every root
-            seen.add((entry.table, entry.index))
+            seen.add((entry.table, entry.position))
             used[entry.table] = used.get(entry.table, 0) + 1
             if entry.is_leaf:
                 kind, count = references.get(entry.frame, (GUEST_PAGE, 0))

@@ -90,7 +90,8 @@ def override(preset: Preset, key: str, text: str) -> Preset:
     """
     group, _, rest = key.partition(".")
     if key in _CITED:
-        return replace(preset, **{key: Cited(_number(key, text), "set by the user")})
+        changed: dict[str, Any] = {key: Cited(_number(key, text), "set by the user")}
+        return replace(preset, **changed)
     if group == "cost":
         if rest not in preset.costs:
             raise unknown("key", key, [f"cost.{name}" for name in preset.costs])
@@ -106,7 +107,8 @@ def override(preset: Preset, key: str, text: str) -> Preset:
             structures[position] = replace(
                 structure, **{field: value, "source": f"{field} set by the user"}
             )
-            return replace(preset, **{_GROUPS[group]: tuple(structures)})
+            new: dict[str, Any] = {_GROUPS[group]: tuple(structures)}
+            return replace(preset, **new)
     raise unknown("key", key, settable(preset))
 
 

@@ -60,7 +60,7 @@ def is_cold() -> bool:
 def _use_cache_directory() -> None:
     from numba import config
 
-    config.CACHE_DIR = str(cache_directory())
+    config.CACHE_DIR = str(cache_directory())  # type: ignore[attr-defined]
 
 
 _use_cache_directory()

@@ -118,5 +118,5 @@ if AVAILABLE:
         if self._engine.is_symbol_defined(env_name) or not getattr(_state, "on", False):
             _set_env(self, env_name, env)
 
-    codegen.JITCPUCodegen.set_env = _set_env_where_emitted
+    codegen.JITCPUCodegen.set_env = _set_env_where_emitted  # type: ignore[method-assign]
     codegen.JITCPUCodegen._library_class = _Library

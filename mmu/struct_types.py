@@ -60,7 +60,7 @@ class _Model(models.OpaqueModel):
 class _Attributes(AttributeTemplate):
     key = StructType
 
-    def generic_resolve(self, struct: StructType, name: str) -> types.Type | None:
+    def generic_resolve(self, struct: Any, name: str) -> Any:  # type: ignore[override]
         if name not in struct.struct.FIELDS:
             return None
         return struct.member(name)[1]

@@ -24,7 +24,7 @@ import numpy as np
 JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
-class _Record(np.void):
+class _Record(np.void):  # type: ignore[misc]
     """A record whose fields are attributes, as they are in compiled code."""
 
     def __getattribute__(self, name: str) -> Any:

@@ -47,9 +47,8 @@ def _touched_first(times, first, ways):
     """Slot with the smallest time; an invalid one has 0, the lowest wins."""
     oldest = times[first]
     victim = first
-    end = first + ways
     slot = first + _ONE
-    while slot < end:  # without branches: which way is the oldest is not predictable
+    for _ in range(ways - _ONE):  # without branches: which way is the oldest is not predictable
         older = times[slot] < oldest
         oldest = times[slot] if older else oldest
         victim = slot if older else victim

@@ -267,7 +267,7 @@ def break_rights(simulator: Simulator) -> None:
         if one.is_leaf and one.value & RW:
             contents = tables.contents(one.table)
             assert contents is not None
-            contents[one.index] &= ~RW
+            contents[one.position] &= ~RW
 
 
 def break_shadow_frame(simulator: Simulator) -> None:

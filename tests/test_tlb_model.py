@@ -198,8 +198,8 @@ def test_any_geometry_policy_and_history(preset: Preset, history: list, pcid: bo
 @pytest.mark.parametrize("name", presets.names())
 def test_presets(name: str) -> None:
     preset = presets.load(name)
-    both = Both(replace(preset, walk_caches=tuple(
-        c for c in preset.walk_caches if c.name in ("pde", "pdpte", "pml4e"))), pcid=True)  # fmt: skip
+    linear = tuple(c for c in preset.walk_caches if c.name in ("pde", "pdpte", "pml4e"))
+    both = Both(replace(preset, walk_caches=linear), pcid=True)
     random = np.random.default_rng(3)
     for start, length in REGIONS.values():
         offsets = random.integers(0, length // 8, 700) * 8

@@ -63,7 +63,7 @@ def record(
         "program": command[0],
         "arguments": command[1:],
         "tool": _version(),
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "skip": skip,
         "max": max_accesses,
     }

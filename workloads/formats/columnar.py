@@ -251,7 +251,7 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
         if count > LARGEST_BLOCK or events > LARGEST_BLOCK or size != expected:
             raise InputError(f"{stream.name}: byte {start:,}: a block of impossible size")
         payload = source.take(size, "a block")
-        if zlib.crc32(payload) != crc:
+        if zlib.crc32(payload.data) != crc:
             raise InputError(f"{stream.name}: byte {start:,}: checksum of the block is wrong")
         chunk = _decode(payload, encoding, count, events)
         _check(stream, start, chunk)

@@ -6,7 +6,7 @@ Python, which makes an event of it, skips it, or says what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -44,7 +44,7 @@ Kernel = Callable[..., tuple[int, int, int, int]]
 
 #: Takes a line that the kernel does not understand, its number and the events so far;
 #: returns what is wrong with it, or None.
-Other = Callable[[bytes], "str | list[tuple[int, ...]] | None"]
+Other = Callable[[bytes], Sequence[tuple[int, ...]] | str | None]
 
 
 class _Columns:

@@ -45,7 +45,7 @@ def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
     bits = max(0, (length // node).bit_length() - 1)
     state = 0
 
-    def fill(first, address, kind):  # type: ignore[no-untyped-def]
+    def fill(first, address, kind):
         nonlocal state
         state = _walk(state, address, kind, bits, node, 2 * seed + 1)
 
