@@ -9,7 +9,7 @@ array of addresses, one row. The last row is GUPS: random addresses, 8-byte alig
 the same array: reading it once. Times are the best of several, taken in turns with the floor.
 
 The floor waits for memory, the simulator for the core: another load on the core (or on its
-hyperthread sibling) slows the simulator alone, so that a ratio is an upper bound.
+hyperthread sibling) slows the simulator more, so that a ratio is then too high.
 """
 
 from __future__ import annotations
