@@ -9,16 +9,32 @@ is kept inclusive. Not modelled: prefetchers, writeback traffic, other cores.
 from __future__ import annotations
 
 from mmu.hardware.assoc import find, insert, tick, touch
-from mmu.jit import kernel
+from mmu.jit import inlined, kernel
 from mmu.state import CACHE_LEVELS, NIL, ROUTE_CACHE
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
+
+# 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+
+
+@inlined
+def _index(line):
+    """Set of a line: a hash of its address.
+
+    A freshly booted guest gets its frames in order, so that tables lie at regular
+    distances and would pile up in few sets; on a machine that has run for a while frames
+    are scattered, and last-level caches hash addresses themselves (Maurice et al., Reverse
+    engineering Intel last-level cache complex addressing, RAID 2015).
+    """
+    return (line * _GOLDEN) >> 40
 
 
 @kernel
 def reference(core, hpa, entry, guest_level, host_level):
     """Counts one reference of a walk to the entry at hpa, and prices it."""
     line = hpa >> LINE_SHIFT
+    index = _index(line)
     level = 0
     while level < CACHE_LEVELS - 1:
         number = core.route[ROUTE_CACHE, level]
@@ -26,13 +42,13 @@ def reference(core, hpa, entry, guest_level, host_level):
             level = CACHE_LEVELS - 1
             break
         unit = core.unit[number]
-        slot = find(core, unit, line, line)
+        slot = find(core, unit, index, line)
         if slot != NIL:
             touch(core, unit, slot, tick(unit))
             unit.hits += 1
             break
         unit.misses += 1
-        insert(core, unit, line, line, tick(unit))
+        insert(core, unit, index, line, tick(unit))
         level += 1
     core.references[guest_level, host_level, level] += 1
     used = core.regs[0].logging
