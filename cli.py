@@ -6,7 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,7 @@ import click
 
 from mmu import __version__
 from mmu.errors import InputError, MMULabError, unknown
-
-Options = Callable[[Callable[..., Any]], Callable[..., Any]]
-
+from mmu.units import parse_bytes, parse_count
 
 # --- Values ---------------------------------------------------------------------
 
@@ -29,10 +28,8 @@ class Bytes(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         if isinstance(value, int):
             return value
-        text = value.strip().upper().removesuffix("IB").removesuffix("B")
-        scale = {"K": 10, "M": 20, "G": 30, "T": 40}.get(text[-1:], 0)
         try:
-            return int(float(text[:-1] if scale else text) * (1 << scale))
+            return parse_bytes(value)
         except ValueError:
             self.fail(f"{value!r}: expected a number of bytes, such as 4096, 256M or 16G")
 
@@ -45,15 +42,13 @@ class Count(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         if isinstance(value, int):
             return value
-        text = value.strip().upper().replace("_", "").replace(",", "")
-        scale = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
         try:
-            number = float(text[:-1] if scale > 1 else text) * scale
+            number = parse_count(value)
         except ValueError:
-            number = -1.0
-        if number < 0 or number != int(number):
+            number = -1
+        if number < 0:
             self.fail(f"{value!r}: expected a whole number, such as 500000 or 20M")
-        return int(number)
+        return number
 
 
 class Address(click.ParamType):
@@ -276,31 +271,25 @@ def _resolve(traces: tuple[str, ...], format_: str | None, config: Any) -> list[
     ]
 
 
-class _progress:
-    """A progress bar on standard error, if that is a terminal."""
+@contextmanager
+def _progress(trace: Any) -> Iterator[Callable[[int], None] | None]:
+    """Progress on standard error, if that is a terminal: a bar where the trace's length
+    is known, else a count."""
+    if not sys.stderr.isatty():
+        yield None
+    elif trace.length:
+        done = 0
+        with click.progressbar(length=trace.length, label=trace.name, file=sys.stderr) as bar:
 
-    def __init__(self, trace: Any) -> None:
-        self.bar = None
-        if sys.stderr.isatty():
-            self.bar = click.progressbar(
-                length=trace.length or 0, label=trace.name, file=sys.stderr, show_pos=True
-            )
-        self.done = 0
+            def advance(now: int) -> None:
+                nonlocal done
+                bar.update(now - done)
+                done = now
 
-    def __enter__(self) -> Callable[[int], None] | None:
-        if self.bar is None:
-            return None
-        self.bar.__enter__()
-        return self._advance
-
-    def _advance(self, done: int) -> None:
-        assert self.bar is not None
-        self.bar.update(done - self.done)
-        self.done = done
-
-    def __exit__(self, *error: Any) -> None:
-        if self.bar is not None:
-            self.bar.__exit__(*error)
+            yield advance
+    else:
+        yield lambda now: click.echo(f"\r{trace.name}: {now:,} accesses", nl=False, err=True)
+        click.echo(err=True)
 
 
 def _write_results(comparisons: list[Any], json_path: str | None, csv_path: str | None) -> None:

@@ -15,7 +15,7 @@ from mmu.bits import (
     level_shift,
     pages_in,
 )
-from mmu.guest import paging, vma
+from mmu.guest import paging, ranges, vma
 from mmu.jit import kernel
 from mmu.state import NIL, OK
 from mmu.trace import FETCH, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
@@ -56,7 +56,7 @@ def _break_cow(machine, process, gva, entry, level, table):
     flags = entry & ~(COW | FRAME) | RW | D
     changed = (gfn << PAGE_SHIFT) | flags
     status = paging.set_entry(machine, table, index_of(gva, level), changed)
-    return status if status != OK else paging.flush_page(machine, process, gva)
+    return status if status != OK else ranges.flush_page(machine, process, gva)
 
 
 @kernel
@@ -84,4 +84,4 @@ def page_fault(machine, process, gva, kind):
     if kind == STORE and entry & COW:
         return _break_cow(machine, process, gva, entry, level, table)
     start = gva & ~((1 << level_shift(level)) - 1)
-    return paging.protect(machine, process, start, start + (1 << level_shift(level)), prot)
+    return ranges.protect(machine, process, start, start + (1 << level_shift(level)), prot)

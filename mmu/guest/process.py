@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmu.bits import PAGE_SHIFT, P, level_shift
-from mmu.guest import paging, vma
+from mmu.guest import paging, ranges, vma
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
 from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
@@ -90,7 +90,7 @@ def _empty(machine, process):
     """Removes all user memory of a process."""
     vma.clear(machine.vm, process)
     end = 1 << (level_shift(machine.vm.record[0].levels + 1) - 1)
-    return paging.unmap(machine, process, 0, end)
+    return ranges.unmap(machine, process, 0, end)
 
 
 @kernel
@@ -102,7 +102,7 @@ def _fork(machine, parent, pid):
         machine.vm.process[child].brk_base = machine.vm.process[parent].brk_base
         machine.vm.process[child].brk = machine.vm.process[parent].brk
         status = vma.copy(machine.vm, parent, child)
-    return status if status != OK else paging.share(machine, parent, child)
+    return status if status != OK else ranges.share(machine, parent, child)
 
 
 @kernel
@@ -139,7 +139,7 @@ def _brk(machine, process, end):
     if end > old:
         return vma.add(vm, process, old, end, PROT_READ | PROT_WRITE, 0)
     status = vma.remove(vm, process, end, old)
-    return status if status != OK else paging.unmap(machine, process, end, old)
+    return status if status != OK else ranges.unmap(machine, process, end, old)
 
 
 @kernel
@@ -147,7 +147,7 @@ def _mmap(machine, process, start, end, value):
     vm = machine.vm
     status = vma.remove(vm, process, start, end)
     if status == OK:
-        status = paging.unmap(machine, process, start, end)
+        status = ranges.unmap(machine, process, start, end)
     if status != OK:
         return status
     return vma.add(vm, process, start, end, value & 7, (value >> 8) & 3)
@@ -192,11 +192,11 @@ def handle(machine, event):
     elif event.kind == MUNMAP:
         status = vma.remove(vm, process, start, end)
         if status == OK:
-            status = paging.unmap(machine, process, start, end)
+            status = ranges.unmap(machine, process, start, end)
     elif event.kind == MPROTECT:
         status = vma.protect(vm, process, start, end, event.value & 7)
         if status == OK:
-            status = paging.protect(machine, process, start, end, event.value & 7)
+            status = ranges.protect(machine, process, start, end, event.value & 7)
     elif event.kind == BRK:
         status = _brk(machine, process, event.start)
     elif event.kind == FORK:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmu.errors import InputError
 from mmu.trace import EVENT, MMAP, NO_EVENTS, PROT_READ, PROT_WRITE, Chunk
+from mmu.units import parse_bytes, parse_count, show
 
 CHUNK = 1 << 20
 
@@ -34,21 +35,16 @@ class Parameter:
 
     def parse(self, what: str, text: str) -> int | float:
         """The value of a text. Raises InputError saying what was expected."""
-        base = 1024 if self.kind == "bytes" else 1000
-        body = text.strip().upper()
-        if self.kind == "bytes":
-            body = body.removesuffix("IB").removesuffix("B")
-        power = " KMGT".find(body[-1:]) if body[-1:] and self.kind != "fraction" else -1
+        parse = {"bytes": parse_bytes, "count": parse_count}.get(self.kind, float)
         try:
-            value = float(body[:-1]) * base**power if power > 0 else float(body)
+            value = parse(text)
         except ValueError:
             raise InputError(f"{what}={text}: expected a {self._expected()}") from None
-        whole = self.kind == "fraction" or value == int(value) if abs(value) < 1e18 else False
-        if not whole or not self.least <= value <= self.most:
+        if not self.least <= value <= self.most:
             raise InputError(
                 f"{what}={text}: expected a {self._expected()} from {self.least:g} to {self.most:g}"
             )
-        return value if self.kind == "fraction" else int(value)
+        return value
 
     def _expected(self) -> str:
         return {"bytes": "size in bytes such as 256M", "count": "number such as 20M"}.get(
@@ -59,12 +55,7 @@ class Parameter:
         """The shortest text that parses to the value."""
         if self.kind == "fraction":
             return f"{value:g}"
-        base = 1024 if self.kind == "bytes" else 1000
-        number = int(value)
-        for power in (4, 3, 2, 1):
-            if number and number % base**power == 0:
-                return f"{number // base**power}{' KMGT'[power]}"
-        return str(number)
+        return show(int(value), 1024 if self.kind == "bytes" else 1000)
 
 
 ACCESSES = Parameter(20_000_000, "accesses in all")

@@ -1,0 +1,67 @@
+"""The invariants of a simulation, checked from outside: for --check and the tests.
+
+1. A cached translation is what a walk would give now (`cached`).
+2. An sPT entry is its gPT entry composed with the p2m, or not present, or unsync (`shadow`).
+3. Every frame is free or accounted for exactly once per reference; a shared frame is
+   mapped read-only everywhere (`frames`).
+4. All techniques show the same contents at the same addresses, and the same faults
+   (`compare_contents`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmu.check.cached import check_cached
+from mmu.check.frames import check_frames
+from mmu.check.shadow import check_shadow
+from mmu.check.tables import CheckFailed, Tables, fail
+from mmu.machine import Simulator
+from mmu.state import SHADOW
+
+__all__ = ["CheckFailed", "Tables", "check", "compare_contents"]
+
+
+def check(simulator: Simulator) -> None:
+    """Raises CheckFailed where invariant 1, 2 or 3 does not hold."""
+    tables = Tables(simulator)
+    check_cached(simulator, tables)
+    if int(tables.record["technique"]) == SHADOW:
+        check_shadow(simulator, tables)
+    check_frames(simulator, tables)
+
+
+def _contents(simulator: Simulator) -> dict[tuple[int, int], int]:
+    """(pid, address of a page) -> tag of its contents."""
+    tables = Tables(simulator)
+    found = {}
+    for process in tables.processes():
+        pid = int(tables.vm.process[process]["pid"])
+        for entry in tables.guest_entries(int(tables.vm.process[process]["cr3"])):
+            if entry.is_leaf:
+                found[pid, entry.address] = int(tables.vm.contents[entry.frame])
+    return found
+
+
+_FAULTS = ("guest_faults", "demand_fills", "cow_breaks", "granted", "pte_writes")
+
+
+def compare_contents(simulators: Sequence[Simulator]) -> None:
+    """Invariant 4. Raises CheckFailed naming the technique that differs from the first."""
+    first, *others = simulators
+    contents = _contents(first)
+    what = "all techniques show the same contents and faults"
+    for other in others:
+        theirs = _contents(other)
+        if theirs != contents:
+            page = min(
+                key
+                for key in contents.keys() | theirs.keys()
+                if contents.get(key) != theirs.get(key)
+            )
+            fail(other, what, f"process {page[0]}, page {page[1]:#x} differs")
+        for name in _FAULTS:
+            mine = int(first.machine.core.stats[0][name])
+            yours = int(other.machine.core.stats[0][name])
+            if mine != yours:
+                fail(other, what, f"{yours:,} {name}; {first.technique} has {mine:,}")

@@ -1,0 +1,114 @@
+"""Page tables read anew, by NumPy and plain Python: no kernel that may be wrong is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mmu.bits import ENTRIES, EPT_RWX, FRAME, PS, RW, US, XD, P
+from mmu.errors import RunError
+from mmu.machine import Simulator
+from mmu.state import NESTED, SHADOW
+
+RIGHTS = RW | US | XD
+
+
+class CheckFailed(RunError):
+    """An invariant does not hold: a bug in the simulator or in a technique."""
+
+
+def fail(simulator: Simulator, invariant: str, what: str) -> None:
+    raise CheckFailed(
+        f"{simulator.technique}: after {simulator.accesses:,} accesses: "
+        f"invariant broken: {invariant}: {what}"
+    )
+
+
+class Entry(NamedTuple):
+    """A present entry: the address it maps from, its level, table (hfn), position in it and value;
+    rights of the path down to it (x86 only)."""
+
+    address: int
+    level: int
+    table: int
+    position: int
+    value: int
+    rights: int
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.level == 1 or bool(self.value & PS)
+
+    @property
+    def frame(self) -> int:
+        return (self.value & FRAME) >> 12
+
+
+def _sign_extend(address: int, levels: int) -> int:
+    bits = 12 + 9 * levels
+    return address - (1 << bits) if address >> (bits - 1) else address
+
+
+class Tables:
+    """The page tables of one machine, read by software."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        machine = simulator.machine
+        self.simulator = simulator
+        self.memory = machine.host.memory
+        self.vm = machine.vm
+        self.record = machine.vm.record[0]
+        self.regs = machine.core.regs[0]
+        self.virtual = int(self.record["technique"]) in (SHADOW, NESTED)
+
+    def contents(self, hfn: int) -> np.ndarray | None:
+        """int64[512], or None where the frame holds no table."""
+        table = int(self.memory.table[hfn]) - 1
+        return None if table < 0 else self.memory.entry[table * ENTRIES : (table + 1) * ENTRIES]
+
+    def hfn_of(self, gfn: int) -> int:
+        return (int(self.vm.p2m[gfn]) >> 2) - 1 if self.virtual else gfn
+
+    def entries(
+        self, root: int, levels: int, present: int, locate: Callable[[int], int]
+    ) -> Iterator[Entry]:
+        """Every present entry of a tree, upper levels first. `root` is an hfn; `locate`
+        turns the frame of a table into its hfn."""
+        level = levels
+        tables = [(0, root, RW | US)]
+        while tables:
+            below = []
+            for start, hfn, rights in tables:
+                contents = self.contents(hfn)
+                if contents is None:
+                    fail(self.simulator, "no dangling table", f"frame {hfn:#x} holds no table")
+                    return
+                for index in np.flatnonzero(contents & present).tolist():
+                    value = int(contents[index])
+                    address = start + (index << (12 + 9 * (level - 1)))
+                    here = (rights & value & (RW | US)) | ((rights | value) & XD)
+                    entry = Entry(_sign_extend(address, levels), level, hfn, index, value, here)
+                    yield entry
+                    if not entry.is_leaf:
+                        below.append((address, locate(entry.frame), here))
+            tables = below
+            level -= 1
+
+    def guest_entries(self, cr3: int) -> Iterator[Entry]:
+        levels = int(self.record["levels"])
+        return self.entries(self.hfn_of(cr3), levels, P, self.hfn_of)
+
+    def nested_entries(self) -> Iterator[Entry]:
+        levels = int(self.regs["ept_levels"])
+        return self.entries(int(self.record["npt_root"]), levels, EPT_RWX, lambda frame: frame)
+
+    def shadow_entries(self, page: int) -> Iterator[Entry]:
+        levels = int(self.record["levels"])
+        root = int(self.vm.shadow[page]["hfn"])
+        return self.entries(root, levels, P, lambda frame: frame)
+
+    def processes(self) -> list[int]:
+        used = int(self.record["processes_used"])
+        return [p for p in range(used) if self.vm.process[p]["alive"]]

@@ -1,0 +1,150 @@
+"""What the guest kernel does to ranges of pages: unmap, protect, share; and the flushes it owes."""
+
+from __future__ import annotations
+
+from mmu import frames
+from mmu.bits import COW, PAGE_SHIFT, PS, RW, US, D, P, frame_of, index_of, level_shift
+from mmu.guest.paging import free_empty_tables, leaf_flags, map_leaf, set_entry, split_leaf
+from mmu.jit import kernel
+from mmu.state import OK
+from mmu.techniques import hooks
+from mmu.trace import PROT_WRITE
+from mmu.vmm.guest_tables import lookup, next_leaf
+
+# Linux flushes the whole TLB rather than page by page above this many pages
+# (arch/x86/mm/tlb.c, tlb_single_page_flush_ceiling).
+FLUSH_CEILING = 33
+
+# --- TLB maintenance ------------------------------------------------------------
+
+
+@kernel
+def flush_page(machine, process, gva):
+    """Invalidates one page of a process, at once or when the process runs next."""
+    if machine.vm.record[0].current == process or gva < 0:
+        return hooks.invlpg(machine, gva)
+    machine.vm.process[process].stale = 1
+    return OK
+
+
+@kernel
+def flush_process(machine, process):
+    """Invalidates a process's whole address space, at once or when it runs next."""
+    if machine.vm.record[0].current == process:
+        return hooks.load_cr3(machine, process, False)
+    machine.vm.process[process].stale = 1
+    return OK
+
+
+@kernel
+def is_many(machine, process, start, end):
+    """True where a change of every page in the range is worth one flush of everything."""
+    cr3 = machine.vm.process[process].cr3
+    gva = start
+    for _ in range(FLUSH_CEILING + 1):
+        gva, _entry, level, _table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return False
+        gva += 1 << level_shift(level)
+    return start >= 0
+
+
+# --- Ranges ---------------------------------------------------------------------
+
+
+@kernel
+def split_edges(machine, process, start, end):
+    """Splits large leaves that cross start or end, so that the range is whole leaves."""
+    cr3 = machine.vm.process[process].cr3
+    for edge in (start, end):
+        while True:
+            entry, level, _ = lookup(machine, cr3, edge)
+            if not entry & P or edge & ((1 << level_shift(level)) - 1) == 0:
+                break
+            status = split_leaf(machine, cr3, edge)
+            if status == OK:
+                status = flush_page(machine, process, edge)
+            if status != OK:
+                return status
+    return OK
+
+
+@kernel
+def unmap(machine, process, start, end):
+    """Removes every page of [start, end), frees frames and empty tables, flushes."""
+    vm = machine.vm
+    cr3 = vm.process[process].cr3
+    status = split_edges(machine, process, start, end)
+    if status != OK:
+        return status
+    many = is_many(machine, process, start, end)
+    gva = start
+    while True:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return flush_process(machine, process) if many else OK
+        status = set_entry(machine, table, index_of(gva, level), 0)
+        if status == OK and vm.used[table] == 0:
+            status = free_empty_tables(machine, cr3, gva)
+        if status == OK and not many:
+            status = flush_page(machine, process, gva)
+        if status != OK:
+            return status
+        frames.release(vm.frames, frame_of(entry))
+        gva += 1 << level_shift(level)
+
+
+@kernel
+def protect(machine, process, start, end, prot):
+    """Gives every page of [start, end) a protection, and flushes.
+
+    A page that is shared copy-on-write stays read-only until it is written.
+    """
+    cr3 = machine.vm.process[process].cr3
+    status = split_edges(machine, process, start, end)
+    if status != OK:
+        return status
+    many = is_many(machine, process, start, end)
+    gva = start
+    while True:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            return flush_process(machine, process) if many else OK
+        flags = leaf_flags(gva, prot) | entry & (D | PS | COW)
+        if machine.vm.frames.frame[frame_of(entry)].references > 1:
+            flags = (flags & ~RW) | COW
+        elif prot & PROT_WRITE:
+            flags &= ~COW
+        if prot == 0:
+            flags &= ~US
+        changed = (frame_of(entry) << PAGE_SHIFT) | flags
+        if changed != entry:
+            status = set_entry(machine, table, index_of(gva, level), changed)
+            if status == OK and not many:
+                status = flush_page(machine, process, gva)
+            if status != OK:
+                return status
+        gva += 1 << level_shift(level)
+
+
+@kernel
+def share(machine, parent, child):
+    """fork: maps every page of the parent into the child, both copy-on-write."""
+    vm = machine.vm
+    source = vm.process[parent].cr3
+    gva = 0
+    end = 1 << (level_shift(vm.record[0].levels + 1) - 1)
+    while True:
+        gva, entry, level, table = next_leaf(machine, source, gva, end)
+        if level == 0:
+            return flush_process(machine, parent)
+        if entry & RW:
+            entry = (entry & ~RW) | COW
+            status = set_entry(machine, table, index_of(gva, level), entry)
+            if status != OK:
+                return status
+        vm.frames.frame[frame_of(entry)].references += 1
+        status = map_leaf(machine, vm.process[child].cr3, gva, level - 1, entry)
+        if status != OK:
+            return status
+        gva += 1 << level_shift(level)

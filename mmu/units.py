@@ -1,0 +1,35 @@
+"""Numbers as people write them: 256M bytes, 20M accesses."""
+
+from __future__ import annotations
+
+_POWERS = " KMGT"
+
+
+def _scaled(text: str, base: int) -> float:
+    power = _POWERS.find(text[-1:]) if text[-1:] else -1
+    return float(text[:-1]) * base**power if power > 0 else float(text)
+
+
+def _whole(value: float) -> int:
+    if not abs(value) < 1e18 or value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def parse_bytes(text: str) -> int:
+    """A size with an optional binary suffix: 4096, 256M, 16GiB. Raises ValueError."""
+    body = text.strip().upper().removesuffix("IB").removesuffix("B")
+    return _whole(_scaled(body, 1024))
+
+
+def parse_count(text: str) -> int:
+    """A number with an optional decimal suffix: 500000, 500_000, 20M. Raises ValueError."""
+    return _whole(_scaled(text.strip().upper().replace("_", "").replace(",", ""), 1000))
+
+
+def show(value: int, base: int) -> str:
+    """The shortest text that parses to the value; base 1024 or 1000."""
+    for power in (4, 3, 2, 1):
+        if value and value % base**power == 0:
+            return f"{value // base**power}{_POWERS[power]}"
+    return str(value)
