@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from mmu.errors import InputError
-from mmu.trace import EXIT, FORK, LOAD, MMAP, MUNMAP, STORE, SWITCH, Chunk
+from mmu.trace import (
+    EXIT,
+    FORK,
+    LOAD,
+    MMAP,
+    MPROTECT,
+    MUNMAP,
+    PROT_WRITE,
+    STORE,
+    SWITCH,
+    Chunk,
+)
 from workloads import generators
+from workloads.generators import parameters
+from workloads.generators.zipf import _zeta
 
 SMALL = {
     "gups": "gups:size=1M,accesses=200K",
@@ -21,10 +36,14 @@ SMALL = {
 
 
 def columns(spec: str, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list]:
-    chunks = list(generators.create(spec, seed).chunks())
-    address = np.concatenate([chunk.address for chunk in chunks])
-    kind = np.concatenate([chunk.kind for chunk in chunks])
-    return address, kind, [event for chunk in chunks for event in chunk.events.tolist()]
+    """Addresses, kinds, and events whose positions are counted from the trace's beginning."""
+    addresses, kinds, events, before = [], [], [], 0
+    for chunk in generators.create(spec, seed).chunks():
+        addresses.append(chunk.address)
+        kinds.append(chunk.kind)
+        events += [(before + event[0], *event[1:]) for event in chunk.events.tolist()]
+        before += chunk.accesses
+    return np.concatenate(addresses), np.concatenate(kinds), events
 
 
 @pytest.mark.parametrize("name", generators.names())
@@ -36,37 +55,84 @@ def test_same_seed_same_trace(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", generators.names())
+@pytest.mark.parametrize("cut", [997, 1024])
+def test_a_trace_does_not_depend_on_how_it_is_cut(
+    name: str, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = columns(SMALL[name])
+    monkeypatch.setattr(parameters, "CHUNK", cut)
+    sizes = [chunk.accesses for chunk in generators.create(SMALL[name]).chunks()]
+    assert set(sizes[:-1]) == {cut} and sizes[-1] <= cut
+    pieces = columns(SMALL[name])
+    assert np.array_equal(whole[0], pieces[0]) and np.array_equal(whole[1], pieces[1])
+    assert whole[2] == pieces[2]
+
+
+@pytest.mark.parametrize("name", generators.names())
+def test_a_trace_can_be_read_again(name: str) -> None:
+    trace = generators.create(SMALL[name])
+    one, two = (np.concatenate([c.address for c in trace.chunks()]) for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", generators.names())
 def test_length_is_what_was_asked_for(name: str) -> None:
     trace = generators.create(SMALL[name])
     assert trace.length == len(columns(SMALL[name])[0])
 
 
-@pytest.mark.parametrize("name", generators.names())
-def test_every_access_is_inside_a_mapping_of_a_live_process(name: str) -> None:
-    maps: dict[int, list[tuple[int, int]]] = {1: []}
+SPECS = [
+    *SMALL.values(),
+    "gups:size=4097,accesses=1K",
+    "scan:size=4097,stride=8,accesses=1K,write=1",
+    "chase:size=5000,node=24,accesses=1K",
+    "zipf:keys=7,value=9,accesses=1K,read=0",
+    "churn:heap=4097,arena=4097,writes=0,work=0,accesses=1K",
+    "churn:heap=64K,arena=5000,writes=3,work=7,accesses=5K",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_access_is_allowed_by_a_mapping_of_a_live_process(spec: str) -> None:
+    maps: dict[int, dict[tuple[int, int], int]] = {1: {}}  # pid -> region -> protection
     current = 1
-    for chunk in generators.create(SMALL[name]).chunks():
+    for chunk in generators.create(spec).chunks():
+        assert (np.diff(chunk.events["position"]) >= 0).all()
         for start, end, event in _pieces(chunk):
-            address = chunk.address[start:end]
-            inside = np.zeros(len(address), bool)
-            for low, high in maps.get(current, []):
-                inside |= (address >= low) & (address + 8 <= high)
-            assert inside.all()
-            if event is None:
-                continue
-            _, kind, pid, first, length, value = event
-            assert pid in maps
-            if kind == MMAP:
-                maps[pid].append((first, first + length))
-            elif kind == MUNMAP:
-                maps[pid].remove((first, first + length))
-            elif kind == FORK:
-                assert value not in maps
-                maps[value] = list(maps[pid])
-            elif kind == EXIT:
-                del maps[pid]
-            elif kind == SWITCH:
-                current = pid
+            address, kind = chunk.address[start:end], chunk.kind[start:end]
+            allowed = np.zeros(end - start, bool)
+            for (low, high), protection in maps.get(current, {}).items():
+                inside = (address >= low) & (address + chunk.size[start:end] <= high)
+                allowed |= inside & ((kind == LOAD) | bool(protection & PROT_WRITE))
+            assert allowed.all()
+            if event is not None:
+                current = _happen(maps, current, event)
+
+
+def _happen(
+    maps: dict[int, dict[tuple[int, int], int]], current: int, event: tuple[int, ...]
+) -> int:
+    """What an event does to the processes' mappings; returns the pid that runs on."""
+    _, kind, pid, first, length, value = event
+    region = (first, first + length)
+    assert pid in maps
+    if kind == MMAP:
+        assert region not in maps[pid]
+        maps[pid][region] = value
+    elif kind == MPROTECT:
+        assert region in maps[pid]
+        maps[pid][region] = value
+    elif kind == MUNMAP:
+        del maps[pid][region]
+    elif kind == FORK:
+        assert value not in maps
+        maps[value] = dict(maps[pid])
+    elif kind == EXIT:
+        del maps[pid]
+    else:
+        assert kind == SWITCH
+        return pid
+    return current
 
 
 def _pieces(chunk: Chunk):  # type: ignore[no-untyped-def]
@@ -86,6 +152,9 @@ def test_gups_updates_are_a_load_and_a_store_of_one_word() -> None:
     # 100,000 draws into 16 equal parts: each within five standard deviations.
     counts = np.bincount(words * 16 // (words.max() + 1), minlength=16)
     assert abs(counts - 6250).max() < 5 * (6250 * 15 / 16) ** 0.5
+    # Independent draws miss each of 131,072 words with probability (1 - 1 / 131,072)**100,000.
+    distinct = 131_072 * (1 - (1 - 1 / 131_072) ** 100_000)
+    assert len(set(words.tolist())) == pytest.approx(distinct, rel=0.01)
 
 
 def test_gups_touches_its_table_in_order_first() -> None:
@@ -100,11 +169,27 @@ def test_scan_has_its_stride_and_begins_again() -> None:
     assert (kind == STORE).all()
 
 
-def test_chase_visits_every_node_once_in_a_cycle() -> None:
-    address, _, _ = columns("chase:size=64K,node=64,accesses=3K")
-    nodes = (address - address.min()) // 64
-    assert sorted(nodes[:1024]) == list(range(1024))
-    assert np.array_equal(nodes[:1024], nodes[1024:2048])
+@pytest.mark.parametrize(("size", "node"), [(65536, 64), (4096, 4096), (40_000, 24), (8192, 4096)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chase_visits_every_node_once_in_a_cycle(size: int, node: int, seed: int) -> None:
+    count = size // node
+    address, kind, _ = columns(f"chase:size={size},node={node},accesses={2 * count + 1}", seed)
+    nodes, rest = np.divmod(address - parameters.HEAP, node)
+    assert not rest.any() and (kind == LOAD).all()
+    assert sorted(nodes[:count]) == list(range(count))
+    assert np.array_equal(nodes[count:], nodes[: count + 1])
+
+
+def test_chase_returns_to_a_page_as_a_random_order_does() -> None:
+    """Of a random order's neighbours, one pair in `pages` is on one page, in any seed."""
+    count, pages = 1 << 18, 64
+    for seed in (1, 2, 3):
+        address, _, _ = columns(f"chase:size=16M,accesses={count}", seed)
+        region = (address - parameters.HEAP) // ((16 << 20) // pages)
+        for distance in (1, 2, pages // 2, pages):
+            same = np.count_nonzero(region[distance:] == region[:-distance])
+            expected = (count - distance) / pages
+            assert abs(same - expected) < 5 * expected**0.5
 
 
 def splitmix64(seed: int, position: int) -> int:
@@ -134,6 +219,61 @@ def test_zipf_follows_its_law() -> None:
     assert (kind[1::2] == STORE).mean() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize("keys", [2, 9_999, 10_001, 300_000])
+@pytest.mark.parametrize("theta", [0.01, 0.5, 0.99, 0.999])
+def test_zeta_is_the_sum_of_the_law(keys: int, theta: float) -> None:
+    exact = float(np.sum(np.arange(1, keys + 1, dtype=np.float64) ** -theta))
+    assert _zeta(keys, theta) == pytest.approx(exact, rel=1e-12)
+
+
+def test_zipf_reads_a_bucket_and_then_each_line_of_its_value() -> None:
+    address, kind, _ = columns("zipf:keys=1000,value=200,accesses=50K,read=0.5")
+    step = np.arange(len(address)) % 5
+    key = (address[step == 0] - parameters.HEAP) // 8
+    for line in range(4):
+        assert np.array_equal(address[step == line + 1], parameters.ARENA + key * 200 + line * 64)
+        assert np.array_equal(kind[step == line + 1], kind[step == 1])
+    assert (kind[step == 0] == LOAD).all()
+
+
+def test_churn_rounds_are_what_the_parameters_say() -> None:
+    spec = "churn:heap=64K,arena=32K,writes=10,work=40,accesses=20K"
+    address, kind, events = columns(spec)
+    initial, arena_lines, arena_pages = 1024, 512, 8
+    ends = np.cumsum([10, arena_lines, arena_pages, 40, 11])
+    assert events[0][:2] == (0, MMAP)
+    rounds = -(-(20_000 - initial) // ends[-1])
+    order = [FORK, SWITCH, MMAP, MPROTECT, MUNMAP, EXIT, SWITCH]
+    at = [0, 0, ends[0], ends[1], ends[3], ends[3], ends[3]]
+    for number in range(rounds - 1):
+        begin = initial + number * ends[-1]
+        mine = events[1 + 7 * number : 8 + 7 * number]
+        assert [event[1] for event in mine] == order
+        assert [event[0] - begin for event in mine] == at
+        assert mine[0][2] == 1 and mine[6][2] == 1
+        assert {mine[0][5], *(event[2] for event in mine[1:6])} == {2 + number}
+        arena = address[begin + ends[0] : begin + ends[1]] - parameters.ARENA
+        assert np.array_equal(arena, 64 * np.arange(arena_lines))
+        stores = kind[begin : begin + ends[-1]] == STORE
+        assert stores[: ends[1]].all() and stores[ends[3] :].all()
+        assert not stores[ends[1] : ends[3]].any()
+
+
+def test_churn_uses_a_pid_again_only_after_its_exit() -> None:
+    spec = "churn:heap=4K,arena=4K,writes=0,work=0,accesses=2300K"  # 66 accesses a round
+    _, _, events = columns(spec)
+    pids = [event[5] for event in events if event[1] == FORK]
+    assert pids == [2 + number % 32767 for number in range(len(pids))]
+    assert len(pids) > 32767
+    live = {1}
+    for _, kind, pid, _, _, value in events:
+        if kind == FORK:
+            assert value not in live
+            live.add(value)
+        elif kind == EXIT:
+            live.remove(pid)
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
@@ -141,7 +281,12 @@ def test_zipf_follows_its_law() -> None:
         ("gups:sise=1M", "did you mean 'size'"),
         ("gups:size", "expected KEY=VALUE"),
         ("gups:size=big", "expected a size in bytes"),
-        ("gups:size=1", "from 4096"),
+        ("gups:", "expected KEY=VALUE"),
+        ("gups:size=1M,size=2M", "size is given twice"),
+        ("gups:size=1", "from 4K to 16T"),
+        ("chase:size=4K,node=8K", "node=8192: expected at most size=4096"),
+        ("zipf:keys=4G,value=1M", "keys=4000000000: expected at most 524288"),
+        ("churn:arena=1T", "from 4K to 512G"),
         ("gups:accesses=0", "from 1"),
         ("gups:accesses=1.5", "expected a number"),
         ("gups:accesses=nan", "expected a number"),
@@ -161,12 +306,51 @@ def test_sizes_are_binary_and_counts_decimal() -> None:
 
 
 def test_a_spec_is_echoed_so_that_it_can_be_used_again() -> None:
-    for spec in SMALL.values():
+    for spec in (*SPECS, "zipf:theta=0.1234567,read=1"):
         again = generators.create(spec).name
         assert generators.create(again).name == again
 
 
-def test_long_streams_begin_at_once() -> None:
-    trace = generators.create("gups:size=1T,accesses=1000G")
-    first = next(iter(itertools.islice(trace.chunks(), 1)))
-    assert first.accesses == 1 << 20
+@pytest.mark.parametrize("seed", [-1, 0, 1 << 62])
+def test_bad_seed(seed: int) -> None:
+    with pytest.raises(InputError, match="expected 1 to 2"):
+        generators.create("gups", seed)
+
+
+@pytest.mark.parametrize("name", generators.names())
+def test_the_largest_seed_works(name: str) -> None:
+    assert len(columns(SMALL[name], (1 << 62) - 1)[0])
+
+
+LARGEST = [
+    "gups:size=16T,init=0",
+    "scan:size=16T,stride=1T",
+    "chase:size=16T,node=8",
+    "zipf:keys=4G,value=128",
+    "churn:heap=16T",
+    "churn:heap=4K,arena=512G,writes=1000G",
+    "churn:heap=4K,work=1000G",
+]
+
+
+@pytest.mark.parametrize("spec", LARGEST)
+def test_the_largest_workloads_begin_at_once_and_stay_in_user_space(spec: str) -> None:
+    trace = generators.create(f"{spec},accesses=1000G")
+    for chunk in itertools.islice(trace.chunks(), 2):
+        assert chunk.accesses == 1 << 20
+        assert 0 < chunk.address.min() and chunk.address.max() < 1 << 47
+
+
+def test_the_registry_does_not_load_numba() -> None:
+    code = (
+        "import sys; from workloads import generators; generators.names(); "
+        "sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_listing_has_each_parameter_with_its_default() -> None:
+    text = generators.listing()
+    assert all(f"{name}: " in text for name in generators.names())
+    assert "size=256M" in text and "theta=0.99" in text and "accesses=20M" in text
+    assert "zipf" not in generators.listing("gups")

@@ -5,9 +5,11 @@ A generator is a module with
     SUMMARY       one line, with the literature that names the workload
     PARAMETERS    name -> Parameter
     chunks(parameters, seed) -> Iterator[Chunk]
+    check(parameters)   where parameters limit each other: raises InputError
 
-To add one: its file, and its name in `_MODULES`. Sizes are bytes with binary suffixes
-(256M is 2**28), counts have decimal ones (20M is 2 * 10**7).
+To add one: its file, and its name in `_MODULES`. Access n depends on the parameters, the
+seed and n alone, so that a trace does not depend on how it is cut into chunks. Sizes are
+bytes with binary suffixes (256M is 2**28), counts have decimal ones (20M is 2 * 10**7).
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ from mmu.trace import Chunk
 from workloads.generators.parameters import Parameter
 
 _MODULES = ("gups", "scan", "chase", "zipf", "churn")
+
+_UNITS = (
+    "Sizes are bytes and have binary suffixes (256M is 2**28), counts have decimal ones (20M is\n"
+    "2 * 10**7). Accesses are loads and stores of data; instruction fetches are left out."
+)
 
 
 def names() -> tuple[str, ...]:
@@ -65,17 +72,24 @@ class Generated:
 
 def create(spec: str, seed: int = 1) -> Generated:
     """A generator from `name[:key=value,...]`. Raises InputError naming what is wrong."""
-    name, _, rest = spec.partition(":")
+    name, colon, rest = spec.partition(":")
     module = _module(name)
     parameters: dict[str, Parameter] = module.PARAMETERS
-    values: dict[str, int | float] = {key: p.default for key, p in parameters.items()}
-    for item in filter(None, rest.split(",")):
+    if not 0 < seed < 1 << 62:
+        raise InputError(f"seed {seed}: expected 1 to 2**62 - 1")
+    given: dict[str, int | float] = {}
+    for item in rest.split(",") if colon else ():
         key, equals, text = item.partition("=")
         if not equals:
             raise InputError(f"{name}: {item!r}: expected KEY=VALUE")
         if key not in parameters:
             raise unknown(f"parameter of {name}", key, parameters)
-        values[key] = parameters[key].parse(f"{name}: {key}", text)
+        if key in given:
+            raise InputError(f"{name}: {key} is given twice")
+        given[key] = parameters[key].parse(f"{name}: {key}", text)
+    values = {key: given.get(key, p.default) for key, p in parameters.items()}
+    if hasattr(module, "check"):
+        module.check(values)
     return Generated(module, values, seed)
 
 
@@ -88,4 +102,4 @@ def listing(name: str | None = None) -> str:
         for key, parameter in module.PARAMETERS.items():
             default = parameter.show(parameter.default)
             lines.append(f"    {key + '=' + default:<20} {parameter.meaning}")
-    return "\n".join(lines)
+    return "\n".join([*lines, _UNITS])

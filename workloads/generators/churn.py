@@ -1,17 +1,32 @@
-"""fork/mmap churn: what build farms, shells and pre-forking servers do to page tables."""
+"""fork/mmap churn: what build farms, shells and pre-forking servers do to page tables.
+
+After the parent has written its heap, one round follows another:
+
+    FORK, SWITCH to the child
+        the child stores to pages of the heap        copy-on-write breaks
+    MMAP of an arena
+        stores to each line of the arena             first touches
+    MPROTECT of the arena, read-only (as a loader or a JIT does with what it has written)
+        loads of each page of the arena, then of the heap
+    MUNMAP, EXIT, SWITCH to the parent
+        the parent stores to the heap                copy-on-write breaks again
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from mmu.jit import entry
 from mmu.trace import (
     EVENT,
     EXIT,
     FORK,
     LOAD,
     MMAP,
+    MPROTECT,
     MUNMAP,
     PROT_READ,
     PROT_WRITE,
@@ -19,20 +34,32 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from workloads.generators.parameters import ACCESSES, ARENA, CHUNK, HEAP, WORD, Parameter, size
+from workloads.generators.parameters import (
+    ACCESSES,
+    ARENA,
+    HEAP,
+    LARGEST_ARENA,
+    WORD,
+    Parameter,
+    mapped,
+    size,
+    stream,
+)
+from workloads.generators.randoms import below
 
 SUMMARY = (
-    "a parent forks children that write part of its heap, map an arena, use and unmap it, "
-    "and exit (lmbench lat_proc, McVoy and Staelin, USENIX ATC 1996; the worst case of "
-    "shadow paging, Adams and Agesen, ASPLOS 2006)"
+    "a parent forks children that write part of its heap, map an arena, use, protect and "
+    "unmap it, and exit (lmbench lat_proc, McVoy and Staelin, USENIX ATC 1996; forkwait of "
+    "Adams and Agesen, ASPLOS 2006, the worst case of shadow paging)"
 )
 PARAMETERS = {
     "heap": size(1 << 20, "bytes of the parent's heap, all resident"),
-    "arena": size(256 << 10, "bytes that each child maps, writes and unmaps"),
-    "writes": Parameter(64, "pages of the heap that a child writes (copy-on-write breaks)",
-                        least=0),
-    "work": Parameter(5000, "loads of the heap by a child, a quarter as many by the parent",
-                      least=0),
+    "arena": size(256 << 10, "bytes that each child maps, writes, protects and unmaps",
+                  LARGEST_ARENA),
+    "writes": Parameter(64, "stores of a child to random pages of the heap", least=0),
+    "work": Parameter(5000, "loads of the heap by a child; then a quarter as many stores, "
+                      "plus one, by its parent: with writes and arena, the accesses from "
+                      "one fork to the next", least=0),
     "accesses": ACCESSES,
 }  # fmt: skip
 
@@ -40,71 +67,83 @@ _PAGE, _LINE = 4096, 64
 _PARENT, _FIRST_CHILD, _LAST_PID = 1, 2, 32768  # Linux's default pid_max
 
 
-class _Builder:
-    """Collects accesses and events, and cuts them into chunks."""
+class _Round(NamedTuple):
+    """Where the phases of a round end, in accesses from its FORK."""
 
-    def __init__(self, limit: int) -> None:
-        self.left = limit
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self.count = 0
-        self._address: list[np.ndarray] = []
-        self._kind: list[np.ndarray] = []
-        self._events: list[tuple[int, int, int, int, int, int]] = []
-
-    def access(self, address: np.ndarray, kind: int) -> None:
-        address = address[: self.left].astype(np.int64)
-        self._address.append(address)
-        self._kind.append(np.full(len(address), kind, np.uint8))
-        self.count += len(address)
-        self.left -= len(address)
-
-    def event(self, kind: int, pid: int, start: int = 0, length: int = 0, value: int = 0) -> None:
-        if self.left:
-            self._events.append((self.count, kind, pid, start, length, value))
-
-    def take(self) -> Chunk:
-        chunk = Chunk(
-            np.concatenate(self._address),
-            np.concatenate(self._kind),
-            np.full(self.count, WORD, np.uint16),
-            np.array(self._events, EVENT),
-        )
-        self._start_over()
-        return chunk
+    written: int  # the child's stores to the heap
+    filled: int  # its stores to the arena
+    checked: int  # its loads of the arena
+    worked: int  # its loads of the heap
+    end: int  # the parent's stores to the heap
 
 
-def _one_child(build: _Builder, pid: int, random: np.random.Generator, values: dict) -> None:
-    heap, arena = int(values["heap"]), int(values["arena"])
-    work = int(values["work"])
-    build.event(FORK, _PARENT, value=pid)
-    build.event(SWITCH, pid)
-    pages = random.integers(0, heap // _PAGE, int(values["writes"]))
-    build.access(HEAP + pages * _PAGE, STORE)
-    build.event(MMAP, pid, ARENA, arena, PROT_READ | PROT_WRITE)
-    build.access(ARENA + np.arange(0, arena, _LINE), STORE)
-    build.access(HEAP + random.integers(0, heap // WORD, work) * WORD, LOAD)
-    build.event(MUNMAP, pid, ARENA, arena)
-    build.event(EXIT, pid)
-    build.event(SWITCH, _PARENT)
-    build.access(HEAP + random.integers(0, heap // WORD, work // 4 + 1) * WORD, STORE)
+def _round(parameters: dict[str, int | float]) -> _Round:
+    arena, work = int(parameters["arena"]), int(parameters["work"])
+    written = int(parameters["writes"])
+    filled = written + (arena - WORD) // _LINE + 1
+    checked = filled + (arena - WORD) // _PAGE + 1
+    return _Round(written, filled, checked, checked + work, checked + work + work // 4 + 1)
+
+
+@entry
+def _fill(first, address, kind, seed, initial, heap, phases):
+    written, filled, checked, worked, end = phases
+    pages, words = (heap - WORD) // _PAGE + 1, heap // WORD
+    step = (first - initial) % end if first > initial else 0
+    for position in range(address.size):
+        at = first + position
+        if at < initial:
+            address[position] = HEAP + at * _LINE
+            kind[position] = STORE
+            continue
+        if step < written:
+            address[position] = HEAP + below(seed, at, pages) * _PAGE
+        elif step < filled:
+            address[position] = ARENA + (step - written) * _LINE
+        elif step < checked:
+            address[position] = ARENA + (step - filled) * _PAGE
+        else:
+            address[position] = HEAP + below(seed, at, words) * WORD
+        kind[position] = LOAD if filled <= step < worked else STORE
+        step = step + 1 if step + 1 < end else 0
+
+
+def _events(first: int, count: int, initial: int, arena: int, phases: _Round) -> np.ndarray:
+    """The rounds' events at accesses first, ..., first + count - 1."""
+    child = 0  # stands for the round's child
+    template = np.array(
+        [
+            (0, FORK, _PARENT, 0, 0, child),
+            (0, SWITCH, child, 0, 0, 0),
+            (phases.written, MMAP, child, ARENA, arena, PROT_READ | PROT_WRITE),
+            (phases.filled, MPROTECT, child, ARENA, arena, PROT_READ),
+            (phases.worked, MUNMAP, child, ARENA, arena, 0),
+            (phases.worked, EXIT, child, 0, 0, 0),
+            (phases.worked, SWITCH, _PARENT, 0, 0, 0),
+        ],
+        EVENT,
+    )
+    begin = max(0, (first - initial) // phases.end)
+    rounds = np.arange(begin, max(begin, -(-(first + count - initial) // phases.end)))
+    events = np.tile(template, (len(rounds), 1))
+    pids = (_FIRST_CHILD + rounds % (_LAST_PID - _FIRST_CHILD + 1))[:, None]
+    events["position"] += (initial + rounds * phases.end)[:, None] - first
+    events["pid"] = np.where(events["pid"] == child, pids, events["pid"])
+    events["value"] = np.where(events["kind"] == FORK, pids, events["value"])
+    position = events["position"]
+    return events[(position >= 0) & (position < count)]
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
-    build = _Builder(int(parameters["accesses"]))
-    random = np.random.default_rng(seed)
-    heap = int(parameters["heap"])
-    build.event(MMAP, _PARENT, HEAP, heap, PROT_READ | PROT_WRITE)
-    for start in range(0, heap, CHUNK * _LINE):
-        build.access(HEAP + np.arange(start, min(heap, start + CHUNK * _LINE), _LINE), STORE)
-        if build.count >= CHUNK:
-            yield build.take()
-    pid = _FIRST_CHILD
-    while build.left:
-        _one_child(build, pid, random, parameters)
-        pid = pid + 1 if pid < _LAST_PID else _FIRST_CHILD
-        if build.count >= CHUNK:
-            yield build.take()
-    if build.count:
-        yield build.take()
+    heap, arena = int(parameters["heap"]), int(parameters["arena"])
+    phases = _round(parameters)
+    initial = (heap - WORD) // _LINE + 1
+    first = 0
+    for chunk in stream(
+        int(parameters["accesses"]),
+        mapped((HEAP, heap)),
+        lambda first, address, kind: _fill(first, address, kind, seed, initial, heap, phases),
+    ):
+        events = _events(first, chunk.accesses, initial, arena, phases)
+        yield chunk._replace(events=np.concatenate([chunk.events, events]))
+        first += chunk.accesses

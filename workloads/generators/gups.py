@@ -1,4 +1,9 @@
-"""GUPS: read-modify-write of random words of a table, the TLB's worst case."""
+"""GUPS: read-modify-write of random words of a table, the TLB's worst case.
+
+The table need not be a power of two. The words are drawn by splitmix64, not by HPC
+Challenge's shift register, in which the next word's number is this one's times two, plus
+a bit: HPC Challenge hides that by running many registers side by side.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,8 @@ SUMMARY = (
 PARAMETERS = {
     "size": size(256 << 20, "bytes of the table"),
     "accesses": ACCESSES,
-    "init": Parameter(1, "1: the table is written once, in order, before (as HPCC does)", least=0,
-                      most=1),
+    "init": Parameter(1, "1: first a store to each page in order, part of accesses, as HPC "
+                      "Challenge fills its table; 0: none", least=0, most=1),
 }  # fmt: skip
 
 _PAGE = 4096
@@ -28,7 +33,7 @@ def _fill(first, address, kind, seed, words, initial):
     for position in range(address.size):
         at = first + position
         if at < initial:
-            # The table's first touch: a store a page is all that translation sees of it.
+            # Filling the table word by word would only add 511 hits to each of these stores.
             address[position] = HEAP + at * _PAGE
             kind[position] = STORE
         else:
@@ -39,7 +44,7 @@ def _fill(first, address, kind, seed, words, initial):
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
     length = int(parameters["size"])
-    initial = length // _PAGE if parameters["init"] else 0
+    initial = (length - WORD) // _PAGE + 1 if parameters["init"] else 0
     return stream(
         int(parameters["accesses"]),
         mapped((HEAP, length)),

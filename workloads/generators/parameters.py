@@ -19,8 +19,9 @@ ARENA = 0x7F00_0000_0000
 
 WORD = 8  # bytes of an access, unless a generator says otherwise
 
-#: The largest region that a generator makes: half of what HEAP and ARENA leave.
-LARGEST = 1 << 44
+#: The largest regions at HEAP and at ARENA: less than half of the room up to ARENA, and
+#: half of the room up to the end of user space, 2**47, below which the stack lies.
+LARGEST, LARGEST_ARENA = 1 << 44, 1 << 39
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,29 @@ class Parameter:
             raise InputError(f"{what}={text}: expected a {self._expected()}") from None
         if not self.least <= value <= self.most:
             raise InputError(
-                f"{what}={text}: expected a {self._expected()} from {self.least:g} to {self.most:g}"
+                f"{what}={text}: expected a {self._expected()}, "
+                f"from {self.show(self.least)} to {self.show(self.most)}"
             )
         return value
 
     def _expected(self) -> str:
-        return {"bytes": "size in bytes such as 256M", "count": "number such as 20M"}.get(
-            self.kind, "fraction"
-        )
+        return {
+            "bytes": "size in bytes such as 256M (K, M, G, T are binary)",
+            "count": "number such as 20M (K, M, G, T are decimal)",
+        }.get(self.kind, "fraction")
 
     def show(self, value: int | float) -> str:
         """The shortest text that parses to the value."""
         if self.kind == "fraction":
-            return f"{value:g}"
+            return repr(float(value)).removesuffix(".0")
         return show(int(value), 1024 if self.kind == "bytes" else 1000)
 
 
 ACCESSES = Parameter(20_000_000, "accesses in all")
 
 
-def size(default: int, meaning: str) -> Parameter:
-    return Parameter(default, meaning, "bytes", 4096, LARGEST)
+def size(default: int, meaning: str, most: int = LARGEST) -> Parameter:
+    return Parameter(default, meaning, "bytes", 4096, most)
 
 
 def mapped(*regions: tuple[int, int]) -> np.ndarray:
