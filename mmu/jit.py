@@ -11,8 +11,9 @@ Two decorators, one for each role a compiled function can have:
 
 numba decides whether a cached entry is fresh by looking at the entry's own
 file only, so a change in a callee would go unnoticed. The cache therefore
-lives in a directory named after a digest of every source file of ``mmu`` and
-``workloads``: any change in the code starts a new cache.
+lives in directories named after digests of the sources: kernels of ``mmu``
+depend on ``mmu``, those of ``workloads`` on both packages. Any change in the
+code starts a new cache.
 
 Set ``NUMBA_DISABLE_JIT=1`` to run all kernels as plain Python, for a debugger
 or for coverage.
@@ -24,23 +25,30 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from numba import config, njit
+
+from mmu import struct_types  # noqa: F401  (tells numba what a Struct is)
+from mmu.lean import full, lean
 
 _SOURCES = Path(__file__).resolve().parent.parent
 
 
-def _digest() -> str:
-    """Digest of the sources that kernels are compiled from, 16 hex digits."""
+@cache
+def _digest(package: str) -> str:
+    """Digest of the sources that a package's kernels are compiled from, 16 hex digits."""
     digest = hashlib.sha256()
-    for package in ("mmu", "workloads"):
-        for path in sorted((_SOURCES / package).rglob("*.py")):
+    for name in ("mmu", package):
+        for path in sorted((_SOURCES / name).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def cache_directory() -> Path:
-    """Directory of the compiled kernels; below ``NUMBA_CACHE_DIR`` where that is set."""
+def cache_directory(package: str = "mmu") -> Path:
+    """Directory of a package's compiled kernels; below ``NUMBA_CACHE_DIR`` where that is set."""
     root = os.environ.get("NUMBA_CACHE_DIR")
     if root:
         base = Path(root)
@@ -48,7 +56,7 @@ def cache_directory() -> Path:
         base = Path.home() / "Library" / "Caches" / "mmulab"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mmulab"
-    return base / _digest()
+    return base / _digest(package)
 
 
 def is_cold() -> bool:
@@ -56,19 +64,6 @@ def is_cold() -> bool:
     directory = cache_directory()
     return not any(directory.rglob("*.nbc")) if directory.is_dir() else True
 
-
-def _use_cache_directory() -> None:
-    from numba import config
-
-    config.CACHE_DIR = str(cache_directory())  # type: ignore[attr-defined]
-
-
-_use_cache_directory()
-
-from numba import njit  # noqa: E402  (the cache directory must be set first)
-
-from mmu import struct_types  # noqa: E402, F401  (tells numba what a Struct is)
-from mmu.lean import full, lean  # noqa: E402
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -87,4 +82,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def entry(function: Callable[..., Any]) -> Any:
     """A function that Python calls."""
+    package = "mmu" if function.__module__.startswith("mmu.") else "workloads"
+    # numba reads this when a function is given a cache, that is in njit.
+    config.CACHE_DIR = str(cache_directory(package))  # type: ignore[attr-defined]
     return full(njit(**_OPTIONS, cache=True)(function))

@@ -23,7 +23,9 @@ BRK = 3  # start: the new end of the heap (the first BRK of a process sets its b
 FORK = 4  # value: pid of the child, which does not run until a SWITCH
 EXEC = 5  # the address space of pid is emptied
 EXIT = 6  # pid ends, its address space is freed
-SWITCH = 7  # accesses from here on belong to pid
+SWITCH = 7  # accesses from here on belong to pid; value: its thread, 0 where not known
+CONTENT = 8  # start, length: what these bytes of memory hold now; value: a 64-bit tag, equal
+#              for equal pages, 0 for zeros
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # as in Linux <sys/mman.h>
 

@@ -1,0 +1,27 @@
+"""`mmulab presets` and `mmulab workloads`: what there is to choose from."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+def presets(name: str | None) -> None:
+    """List the processors, or every number of one with its source."""
+    from mmu import presets as known
+    from plots import preset_text
+
+    if name is None:
+        click.echo(preset_text.overview([known.load(each) for each in known.names()]))
+    else:
+        click.echo(preset_text.details(known.load(name)))
+
+
+@click.command()
+@click.argument("name", required=False)
+def workloads(name: str | None) -> None:
+    """List the workload generators and their parameters."""
+    from workloads import generators
+
+    click.echo(generators.listing(name))

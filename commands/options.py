@@ -1,0 +1,124 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.values import Bytes
+from mmu.errors import InputError, unknown
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What describes the simulated machine; the defaults are those of mmu.config.Config."""
+    options = [
+        click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
+                     help="Processor; `mmulab presets` lists them."),
+        click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
+                     help="Guest pages: 4k, 2m, 1g, or thp (2m where a mapping allows it)."),
+        click.option("--host-page-size", default="4k", show_default=True, metavar="SIZE",
+                     help="Pages that the VMM backs guest memory with: 4k, 2m, 1g."),
+        click.option("--levels", type=int, default=4, show_default=True,
+                     help="Levels of the guest's page table: 4 or 5."),
+        click.option("--host-levels", type=int, default=4, show_default=True,
+                     help="Levels of the nested page table: 4 or 5."),
+        click.option("--memory", type=Bytes(), default="16G", show_default=True,
+                     help="Guest memory."),
+        click.option("--host-memory", type=Bytes(), default="0",
+                     help="Host memory; an eighth more than the guest's unless given."),
+        click.option("--shadow-policy", default="unsync", show_default=True, metavar="POLICY",
+                     help="On guest PTE writes: unsync (as KVM) or trap (every write)."),
+        click.option("--pcid/--no-pcid", default=None, help="Guest uses PCIDs."),
+        click.option("--vpid/--no-vpid", default=None, help="TLB entries tagged with a VPID."),
+        click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),
+        click.option("--walk-caches/--no-walk-caches", default=None,
+                     help="Paging-structure caches and nested TLB."),
+        click.option("--seed", type=int, default=1, show_default=True,
+                     help="Of generators and random replacement."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                     help="Change a number of the preset, e.g. cost.vm_exit=2000, "
+                     "tlb.stlb.ways=8. Repeatable."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Any, Any]:
+    """(preset with its overrides, Config) from the options above."""
+    from mmu import presets
+    from mmu.config import Config, override
+
+    preset = presets.load(options["preset"])
+    for item in options["overrides"]:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {item}: expected KEY=VALUE")
+        preset = override(preset, key.strip(), value.strip())
+    names = ("memory", "host_memory", "page_size", "host_page_size", "levels", "host_levels",
+             "shadow_policy", "pcid", "vpid", "ept_ad", "seed")  # fmt: skip
+    chosen = options["walk_caches"]
+    config = Config(
+        **{name: options[name] for name in names},
+        walk_caches=walk_caches if chosen is None else chosen,
+    )
+    return preset, config
+
+
+def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
+    """--config: a TOML file whose keys are the command's options, as defaults."""
+    if path is None or ctx.resilient_parsing:
+        return path
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        try:
+            import tomli as tomllib
+        except ModuleNotFoundError:
+            raise InputError(
+                "--config needs Python 3.11 or the package tomli: pip install 'mmulab[toml]'"
+            ) from None
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path}: not TOML: {error}") from None
+    known = {p.name: p for p in ctx.command.params if p.name and p.name != "config"}
+    known["set"] = known.pop("overrides")
+    defaults: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise InputError(f"config {path}: {unknown('key', key, known)}")
+        if name == "set":
+            if not isinstance(value, dict):
+                raise InputError(f"config {path}: set: expected a table of KEY = VALUE")
+            defaults["overrides"] = [f"{k}={v}" for k, v in _dotted(value)]
+        elif isinstance(value, list) and known[name].nargs == 1 and not known[name].multiple:
+            defaults[name] = ",".join(map(str, value))
+        else:
+            defaults[name] = value
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+    return path
+
+
+def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            pairs += _dotted(value, f"{prefix}{key}.")
+        else:
+            pairs.append((prefix + key, value))
+    return pairs
+
+
+def say_if_cold() -> None:
+    """The first run compiles; say what it waits for."""
+    from mmu.jit import is_cold
+
+    if is_cold():
+        click.echo("compiling the simulator for this machine, once; some 15 seconds ...", err=True)

@@ -1,0 +1,47 @@
+"""`mmulab walk`: every memory reference of one page walk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from commands import options
+from commands.values import Address
+
+
+@click.command()
+@click.argument("gva", type=Address())
+@click.option(
+    "--techniques",
+    default="native,shadow,nested",
+    show_default=True,
+    metavar="LIST",
+    help="Comma-separated.",
+)
+@options.machine_options
+@click.option("--store", is_flag=True, help="Walk for a store: D bits are set.")
+@click.option("--plot", "plot_path", metavar="OUT", help="Draw the grid: OUT.svg, .png or .pdf.")
+def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machine: Any) -> None:
+    """Print every memory reference of the page walk for GVA, in order.
+
+    The page has been touched once; nothing is cached but, with --walk-caches, what the
+    walk itself caches.
+    """
+    if plot_path:
+        from plots.figures import check_path
+
+        check_path(plot_path)
+    preset, config = options.machine(machine, walk_caches=False)
+    options.say_if_cold()
+    from mmu import walkthrough
+    from plots import text
+
+    names = [name.strip() for name in techniques.split(",") if name.strip()]
+    walks = [walkthrough.walk(gva, name, preset, config, store) for name in names]
+    for one in walks:
+        click.echo(text.walk_table(one) + "\n")
+    if plot_path:
+        from plots import walk as figure
+
+        figure.write(walks, plot_path)
