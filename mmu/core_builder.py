@@ -7,16 +7,20 @@ import numpy as np
 from mmu.bits import SIZE_NAMES
 from mmu.config import Config, check_geometry
 from mmu.errors import InputError
-from mmu.hardware.assoc import GROUP, INVALID, PADDING, PADDING_AGE, SLOT_BITS
+from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
+from mmu.lanes import LANES
+from mmu.lookahead import HINTS
 from mmu.presets.model import POLICIES, TLB, Preset
 from mmu.state import (
     CACHE_LEVELS,
+    HINT,
     LOG,
     NIL,
     PREDICTOR_SIZE,
     REFERENCES,
     REGS,
+    ROUTE,
     ROUTE_CACHE,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
@@ -39,7 +43,7 @@ _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 
 
 class _Builder:
-    """Collects units, then lays their slots out one after another from slot 1 on."""
+    """Collects units, then lays their slots out one after another."""
 
     def __init__(self, seed: int) -> None:
         self.units: list[tuple[int, int, int]] = []  # sets, ways, policy
@@ -62,12 +66,12 @@ class _Builder:
     def unit_array(self) -> tuple[np.ndarray, int, int]:
         """(UNIT records, slots in all, words of tree-PLRU bits in all)."""
         unit = np.zeros(len(self.units), UNIT)
-        slots, words = 1, 0
+        slots, words = LANES, 0
         for number, (sets, ways, policy) in enumerate(self.units):
             unit[number]["base"] = slots
-            unit[number]["set_mask"] = sets - 1
+            unit[number]["sets"] = sets
             unit[number]["ways"] = ways
-            stride = -(-ways // GROUP) * GROUP
+            stride = -(-ways // LANES) * LANES
             unit[number]["stride"] = stride
             unit[number]["policy"] = policy
             unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
@@ -79,6 +83,17 @@ class _Builder:
                 f"{slots:,} entries in all TLBs and caches; expected at most {1 << SLOT_BITS:,}"
             )
         return unit, slots, words
+
+    def route_array(self, unit: np.ndarray) -> np.ndarray:
+        """ROUTE records of `Core.route`, from the units that serve them."""
+        route = np.zeros(self.route.size, ROUTE)
+        route["unit"] = self.route.ravel()
+        there = route["unit"] != NIL
+        serving = unit[route["unit"][there]]
+        for name in ("base", "stride"):
+            route[name][there] = serving[name]
+        route["set_mask"][there] = serving["sets"] - 1
+        return route
 
 
 def _add_tlb(builder: _Builder, tlb: TLB) -> None:
@@ -138,6 +153,13 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
     return _arrays(builder, preset, config, l1_units, log_size), builder.names
 
 
+def _aligned(length: int) -> np.ndarray:
+    """int64 zeros whose groups of LANES do not cross cache lines."""
+    raw = np.zeros(length + LANES, np.int64)
+    first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
+    return raw[first : first + length]
+
+
 def _arrays(
     builder: _Builder, preset: Preset, config: Config, l1_units: int, log_size: int
 ) -> Core:
@@ -154,9 +176,10 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    tag, age = np.full(slots, INVALID, np.int64), np.arange(slots, dtype=np.int64)
+    tag, age = _aligned(slots), _aligned(slots)
+    tag[:], age[:] = INVALID, np.arange(slots)
     for each in unit:
-        sets = slice(each["base"], each["base"] + (each["set_mask"] + 1) * each["stride"])
+        sets = slice(each["base"], each["base"] + each["sets"] * each["stride"])
         tag[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING
         age[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING_AGE
     return Core(
@@ -165,7 +188,7 @@ def _arrays(
         references=np.zeros(REFERENCES, np.int64),
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
-        route=builder.route,
+        route=builder.route_array(unit),
         tag=tag,
         age=age,
         data=np.zeros(slots, np.int64),
@@ -173,5 +196,6 @@ def _arrays(
         owner=owner,
         first=np.full(l1_slots, _NOWHERE, np.int64),
         span=np.full(l1_slots, -1, np.int64),
+        hint=np.full(2 * HINTS, NIL, HINT),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

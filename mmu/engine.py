@@ -7,6 +7,7 @@ from mmu.guest import faults, process
 from mmu.hardware import core as hardware
 from mmu.hardware.tlb import STRADDLES
 from mmu.jit import entry, kernel
+from mmu.lookahead import fetch_ahead
 from mmu.state import LIVELOCK, OK, PAGE_FAULT, Machine
 from mmu.techniques import hooks
 
@@ -79,6 +80,8 @@ def run(machine: Machine, address, kind, events, first_event, position, end):
                 )
                 if status != OK:
                     return status, position, event
+                if machine.core.regs[0].walked:
+                    fetch_ahead(machine.core, machine.host.memory, address, position, stop)
                 position += 1
 
 

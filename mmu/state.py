@@ -50,6 +50,7 @@ REGS = np.dtype(
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
+        ("walked", np.int64),  # 1 once there has been a walk: see mmu.lookahead
     ]
 )
 
@@ -57,20 +58,35 @@ REGS = np.dtype(
 UNIT = np.dtype(
     [
         ("base", np.int64),  # its first slot
-        ("set_mask", np.int64),  # sets - 1
+        ("sets", np.int64),
         ("ways", np.int64),
         ("stride", np.int64),  # slots from one set to the next
         ("policy", np.int64),
         ("clock", np.int64),  # touches so far, the time stamp of slots
         ("random", np.int64),  # state of the xorshift generator
         ("tree", np.int64),  # its first tree-PLRU word
-        ("sizes", np.int64),  # bit s: an entry of page size s has been filled
+        ("sizes", np.int64),  # page sizes it holds, as bits; 0: it is not a TLB
         ("hits", np.int64),
         ("misses", np.int64),
     ]
 )
 
-# Rows of `Core.route`: which unit serves what, NIL where there is none.
+#: The way to a unit, with the part of its geometry that a search needs: what a search
+#: reads lies together, at a place that is known when the kernel is compiled.
+ROUTE = np.dtype(
+    [
+        ("unit", np.int64),  # NIL: none serves this
+        ("used", np.int64),  # 1 once something has been filled by this way
+        ("base", np.int64),
+        ("set_mask", np.int64),  # sets - 1
+        ("stride", np.int64),
+    ]
+)
+
+#: Where the leaf table of a region lies: see mmu.lookahead.
+HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
+
+# Rows of `Core.route`: what is looked for; see `hardware.assoc.route`.
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
 ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
 ROUTE_NTLB = 6  # column 0
@@ -142,7 +158,7 @@ EXIT_REASONS = (
 class Core(Struct):
     """One processor core.
 
-    Slots of all units lie one after another, from 1 on; no page is ever in slot 0.
+    Slots of all units lie one after another; no page is ever in slot 0.
     A TLB slot's data has the layout of an x86 leaf entry whose frame is an hfn.
     L1 TLB slots have beside them the pages they span: vpn & span == first.
     """
@@ -152,7 +168,7 @@ class Core(Struct):
     references: np.ndarray  # [guest level, host level, cache level]
     log: np.ndarray  # [records]
     unit: np.ndarray  # [units]
-    route: np.ndarray  # [ROUTE_ROWS, ROUTE_COLUMNS]
+    route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]
     tag: np.ndarray  # [slots]
     age: np.ndarray  # [slots]
     data: np.ndarray  # [slots]
@@ -160,6 +176,7 @@ class Core(Struct):
     owner: np.ndarray  # [L1 slots]: the unit of a slot
     first: np.ndarray  # [L1 slots]
     span: np.ndarray  # [L1 slots]
+    hint: np.ndarray  # [2 * lookahead.HINTS]: of guest or shadow tables, of nested ones
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
 
     FIELDS = {
@@ -168,7 +185,7 @@ class Core(Struct):
         "references": ArrayField(np.int64, 3),
         "log": ArrayField(LOG),
         "unit": ArrayField(UNIT),
-        "route": ArrayField(np.int64, 2),
+        "route": ArrayField(ROUTE),
         "tag": ArrayField(np.int64),
         "age": ArrayField(np.int64),
         "data": ArrayField(np.int64),
@@ -176,6 +193,7 @@ class Core(Struct):
         "owner": ArrayField(np.int64),
         "first": ArrayField(np.int64),
         "span": ArrayField(np.int64),
+        "hint": ArrayField(HINT),
         "predictor": ArrayField(np.int32),
     }
 

@@ -14,11 +14,13 @@ from mmu.machine import Simulator
 from mmu.state import (
     NESTED,
     NIL,
+    ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
     ROUTE_L2D,
     ROUTE_NTLB,
     ROUTE_PSC,
     SHADOW,
+    Core,
 )
 
 _PAGE_BITS = 45
@@ -92,11 +94,16 @@ def _translate(tables: Tables, leaves: dict, nested: dict | None, page: int) -> 
     return Page(hfn, min(size, host_size), rights, dirty)
 
 
+def _number(core: Core, row: int, column: int) -> int:
+    """The unit that serves a route, or NIL."""
+    return int(core.route[row * ROUTE_COLUMNS + column]["unit"])
+
+
 def _slots(core: object, number: int) -> Iterator[tuple[int, int]]:
     """(tag, data) of a unit's valid slots."""
     unit = core.unit[number]  # type: ignore[attr-defined]
     start = int(unit["base"])
-    end = start + (int(unit["set_mask"]) + 1) * int(unit["stride"])
+    end = start + int(unit["sets"]) * int(unit["stride"])
     tags = core.tag[start:end]  # type: ignore[attr-defined]
     for offset in np.flatnonzero(tags >= 0).tolist():
         yield int(tags[offset]), int(core.data[start + offset])  # type: ignore[attr-defined]
@@ -124,7 +131,7 @@ def check_cached(simulator: Simulator, tables: Tables) -> None:
         nested = _nested_leaves(tables)
     by_process: dict[int, dict] = {}
     for row in range(ROUTE_L2D + 1):
-        for number in set(core.route[row, :3].tolist()) - {NIL}:
+        for number in {_number(core, row, size) for size in range(3)} - {NIL}:
             for tag, data in _slots(core, number):
                 size = (tag >> _PAGE_BITS) & 3
                 asid = (tag >> (_PAGE_BITS + 2)) & 0xFFF
@@ -162,7 +169,7 @@ def _check_walk_caches(simulator: Simulator, tables: Tables, nested: dict | None
     what = "a walk cache holds what a walk reads"
     guest: dict[int, dict[tuple[int, int], tuple[int, int]]] = {}
     for level in range(2, 6):
-        number = int(core.route[ROUTE_PSC, level])
+        number = _number(core, ROUTE_PSC, level)
         for tag, data in _slots(core, number) if number != NIL else ():
             process = _owner(tables, (tag >> _PAGE_BITS) & 0xFFF)
             if process is None:
@@ -181,12 +188,12 @@ def _check_walk_caches(simulator: Simulator, tables: Tables, nested: dict | None
         if not e.is_leaf
     }
     for level in range(2, 6):
-        number = int(core.route[ROUTE_EPT_PSC, level])
+        number = _number(core, ROUTE_EPT_PSC, level)
         for tag, data in _slots(core, number) if number != NIL else ():
             prefix = tag & ((1 << _PAGE_BITS) - 1)
             if uppers.get((level, prefix)) != (data & FRAME) >> 12:
                 fail(simulator, what, f"{simulator.units[number]} {prefix:#x}")
-    number = int(core.route[ROUTE_NTLB, 0])
+    number = _number(core, ROUTE_NTLB, 0)
     for tag, data in _slots(core, number) if number != NIL else ():
         gfn = tag & ((1 << _PAGE_BITS) - 1)
         if tables.hfn_of(gfn) != data:

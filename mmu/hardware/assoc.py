@@ -1,12 +1,12 @@
 """Set-associative arrays: what TLBs, paging-structure caches and caches are made of.
 
 All units of a core share the flat arrays `Core.tag`, `Core.age`, `Core.data`; a
-UNIT record says which slots are its own. A tag is unique within its unit, -1
-where the slot is invalid.
+UNIT record says which slots are its own, a ROUTE record how to search them. A tag is
+unique within its unit, -1 where the slot is invalid.
 
 An age is a time stamp above the slot's own number, so that one minimum over a set finds
 the oldest slot. The stamp of an invalid slot is 0: it is filled first, the lowest way
-before the others, under every policy. Sets are padded to a multiple of four slots, which
+before the others, under every policy. Sets are padded to a multiple of LANES slots, which
 are searched together; the padding matches no tag and is never the oldest.
 """
 
@@ -15,58 +15,78 @@ from __future__ import annotations
 import numpy as np
 
 from mmu.jit import inlined, kernel
-from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM
+from mmu.lanes import LANES, equal_mask, least, lowest_bit
+from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM, ROUTE_COLUMNS
 
 INVALID = -1
 PADDING = -2  # tag of a slot that is there only to fill up its set
-
-GROUP = 4  # slots that are searched together
 
 # 2**20 slots at most, and 2**43 touches of a unit.
 SLOT_BITS = 20
 _SLOT_MASK = (1 << SLOT_BITS) - 1
 PADDING_AGE = (1 << 63) - 1
 
-_ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+_LANES = np.uint64(LANES)
+
+MASK_BITS = 64  # slots that one mask of matches holds
 
 
 @inlined
-def first_slot(unit, index):
-    return unit.base + (index & unit.set_mask) * unit.stride
+def route_to(core, row, column):
+    """The ROUTE to what serves a row and column; its unit is NIL where nothing does."""
+    return core.route[np.uint64(row * ROUTE_COLUMNS + column)]
 
 
 @inlined
-def find(core, unit, index, tag):
+def unit_of(core, route):
+    return core.unit[np.uint64(route.unit)]
+
+
+@inlined
+def first_slot(route, index):
+    """First slot of set `index & set_mask`."""
+    return route.base + (index & route.set_mask) * route.stride
+
+
+@inlined
+def find(core, route, index, tag):
     """Slot that holds the tag in set `index & set_mask`, or NIL."""
-    tags = core.tag
+    first = first_slot(route, index)
     # Unsigned: numba makes code for negative indices of signed ones.
-    slot = np.uint64(first_slot(unit, index))
-    end = slot + np.uint64(unit.stride)
+    slot = np.uint64(first)
+    end = slot + np.uint64(min(route.stride, MASK_BITS))
+    found = 0
+    shift = 0
     while slot < end:
-        if tags[slot] == tag:
-            return np.int64(slot)
-        if tags[slot + _ONE] == tag:
-            return np.int64(slot + _ONE)
-        if tags[slot + _TWO] == tag:
-            return np.int64(slot + _TWO)
-        if tags[slot + _THREE] == tag:
-            return np.int64(slot + _THREE)
-        slot += _FOUR
+        found |= equal_mask(core.tag, slot, tag) << shift
+        shift += LANES
+        slot += _LANES
+    if found:
+        return first + lowest_bit(found)
+    if route.stride > MASK_BITS:
+        return _find_further(core, first + MASK_BITS, first + route.stride, tag)
+    return NIL
+
+
+@kernel
+def _find_further(core, first, end, tag):
+    """The slots of a set beyond those that one mask holds."""
+    for start in range(first, end, LANES):
+        found = equal_mask(core.tag, np.uint64(start), tag)
+        if found:
+            return start + lowest_bit(found)
     return NIL
 
 
 @inlined
-def _oldest(core, unit, index):
-    """The smallest age of a set. A tree of minima: its steps do not wait for each other."""
-    ages = core.age
-    slot = np.uint64(first_slot(unit, index))
-    end = slot + np.uint64(unit.stride)
+def _oldest(core, route, index):
+    """The smallest age of a set."""
+    slot = np.uint64(first_slot(route, index))
+    end = slot + np.uint64(route.stride)
     oldest = PADDING_AGE
     while slot < end:
-        left = min(ages[slot], ages[slot + _ONE])
-        right = min(ages[slot + _TWO], ages[slot + _THREE])
-        oldest = min(oldest, min(left, right))
-        slot += _FOUR
+        oldest = min(oldest, least(core.age, slot))
+        slot += _LANES
     return oldest
 
 
@@ -97,17 +117,23 @@ def _point_away(core, unit, slot):
 
 
 @inlined
+def touch_age(core, slot, clock):
+    """Records a hit in a unit that is known to replace by LRU."""
+    core.age[np.uint64(slot)] = stamped(slot, clock)
+
+
+@inlined
 def touch(core, unit, slot, clock):
     """Records a hit."""
     if unit.policy == LRU:
-        core.age[slot] = stamped(slot, clock)
+        touch_age(core, slot, clock)
     elif unit.policy == PLRU:
         _point_away(core, unit, slot)
 
 
 @kernel
-def _victim_not_by_age(core, unit, index):
-    """Victim of a full set under random replacement or tree-PLRU."""
+def _victim_not_by_age(core, unit, first):
+    """Victim of the full set that begins at a slot, under random replacement or tree-PLRU."""
     if unit.policy == RANDOM:
         # xorshift (Marsaglia, J. Stat. Software 8(14), 2003), triple 13, 7, 17,
         # in 63 bits so that it stays a positive int64.
@@ -116,8 +142,8 @@ def _victim_not_by_age(core, unit, index):
         state ^= state >> 7
         state ^= (state << 17) & 0x7FFFFFFFFFFFFFFF
         unit.random = state
-        return first_slot(unit, index) + (state >> 16) % unit.ways
-    bits = core.tree[unit.tree + (index & unit.set_mask)]
+        return first + (state >> 16) % unit.ways
+    bits = core.tree[unit.tree + (first - unit.base) // unit.stride]
     node = 1
     way = 0
     half = unit.ways >> 1
@@ -126,19 +152,31 @@ def _victim_not_by_age(core, unit, index):
         way += half * side
         node = 2 * node + side
         half >>= 1
-    return first_slot(unit, index) + way
+    return first + way
 
 
 @inlined
-def insert(core, unit, index, tag, clock):
+def _put(core, slot, tag, clock):
+    core.tag[np.uint64(slot)] = tag
+    touch_age(core, slot, clock)
+
+
+@inlined
+def insert_by_age(core, route, index, tag, clock):
+    """`insert` into a unit that is known to replace by LRU or FIFO."""
+    victim = _oldest(core, route, index) & _SLOT_MASK
+    _put(core, victim, tag, clock)
+    return victim
+
+
+@inlined
+def insert(core, route, unit, index, tag, clock):
     """Fills a tag that is not there into its set; returns the slot, whose data is the caller's."""
-    age = _oldest(core, unit, index)
+    age = _oldest(core, route, index)
     victim = age & _SLOT_MASK
     if unit.policy > FIFO and age >> SLOT_BITS:
-        victim = _victim_not_by_age(core, unit, index)
-    slot = np.uint64(victim)
-    core.tag[slot] = tag
-    core.age[slot] = stamped(victim, clock)
+        victim = _victim_not_by_age(core, unit, first_slot(route, index))
+    _put(core, victim, tag, clock)
     if unit.policy == PLRU:
         _point_away(core, unit, victim)
     return victim
@@ -160,7 +198,7 @@ def drop(core, slot):
 @inlined
 def end_of(unit):
     """One past a unit's last slot."""
-    return unit.base + (unit.set_mask + 1) * unit.stride
+    return unit.base + unit.sets * unit.stride
 
 
 @kernel

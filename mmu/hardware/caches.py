@@ -8,7 +8,9 @@ is kept inclusive. Not modelled: prefetchers, writeback traffic, other cores.
 
 from __future__ import annotations
 
-from mmu.hardware.assoc import find, insert, tick, touch
+import numpy as np
+
+from mmu.hardware.assoc import find, insert_by_age, route_to, tick, touch_age, unit_of
 from mmu.jit import inlined, kernel
 from mmu.state import CACHE_LEVELS, NIL, ROUTE_CACHE
 
@@ -37,22 +39,28 @@ def reference(core, hpa, entry, guest_level, host_level):
     index = _index(line)
     level = 0
     while level < CACHE_LEVELS - 1:
-        number = core.route[ROUTE_CACHE, level]
-        if number == NIL:
+        route = route_to(core, ROUTE_CACHE, level)
+        if route.unit == NIL:
             level = CACHE_LEVELS - 1
             break
-        unit = core.unit[number]
-        slot = find(core, unit, index, line)
+        unit = unit_of(core, route)
+        slot = find(core, route, index, line)
         if slot != NIL:
-            touch(core, unit, slot, tick(unit))
+            touch_age(core, slot, tick(unit))
             unit.hits += 1
             break
         unit.misses += 1
-        insert(core, unit, index, line, tick(unit))
+        insert_by_age(core, route, index, line, tick(unit))
         level += 1
-    core.references[guest_level, host_level, level] += 1
+    core.references[np.uint64(guest_level), np.uint64(host_level), np.uint64(level)] += 1
+    if core.regs[0].logging != NIL:
+        _log(core, hpa, entry, guest_level, host_level, level)
+
+
+@kernel
+def _log(core, hpa, entry, guest_level, host_level, level):
     used = core.regs[0].logging
-    if used != NIL and used < core.log.size:
+    if used < core.log.size:
         record = core.log[used]
         record.guest_level = guest_level
         record.host_level = host_level

@@ -36,7 +36,7 @@ def _differs(core, gva, slot):
     return ((gva >> PAGE_SHIFT) & core.span[slot]) ^ core.first[slot]
 
 
-@kernel
+@inlined
 def _replay_ages(core, address, kind, start, end):
     """`hits` for TOUCH_AGE, four accesses at a time and then one at a time."""
     ages = core.age
@@ -85,7 +85,7 @@ def _replay_by_policy(core, address, kind, position, end):
     return position
 
 
-@kernel
+@inlined
 def hits(core, address, kind, position, end):
     """Replays accesses that hit in L1; returns the first position that might not.
 
@@ -111,8 +111,10 @@ def translate(core, memory, gva, kind, user, clock):
     (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
     """
     stats = core.stats[0]
+    held = False
     slot, size = tlb.probe_l1(core, kind, gva)
     if slot != NIL:
+        held = True
         if walker.allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
             tlb.predict(core, kind, gva, slot)
@@ -127,20 +129,22 @@ def translate(core, memory, gva, kind, user, clock):
                 stats.l2_hits[kind] += 1
                 tlb.touch_l2(core, kind, size, slot)
                 entry = tlb.exact_frame(core.data[slot], gva, size)
-                slot = tlb.fill_l1(core, kind, gva, entry, size, clock)
+                slot = tlb.fill_l1(core, kind, gva, entry, size, clock, False)
                 tlb.predict(core, kind, gva, slot)
                 return OK
+            held = True
             if kind == STORE and not core.data[slot] & D:
                 stats.dirty_walks += 1
     stats.walks[kind] += 1
+    core.regs[0].walked = 1
     status, entry, size = walker.translate(core, memory, gva, kind, user)
     if status != OK:
         if status != EPT_VIOLATION:
             # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
             tlb.drop_page(core, gva)
         return status
-    tlb.fill_l2(core, kind, gva, entry, size)
-    slot = tlb.fill_l1(core, kind, gva, entry, size, clock)
+    tlb.fill_l2(core, kind, gva, entry, size, held)
+    slot = tlb.fill_l1(core, kind, gva, entry, size, clock, held)
     tlb.predict(core, kind, gva, slot)
     return OK
 

@@ -8,8 +8,20 @@ fragments of the largest smaller size it has; an L2 without it does not hold it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmu.bits import GUEST_SIZE_SHIFT, INDEX_BITS, PAGE_SHIFT, G, pages_in
-from mmu.hardware.assoc import drop, drop_all, end_of, find, insert, tick, touch
+from mmu.hardware.assoc import (
+    drop,
+    drop_all,
+    end_of,
+    find,
+    insert,
+    route_to,
+    tick,
+    touch,
+    unit_of,
+)
 from mmu.jit import inlined, kernel
 from mmu.state import (
     NIL,
@@ -38,23 +50,35 @@ def page_of(gva, size):
 
 
 @kernel
-def _probe(core, row, gva):
+def _find_global(core, row, size, page):
+    return find(core, route_to(core, row, size), page, tag_of(core, GLOBAL, size, page))
+
+
+@inlined
+def probe(core, row, gva):
     """(slot, page size) of the valid entry for gva in a level's arrays, or (NIL, 0)."""
     regs = core.regs[0]
     for size in range(3):
-        number = core.route[row, size]
-        if number == NIL:
-            continue
-        unit = core.unit[number]
-        if not (unit.sizes >> size) & 1:
+        route = route_to(core, row, size)
+        if not route.used:
             continue
         page = page_of(gva, size)
-        slot = find(core, unit, page, tag_of(core, regs.asid, size, page))
+        slot = find(core, route, page, tag_of(core, regs.asid, size, page))
         if slot == NIL and regs.globals:
-            slot = find(core, unit, page, tag_of(core, GLOBAL, size, page))
+            slot = _find_global(core, row, size, page)
         if slot != NIL:
             return slot, size
     return NIL, 0
+
+
+@kernel
+def _begin_use(core, number, size):
+    """The first fill of a page size into a unit: from now on it is searched for."""
+    core.unit[number].sizes |= 1 << size
+    for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
+        route = route_to(core, row, size)
+        if route.unit == number:
+            route.used = 1
 
 
 @inlined
@@ -63,20 +87,22 @@ def _guest_size(entry):
 
 
 @kernel
-def _fill(core, row, gva, entry, size, splinter, clock):
+def _fill(core, row, gva, entry, size, splinter, clock, held):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
 
-    entry: TLB entry whose frame is that of the 4 KiB page of gva.
+    entry: TLB entry whose frame is that of the 4 KiB page of gva. held: the array may
+    hold an entry for the page already, which is replaced.
     """
-    number = core.route[row, size]
+    route = route_to(core, row, size)
     if splinter:
-        while number == NIL and size > 0:
+        while route.unit == NIL and size > 0:
             size -= 1
-            number = core.route[row, size]
-    if number == NIL:
+            route = route_to(core, row, size)
+    if route.unit == NIL:
         return NIL
-    unit = core.unit[number]
-    unit.sizes |= 1 << size
+    unit = unit_of(core, route)
+    if not route.used:
+        _begin_use(core, route.unit, size)
     regs = core.regs[0]
     if _guest_size(entry) > size:
         regs.fragments = 1
@@ -88,15 +114,17 @@ def _fill(core, row, gva, entry, size, splinter, clock):
     aligned = entry & ~((pages_in(size) - 1) << PAGE_SHIFT)
     stamp = clock if clock else tick(unit)
     tag = tag_of(core, asid, size, page)
-    slot = find(core, unit, page, tag)
+    slot = find(core, route, page, tag) if held else NIL
     if slot == NIL:
-        slot = insert(core, unit, page, tag, stamp)
+        slot = insert(core, route, unit, page, tag, stamp)
     else:  # a walk again: new rights, or D set
         touch(core, unit, slot, stamp)
-    core.data[slot] = aligned
+    at = np.uint64(slot)
+    core.data[at] = aligned
     if clock:  # L1
-        core.span[slot] = ~(pages_in(size) - 1)
-        core.first[slot] = (gva >> PAGE_SHIFT) & core.span[slot]
+        span = ~(pages_in(size) - 1)
+        core.span[at] = span
+        core.first[at] = (gva >> PAGE_SHIFT) & span
     return slot
 
 
@@ -106,31 +134,33 @@ def exact_frame(entry, gva, size):
     return entry | (gva & ((pages_in(size) - 1) << PAGE_SHIFT))
 
 
-@kernel
+@inlined
 def probe_l1(core, kind, gva):
-    return _probe(core, ROUTE_L1I if kind == FETCH else ROUTE_L1D, gva)
+    return probe(core, ROUTE_L1I if kind == FETCH else ROUTE_L1D, gva)
 
 
-@kernel
+@inlined
 def probe_l2(core, kind, gva):
-    return _probe(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, gva)
+    return probe(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, gva)
 
 
-@kernel
-def fill_l1(core, kind, gva, entry, size, clock):
-    return _fill(core, ROUTE_L1I if kind == FETCH else ROUTE_L1D, gva, entry, size, True, clock)
+@inlined
+def fill_l1(core, kind, gva, entry, size, clock, held):
+    row = ROUTE_L1I if kind == FETCH else ROUTE_L1D
+    return _fill(core, row, gva, entry, size, True, clock, held)
 
 
-@kernel
-def fill_l2(core, kind, gva, entry, size):
-    return _fill(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, gva, entry, size, False, 0)
+@inlined
+def fill_l2(core, kind, gva, entry, size, held):
+    row = ROUTE_L2I if kind == FETCH else ROUTE_L2D
+    return _fill(core, row, gva, entry, size, False, 0, held)
 
 
 @inlined
 def predict(core, kind, gva, slot):
     """Remembers where the next access of this kind to this 4 KiB page will hit."""
     low = (gva >> PAGE_SHIFT) & ((1 << PREDICTOR_BITS) - 1)
-    core.predictor[(kind << PREDICTOR_BITS) | low] = slot
+    core.predictor[np.uint64((kind << PREDICTOR_BITS) | low)] = slot
 
 
 @inlined
@@ -139,14 +169,14 @@ def forget_predictions(core):
     core.predictor[:] = 0
 
 
-@kernel
+@inlined
 def touch_l1(core, slot, clock):
-    touch(core, core.unit[core.owner[slot]], slot, clock)
+    touch(core, core.unit[np.uint64(core.owner[np.uint64(slot)])], slot, clock)
 
 
-@kernel
+@inlined
 def touch_l2(core, kind, size, slot):
-    unit = core.unit[core.route[ROUTE_L2I if kind == FETCH else ROUTE_L2D, size]]
+    unit = unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size))
     unit.hits += 1
     touch(core, unit, slot, tick(unit))
 
@@ -157,13 +187,12 @@ def drop_page(core, gva):
     regs = core.regs[0]
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
         for size in range(3):
-            number = core.route[row, size]
-            if number == NIL:
+            route = route_to(core, row, size)
+            if not route.used:
                 continue
-            unit = core.unit[number]
             page = page_of(gva, size)
             for asid in (regs.asid, GLOBAL):
-                slot = find(core, unit, page, tag_of(core, asid, size, page))
+                slot = find(core, route, page, tag_of(core, asid, size, page))
                 if slot != NIL:
                     drop(core, slot)
     if regs.fragments:

@@ -10,8 +10,20 @@ page-table pages (Bhargava et al., ASPLOS 2008, section 5).
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmu.bits import level_shift
-from mmu.hardware.assoc import drop, drop_all, end_of, find, insert, tick, touch
+from mmu.hardware.assoc import (
+    drop,
+    drop_all,
+    end_of,
+    find,
+    insert,
+    route_to,
+    tick,
+    touch,
+    unit_of,
+)
 from mmu.jit import inlined, kernel
 from mmu.state import NIL, ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
 
@@ -37,16 +49,16 @@ def longest_prefix(core, row, address, levels):
     """(level, data): the cached entry of the lowest level, (NIL, 0) where none is."""
     owner = owner_tag(core, row)
     for level in range(2, levels + 1):
-        number = core.route[row, level]
-        if number == NIL:
+        route = route_to(core, row, level)
+        if route.unit == NIL:
             continue
-        unit = core.unit[number]
+        unit = unit_of(core, route)
         prefix = _prefix(address, level)
-        slot = find(core, unit, prefix, owner | prefix)
+        slot = find(core, route, prefix, owner | prefix)
         if slot != NIL:
             touch(core, unit, slot, tick(unit))
             unit.hits += 1
-            return level, core.data[slot]
+            return level, core.data[np.uint64(slot)]
         unit.misses += 1
     return NIL, 0
 
@@ -54,37 +66,37 @@ def longest_prefix(core, row, address, levels):
 @inlined
 def remember(core, row, address, level, data):
     """Caches a table entry that a walk has used."""
-    number = core.route[row, level]
-    if number != NIL:
-        unit = core.unit[number]
+    route = route_to(core, row, level)
+    if route.unit != NIL:
+        unit = unit_of(core, route)
         prefix = _prefix(address, level)
-        slot = insert(core, unit, prefix, owner_tag(core, row) | prefix, tick(unit))
-        core.data[slot] = data
+        slot = insert(core, route, unit, prefix, owner_tag(core, row) | prefix, tick(unit))
+        core.data[np.uint64(slot)] = data
 
 
 @kernel
 def nested_find(core, gfn):
     """hfn of a page-table page from the nested TLB, or NIL."""
-    number = core.route[ROUTE_NTLB, 0]
-    if number == NIL:
+    route = route_to(core, ROUTE_NTLB, 0)
+    if route.unit == NIL:
         return NIL
-    unit = core.unit[number]
-    slot = find(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
+    unit = unit_of(core, route)
+    slot = find(core, route, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
     if slot == NIL:
         unit.misses += 1
         return NIL
     unit.hits += 1
     touch(core, unit, slot, tick(unit))
-    return core.data[slot]
+    return core.data[np.uint64(slot)]
 
 
 @inlined
 def nested_remember(core, gfn, hfn):
-    number = core.route[ROUTE_NTLB, 0]
-    if number != NIL:
-        unit = core.unit[number]
-        slot = insert(core, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
-        core.data[slot] = hfn
+    route = route_to(core, ROUTE_NTLB, 0)
+    if route.unit != NIL:
+        unit = unit_of(core, route)
+        slot = insert(core, route, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
+        core.data[np.uint64(slot)] = hfn
 
 
 @kernel
@@ -92,9 +104,9 @@ def drop_linear(core):
     """Drops every paging-structure-cache entry of the current PCID and VPID."""
     owner = owner_tag(core, ROUTE_PSC) >> PREFIX_BITS
     for level in range(2, 6):
-        number = core.route[ROUTE_PSC, level]
-        if number != NIL:
-            unit = core.unit[number]
+        route = route_to(core, ROUTE_PSC, level)
+        if route.unit != NIL:
+            unit = unit_of(core, route)
             for slot in range(unit.base, end_of(unit)):
                 if core.tag[slot] >> PREFIX_BITS == owner:
                     drop(core, slot)
@@ -105,6 +117,6 @@ def drop_everything(core):
     """Drops all paging-structure-cache and nested-TLB entries (INVEPT, all contexts)."""
     for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
         for level in range(6):
-            number = core.route[row, level]
-            if number != NIL:
-                drop_all(core, core.unit[number])
+            route = route_to(core, row, level)
+            if route.unit != NIL:
+                drop_all(core, unit_of(core, route))

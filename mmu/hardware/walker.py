@@ -11,6 +11,7 @@ A cold walk of g guest and h nested levels makes (g + 1)(h + 1) - 1 references.
 
 from __future__ import annotations
 
+from mmu import lookahead
 from mmu.bits import (
     EPT_A,
     EPT_D,
@@ -117,6 +118,7 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
             if used != entry:
                 memory.entry[slot] = entry = used
         if leaf:
+            lookahead.remember_nested(core, gpa, slot)
             break
         frame = frame_of(entry)
         remember(core, ROUTE_EPT_PSC, gpa, level, (frame << 12) | rights)
@@ -172,6 +174,7 @@ def _make_walk(locate):
                 return PAGE_FAULT, entry, level
             rights = (rights & entry & (RW | US)) | ((rights | entry) & XD)
             if level == 1 or entry & PS:
+                lookahead.remember_guest(core, gva, slot)
                 break
             if not entry & A:
                 memory.entry[slot] = entry | A

@@ -1,0 +1,79 @@
+"""Fetching table entries into the host's caches before the walks that read them.
+
+A simulated walk reads entries at random places of page tables that are larger than
+the caches of the machine that simulates; it would wait for memory twice, for the gPT's
+leaf and for the nPT's. The trace says which pages come next: while one access walks,
+the leaf entries of those that follow are fetched. HINT records tell where a region's
+leaf table is. This changes no result: a stale hint fetches a line in vain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.bits import ENTRIES, INDEX_BITS, PAGE_SHIFT, frame_of
+from mmu.jit import inlined
+from mmu.lanes import prefetch
+
+REGION_SHIFT = PAGE_SHIFT + INDEX_BITS  # what one leaf table maps
+
+HINTS = 1024  # a power of two; for regions of 2 MiB, enough for 2 GiB
+
+# Accesses ahead: as many as take about as long as memory does. A read-modify-write
+# comes in pairs, of which the first walks.
+NEAR, FAR = 6, 10
+
+_GUEST, _NESTED = 0, HINTS  # where the hints of each dimension begin
+
+
+@inlined
+def _hint(core, first, region):
+    return core.hint[np.uint64(first + (region & (HINTS - 1)))]
+
+
+@inlined
+def _remember(core, first, address, slot):
+    region = address >> REGION_SHIFT
+    hint = _hint(core, first, region)
+    hint.region = region
+    hint.slot = slot & ~(ENTRIES - 1)
+
+
+@inlined
+def remember_guest(core, gva, slot):
+    """A walk has read the leaf entry of gva at a slot of Memory.entry."""
+    _remember(core, _GUEST, gva, slot)
+
+
+@inlined
+def remember_nested(core, gpa, slot):
+    _remember(core, _NESTED, gpa, slot)
+
+
+@inlined
+def _leaf_slot(core, first, address):
+    """Slot of the leaf entry of an address, as far as is known; else -1."""
+    region = address >> REGION_SHIFT
+    hint = _hint(core, first, region)
+    if hint.region != region:
+        return -1
+    return hint.slot | ((address >> PAGE_SHIFT) & (ENTRIES - 1))
+
+
+@inlined
+def fetch_ahead(core, memory, address, position, end):
+    """After a walk: fetches what the walks of the accesses after `position` will read."""
+    core.regs[0].walked = 0
+    if position + FAR >= end:
+        return
+    slot = _leaf_slot(core, _GUEST, address[position + FAR])
+    if slot >= 0:
+        prefetch(memory.entry, np.uint64(slot))
+    if core.regs[0].eptp < 0:
+        return
+    slot = _leaf_slot(core, _GUEST, address[position + NEAR])
+    if slot >= 0:
+        gfn = frame_of(memory.entry[np.uint64(slot)])
+        slot = _leaf_slot(core, _NESTED, gfn << PAGE_SHIFT)
+        if slot >= 0:
+            prefetch(memory.entry, np.uint64(slot))
