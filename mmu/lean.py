@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import codegen
+from numba.core import codegen, types
 
 _NEEDED = (
     (codegen, "JITCodeLibrary"),
@@ -47,8 +47,24 @@ def lean(dispatcher: Any) -> Any:
         finally:
             _state.on = before
 
+    resolve_call: Callable[..., Any] = dispatcher.get_call_template
+
+    def resolve_generally(arguments: Any, keywords: Any) -> Any:
+        arguments = tuple(_general(each) for each in arguments)
+        return resolve_call(arguments, {name: _general(each) for name, each in keywords.items()})
+
     dispatcher.compile = compile_leanly
+    dispatcher.get_call_template = resolve_generally
     return dispatcher
+
+
+def _general(type_: Any) -> Any:
+    """The type that a kernel is compiled for: int64 for any constant or smaller integer, so
+    that it is not compiled again for each; inlining finds the constants."""
+    type_ = types.unliteral(type_)
+    if isinstance(type_, types.Integer) and type_.bitwidth < 64:
+        return types.int64
+    return type_
 
 
 def full(dispatcher: Any) -> Any:
