@@ -62,9 +62,8 @@ def _general(type_: Any) -> Any:
     """The type that a kernel is compiled for: int64 for any constant or smaller integer, so
     that it is not compiled again for each; inlining finds the constants."""
     type_ = types.unliteral(type_)
-    if isinstance(type_, types.Integer) and type_.bitwidth < 64:
-        return types.int64
-    return type_
+    whole = isinstance(type_, types.Integer) and type_ != types.uint64
+    return types.int64 if whole else type_
 
 
 def full(dispatcher: Any) -> Any:
