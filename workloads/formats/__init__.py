@@ -19,7 +19,10 @@ from types import ModuleType
 from mmu.errors import InputError, unknown
 from workloads.streams import ByteStream
 
-_MODULES = ("columnar", "lackey", "plain")
+_MODULES = (
+    "columnar", "lackey", "drview", "qemu", "pinatrace", "plain", "din", "table", "pages",
+    "silberschatz",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

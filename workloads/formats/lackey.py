@@ -243,4 +243,5 @@ def _moved(pid: int, old: int, old_length: int, new: int, new_length: int) -> li
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a lackey log. Raises InputError naming file and line."""
-    return text.read(stream, options, parse, Syscalls(), EXPECTED)
+    parser = text.KernelParser(parse, options.va_bits)
+    return text.read(stream, options, parser, Syscalls(), EXPECTED)

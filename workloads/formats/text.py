@@ -6,7 +6,9 @@ Python, which makes an event of it, skips it, or says what is wrong with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, Union
 
 import numpy as np
 
@@ -38,16 +40,18 @@ def is_canonical(address, va_bits):
     return ((address << unused) >> unused) == address
 
 
-#: (data, position, end, va_bits, address, kind, size, count) ->
-#: (why it stopped, position, count, lines taken)
-Kernel = Callable[..., tuple[int, int, int, int]]
-
-#: Takes a line that the kernel does not understand, its number and the events so far;
-#: returns what is wrong with it, or None.
-Other = Callable[[bytes], Sequence[tuple[int, ...]] | str | None]
+#: What a line that is no access comes to: events without their position, what is wrong
+#: with it, or None for a line that should not be there.
+Events = Union[Sequence[tuple[int, ...]], str, None]  # noqa: UP007  (Python 3.10 at run time)
+Other = Callable[[bytes], Events]
 
 
-class _Columns:
+def only_blank(line: bytes) -> Events:
+    """For formats whose lines are accesses, blank, or comments after #."""
+    return [] if not line.strip() or line.lstrip().startswith(b"#") else None
+
+
+class Columns:
     """A chunk in the making."""
 
     def __init__(self, accesses: int) -> None:
@@ -67,30 +71,65 @@ class _Columns:
         )
 
 
+class Parser(Protocol):
+    """What reads the lines of a format."""
+
+    def parse(
+        self, data: np.ndarray, position: int, end: int, columns: Columns
+    ) -> tuple[int, int, int]:
+        """Takes lines from position on. Returns why it stopped, where, and lines taken."""
+        ...
+
+    def finish(self, chunk: Chunk) -> Chunk:
+        """The chunk as it is handed on."""
+        ...
+
+
+class KernelParser:
+    """A Parser around a kernel of the format's own.
+
+    kernel: (data, position, end, va_bits, address, kind, size, count) ->
+    (why it stopped, position, count, lines taken).
+    """
+
+    def __init__(self, kernel: Callable[..., tuple[int, int, int, int]], va_bits: int) -> None:
+        self._kernel = kernel
+        self._va_bits = va_bits
+
+    def parse(
+        self, data: np.ndarray, position: int, end: int, columns: Columns
+    ) -> tuple[int, int, int]:
+        why, position, columns.count, taken = self._kernel(
+            data, position, end, self._va_bits,
+            columns.address, columns.kind, columns.size, columns.count,
+        )  # fmt: skip
+        return why, position, taken
+
+    def finish(self, chunk: Chunk) -> Chunk:
+        return chunk
+
+
 def read(
-    stream: ByteStream, options: Options, kernel: Kernel, other: Other, expected: str
+    stream: ByteStream, options: Options, parser: Parser, other: Other, expected: str
 ) -> Iterator[Chunk]:
     """Chunks of a text trace.
 
     expected: what a line should have been, for messages. Raises InputError naming file
-    and line for a line that neither kernel nor `other` takes.
+    and line for a line that neither parser nor `other` takes.
     """
-    columns = _Columns(options.chunk_accesses)
+    columns = Columns(options.chunk_accesses)
     line = 1
     accesses = 0
     for block in _whole_lines(stream):
         data = np.frombuffer(block, np.uint8)
         position = 0
         while position < len(block):
-            why, position, columns.count, taken = kernel(
-                data, position, len(block), options.va_bits,
-                columns.address, columns.kind, columns.size, columns.count,
-            )  # fmt: skip
+            why, position, taken = parser.parse(data, position, len(block), columns)
             line += taken
             if why == FULL:
                 accesses += columns.count
-                yield columns.chunk()
-                columns = _Columns(options.chunk_accesses)
+                yield parser.finish(columns.chunk())
+                columns = Columns(options.chunk_accesses)
             elif why != END:
                 end = block.index(b"\n", position)
                 text = block[position:end].rstrip(b"\r")
@@ -101,7 +140,7 @@ def read(
     if not accesses:
         raise InputError(f"{stream.name}: no memory accesses found; expected {expected}")
     if columns.count or columns.events:
-        yield columns.chunk()
+        yield parser.finish(columns.chunk())
 
 
 def _take(
@@ -109,7 +148,7 @@ def _take(
     line: int,
     why: int,
     text: bytes,
-    columns: _Columns,
+    columns: Columns,
     other: Other,
     expected: str,
     options: Options,
@@ -149,6 +188,14 @@ def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
 
 def looks_like_text(head: bytes) -> bool:
     return b"\0" not in head and sum(byte > 126 for byte in head) * 20 <= len(head)
+
+
+def most_lines(head: bytes, pattern: re.Pattern[bytes], least: float = 0.5) -> bool:
+    """True where more than a part of a file's first lines, comments aside, match a pattern."""
+    if not looks_like_text(head):
+        return False
+    seen = [line for line in lines(head) if line.strip() and not line.startswith(b"#")]
+    return bool(seen) and sum(bool(pattern.match(line)) for line in seen) > least * len(seen)
 
 
 def lines(head: bytes) -> list[bytes]:

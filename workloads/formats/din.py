@@ -1,0 +1,42 @@
+"""Dinero's din: `label address`, one access a line, hexadecimal without 0x.
+
+Labels (Edler and Hill, Dinero IV, the manual's "din" format): 0 read, 1 write, 2 instruction
+fetch, 3 unknown access, which is read as a load, 4 cache flush, which is left out: it says
+nothing of translations. What follows the address on a line is ignored, as Dinero does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mmu.trace import FETCH, LOAD, STORE, Chunk
+from workloads.formats import Options, fields, text
+from workloads.streams import ByteStream
+
+NAME = "din"
+SUMMARY = "Dinero's `label address` lines, hexadecimal"
+
+_LINE = re.compile(rb"\s*[0-4]\s+(0[xX])?[0-9a-fA-F]{1,16}(\s.*)?$")
+
+
+def _flush(line: bytes) -> text.Events:
+    return [] if line.split()[:1] == [b"4"] else text.only_blank(line)
+
+
+LAYOUT = fields.Layout(
+    columns=(fields.KIND, fields.ADDRESS_HEX),
+    kinds={"0": LOAD, "1": STORE, "2": FETCH, "3": LOAD},
+    rest=True,
+    other=_flush,
+    expected="a label 0 to 4 and an address, such as '0 7ffe1000'",
+)
+
+
+def matches(head: bytes) -> bool:
+    return text.most_lines(head, _LINE)
+
+
+def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
+    """Chunks of a din trace. Raises InputError naming file and line."""
+    return fields.read(stream, options, LAYOUT)

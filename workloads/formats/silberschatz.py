@@ -1,0 +1,39 @@
+"""Silberschatz, Galvin and Gagne's homework: one decimal logical address a line.
+
+"Designing a Virtual Memory Manager" (Operating System Concepts, programming projects of
+the chapter on virtual memory): integers of 32 bits, of which only the rightmost 16 are
+the address. All are loads of a byte. The same lines with small numbers only are page
+numbers (format `pages`); --format tells them apart where the content can't.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mmu.trace import Chunk
+from workloads.formats import Options, fields, text
+from workloads.formats.pages import LARGEST_PAGE
+from workloads.streams import ByteStream
+
+NAME = "silberschatz"
+SUMMARY = "one decimal address a line, its low 16 bits (Silberschatz)"
+
+LAYOUT = fields.Layout(
+    columns=(fields.ADDRESS,),
+    mask=0xFFFF,
+    expected="one decimal address, such as '16916'",
+)
+
+_LINE = re.compile(rb"\s*\d{1,10}\s*$")
+
+
+def matches(head: bytes) -> bool:
+    if not text.most_lines(head, _LINE):
+        return False
+    return any(int(line) > LARGEST_PAGE for line in text.lines(head) if _LINE.match(line))
+
+
+def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
+    """Chunks of decimal addresses. Raises InputError naming file and line."""
+    return fields.read(stream, options, LAYOUT)
