@@ -2,9 +2,9 @@
 
     python benchmarks/parse.py
 
-Writes the bundled trace, ten times over, as lackey text, plain text and a columnar file
-into a temporary directory, and reads each back (files are in the page cache then). The
-floor is np.bitwise_xor.reduce over the file's bytes as 64-bit words.
+Writes the bundled trace, ten times over, as lackey text, plain text, ChampSim
+records and a columnar file into a temporary directory, and reads each back (files are in
+the page cache then). The floor is np.bitwise_xor.reduce over the file's bytes as 64-bit words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import workloads
-from mmu.trace import NO_EVENTS, Chunk
+from mmu.trace import FETCH, NO_EVENTS, Chunk
+from workloads.formats.champsim import RECORD
 from workloads.formats.columnar import ColumnarWriter
 
 TIMES = 10
@@ -33,6 +34,18 @@ def write_text(path: Path, chunks: list[Chunk], line: str, letters: str) -> None
                 "".join(line.format(a=a, k=letters[2 * k : 2 * k + 2], s=s) for a, k, s in columns)
                 * TIMES
             )
+
+
+def write_champsim(path: Path, chunks: list[Chunk]) -> None:
+    """An instruction for each pair of data accesses, a load and a store of it."""
+    with open(path, "wb") as file:
+        for chunk in chunks * TIMES:
+            data = chunk.address[chunk.kind != FETCH]
+            pairs = data[: len(data) // 2 * 2].reshape(-1, 2)
+            records = np.zeros(len(pairs), RECORD)
+            records["ip"] = 0x401000 + 4 * (np.arange(len(pairs)) % 4096)
+            records["source_memory"][:, 0], records["destination_memory"][:, 0] = pairs.T
+            file.write(records.tobytes())
 
 
 def best(path: Path, name: str) -> tuple[float, int]:
@@ -63,6 +76,7 @@ def main() -> None:
         for name, line, letters in (
             ("lackey", "{k} {a:08x},{s}\n", " L SI "),
             ("plain", "{a:08x} {k}\n", "R W I "),
+            ("champsim", "", ""),
             ("columnar", "", ""),
         ):
             path = Path(directory) / name
@@ -71,6 +85,8 @@ def main() -> None:
                     for _ in range(TIMES):
                         for chunk in chunks:
                             writer.write(chunk._replace(events=NO_EVENTS))
+            elif name == "champsim":
+                write_champsim(path, chunks)
             else:
                 write_text(path, chunks, line, letters)
             seconds, accesses = best(path, name)

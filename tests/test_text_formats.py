@@ -35,7 +35,7 @@ DRVIEW = b"""Output format:
 ------------------------------------------------------------
            1           0:      77 <marker: version 3>
            2           0:      W0.T77 <marker: page size 4096>
-           3           1:      W0.T77 ifetch       3 byte(s) @ 0x0000720d35a6a4d0 48 89 e7   mov %rsp
+           3           1:      W0.T77 ifetch       3 byte(s) @ 0x0000720d35a6a4d0 48 89 e7  mov
            4           1:      W0.T77 write        8 byte(s) @ 0x00007ffc3e1a8ff8 by PC 0x0000720d
            5           2:      W0.T78 read         8 byte(s) @ 0x00007ffc3e1a8ff0 by PC 0x0000720d
 View tool results:

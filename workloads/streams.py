@@ -1,7 +1,8 @@
-"""Bytes of a trace file: plain, .gz or .xz, or standard input; recognised by content."""
+"""Bytes of a trace file, plain or compressed, or of standard input; recognised by content."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -14,11 +15,20 @@ from mmu.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
+BZIP2_MAGIC = b"BZh"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+#: Suffixes of files that are compressed when they are written.
+COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 
 #: Bytes that detection may look at.
 HEAD = 4096
 
 _BUFFER = 1 << 20
+
+
+class CorruptError(Exception):
+    """Compressed data that is not what its format allows."""
 
 
 class ByteStream:
@@ -39,6 +49,12 @@ class ByteStream:
             self._data, self.plain = gzip.open(self._source), None  # type: ignore[assignment]
         elif start.startswith(XZ_MAGIC):
             self._data, self.plain = lzma.open(self._source), None  # type: ignore[assignment]
+        elif start.startswith(BZIP2_MAGIC):
+            self._data, self.plain = bz2.open(self._source), None  # type: ignore[assignment]
+        elif start.startswith(ZSTD_MAGIC):
+            from workloads.zstd import ZstdReader
+
+            self._data, self.plain = ZstdReader(self._source, name), None  # type: ignore[assignment]
         self._head = b""
         self._head = self.read(HEAD)
         if not self._head:
@@ -64,7 +80,7 @@ class ByteStream:
                 count -= len(part)
         except EOFError:
             raise InputError(f"{self.name}: truncated: the compressed data ends early") from None
-        except (gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, CorruptError) as error:
             raise InputError(f"{self.name}: corrupt compressed data: {error}") from None
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
@@ -88,3 +104,18 @@ def open_stream(path: str) -> ByteStream:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     return ByteStream(raw, path, Path(path))
+
+
+def open_writing(path: Path, suffix: str) -> BinaryIO:
+    """A file to write to, compressed as a suffix says. Raises InputError where it can't be."""
+    if suffix == ".xz":
+        return lzma.open(path, "wb", preset=9)  # type: ignore[return-value]
+    if suffix == ".gz":
+        return gzip.GzipFile(path, "wb", mtime=0)  # type: ignore[return-value]
+    if suffix == ".bz2":
+        return bz2.open(path, "wb")  # type: ignore[return-value]
+    if suffix == ".zst":
+        from workloads.zstd import open_writing as open_zstd
+
+        return open_zstd(path)
+    return open(path, "wb")

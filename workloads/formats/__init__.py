@@ -20,8 +20,8 @@ from mmu.errors import InputError, unknown
 from workloads.streams import ByteStream
 
 _MODULES = (
-    "columnar", "lackey", "drview", "qemu", "pinatrace", "plain", "din", "table", "pages",
-    "silberschatz",
+    "columnar", "arrays", "gem5", "drmemtrace", "lackey", "drview", "qemu", "pinatrace", "plain",
+    "din", "table", "pages", "silberschatz", "perf", "champsim", "cloudsuite", "oracle",
 )  # fmt: skip
 
 

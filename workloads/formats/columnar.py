@@ -1,7 +1,7 @@
 """mmulab's own columnar file, .mmt: columns of a chunk one after another, and its events.
 
 docs/trace-format.md specifies it. An uncompressed file is memory-mapped: its chunks are
-views of it. Inside .gz or .xz, or from standard input, it is streamed.
+views of it. Compressed, or from standard input, it is streamed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mmu.errors import InputError
 from mmu.files import replacing
 from mmu.trace import EVENT, FETCH, Chunk
 from workloads.formats import Options
-from workloads.streams import ByteStream
+from workloads.streams import COMPRESSED, ByteStream, open_writing
 
 NAME = "columnar"
 SUMMARY = "mmulab's own columnar file, .mmt"
@@ -72,20 +72,8 @@ def _delta_decode(data: np.ndarray, kind: np.ndarray) -> np.ndarray:
 # --- Writing --------------------------------------------------------------------
 
 
-def _open_for_writing(path: Path, suffix: str) -> BinaryIO:
-    if suffix == ".xz":
-        import lzma
-
-        return lzma.open(path, "wb", preset=9)  # type: ignore[return-value]
-    if suffix == ".gz":
-        import gzip
-
-        return gzip.GzipFile(path, "wb", mtime=0)  # type: ignore[return-value]
-    return open(path, "wb")
-
-
 class ColumnarWriter:
-    """Writes chunks to a file, whole or not at all; .xz and .gz compress it.
+    """Writes chunks to a file, whole or not at all; .gz, .xz, .bz2 and .zst compress it.
 
         with ColumnarWriter("a.mmt", {"program": "sort"}) as writer:
             writer.write(chunk)
@@ -98,11 +86,11 @@ class ColumnarWriter:
         self.accesses = 0
         self._blocks = 0
         self._metadata = metadata
-        self._encoding = DELTA if self.path.suffix in (".xz", ".gz") else RAW
+        self._encoding = DELTA if self.path.suffix in COMPRESSED else RAW
 
     def __enter__(self) -> ColumnarWriter:
         self._replacing = replacing(self.path)
-        self._file = _open_for_writing(self._replacing.__enter__(), self.path.suffix)
+        self._file = open_writing(self._replacing.__enter__(), self.path.suffix)
         text = json.dumps(self._metadata, sort_keys=True).encode()
         text += b" " * _pad(len(text))
         self._file.write(_FILE.pack(MAGIC, VERSION, len(text)) + text)

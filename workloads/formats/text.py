@@ -186,6 +186,13 @@ def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
             rest += block
 
 
+def lines_of(stream: ByteStream) -> Iterator[bytes]:
+    """Lines of a stream without their ends, for formats that no kernel reads."""
+    for block in _whole_lines(stream):
+        for line in block[:-1].split(b"\n"):
+            yield line.rstrip(b"\r")
+
+
 def looks_like_text(head: bytes) -> bool:
     return b"\0" not in head and sum(byte > 126 for byte in head) * 20 <= len(head)
 
