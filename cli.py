@@ -10,6 +10,7 @@ import click
 
 from commands.compare import compare
 from commands.lists import presets, workloads
+from commands.mrc import mrc
 from commands.trace import trace
 from commands.walk import walk
 from mmu import __version__
@@ -23,7 +24,7 @@ def cli() -> None:
     under nested page tables? One memory trace, side by side."""
 
 
-for _command in (compare, walk, presets, workloads, trace):
+for _command in (compare, walk, mrc, trace, workloads, presets):
     cli.add_command(_command)
 
 

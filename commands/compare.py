@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from commands import options
+from commands.progress import progress
 from commands.values import Count
 
 
@@ -52,75 +50,25 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     gups:size=256M,accesses=20M (`mmulab workloads` lists them). Without one, a small
     real trace that comes with mmulab is used.
     """
-    from mmu.files import check_writable
-
-    if plot_path:
-        from plots.figures import check_path
-
-        check_path(plot_path)
-    for path, what in ((json_path, "json"), (csv_path, "csv")):
-        if path and path != "-":
-            check_writable(path, what)
+    options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, walk_caches=True)
     names = [name.strip() for name in techniques.split(",") if name.strip()]
-    sources = _resolve(traces, format_, config)
+    sources = options.resolve(traces, format_, config.seed, 12 + 9 * config.levels)
     options.say_if_cold()
-    from mmu import simulate
+    from mmu import results, simulate
     from plots import text
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
     for trace in sources:
-        with _progress(trace) as advance:
+        with progress(trace) as advance:
             comparison = simulate.compare(trace, preset, config, names, warmup, check, advance)
         comparisons.append(comparison)
         if not quiet:
             click.echo(text.table(comparison) + "\n")
-    _write_results(comparisons, json_path, csv_path)
+    options.write_text(json_path, lambda: results.to_json(comparisons))
+    options.write_text(csv_path, lambda: results.to_csv(comparisons))
     if plot_path:
         from plots import compare as figure
 
         figure.write(comparisons, plot_path)
-
-
-def _resolve(traces: tuple[str, ...], format_: str | None, config: Any) -> list[Any]:
-    import workloads
-
-    specs = traces or (str(workloads.bundled()),)
-    bits = 12 + 9 * config.levels
-    return [
-        workloads.resolve(spec, format=format_, seed=config.seed, va_bits=bits) for spec in specs
-    ]
-
-
-@contextmanager
-def _progress(trace: Any) -> Iterator[Callable[[int], None] | None]:
-    """Progress on standard error, if that is a terminal: a bar where the trace's length
-    is known, else a count."""
-    if not sys.stderr.isatty():
-        yield None
-    elif trace.length:
-        done = 0
-        with click.progressbar(length=trace.length, label=trace.name, file=sys.stderr) as bar:
-
-            def advance(now: int) -> None:
-                nonlocal done
-                bar.update(now - done)
-                done = now
-
-            yield advance
-    else:
-        yield lambda now: click.echo(f"\r{trace.name}: {now:,} accesses", nl=False, err=True)
-        click.echo(err=True)
-
-
-def _write_results(comparisons: list[Any], json_path: str | None, csv_path: str | None) -> None:
-    from mmu import results
-    from mmu.files import replacing
-
-    for path, render in ((json_path, results.to_json), (csv_path, results.to_csv)):
-        if path == "-":
-            click.echo(render(comparisons), nl=False)
-        elif path:
-            with replacing(path) as temporary:
-                temporary.write_text(render(comparisons), encoding="utf-8")

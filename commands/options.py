@@ -116,6 +116,40 @@ def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
+def resolve(
+    traces: tuple[str, ...], format_: str | None, seed: int = 1, va_bits: int = 57
+) -> list[Any]:
+    """The traces that a command is given; the bundled one without any."""
+    import workloads
+
+    specs = traces or (str(workloads.bundled()),)
+    return [workloads.resolve(spec, format=format_, seed=seed, va_bits=va_bits) for spec in specs]
+
+
+def write_text(path: str | None, render: Callable[[], str]) -> None:
+    """Writes a text to a file, whole or not at all, or to standard output for '-'."""
+    from mmu.files import replacing
+
+    if path == "-":
+        click.echo(render(), nl=False)
+    elif path:
+        with replacing(path) as temporary:
+            temporary.write_text(render(), encoding="utf-8")
+
+
+def check_outputs(plot_path: str | None, **paths: str | None) -> None:
+    """Raises InputError where an output could not be written, before work begins."""
+    from mmu.files import check_writable
+
+    if plot_path:
+        from plots.figures import check_path
+
+        check_path(plot_path)
+    for what, path in paths.items():
+        if path and path != "-":
+            check_writable(path, what)
+
+
 def say_if_cold() -> None:
     """The first run compiles; say what it waits for."""
     from mmu.jit import is_cold

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
+from commands.trace_info import info
 from commands.values import Count
 
 
 @click.group()
 def trace() -> None:
     """Record and inspect memory traces."""
+
+
+trace.add_command(info)
 
 
 @trace.command(context_settings={"ignore_unknown_options": True})

@@ -27,6 +27,10 @@ SWITCH = 7  # accesses from here on belong to pid; value: its thread, 0 where no
 CONTENT = 8  # start, length: what these bytes of memory hold now; value: a 64-bit tag, equal
 #              for equal pages, 0 for zeros
 
+EVENT_NAMES = (
+    "mmap", "munmap", "mprotect", "brk", "fork", "exec", "exit", "switch", "content",
+)  # fmt: skip
+
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # as in Linux <sys/mman.h>
 
 EVENT = np.dtype(

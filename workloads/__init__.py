@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmu.errors import InputError
 from mmu.trace import Chunk, Trace
@@ -34,6 +35,21 @@ class FileTrace:
     def length(self) -> int | None:
         """Accesses, where the file says so; else None."""
         return self._length
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file says of its making, where its format has a place for that."""
+        from workloads.streams import open_stream
+
+        describe = getattr(self._format, "metadata", None)
+        if describe is None or self.path == "-":
+            return {}
+        stream = open_stream(self.path)
+        try:
+            made: dict[str, Any] = describe(stream)
+            return made
+        finally:
+            stream.close()
 
     def chunks(self) -> Iterator[Chunk]:
         """A pass over the trace. Standard input has only one. Raises InputError."""

@@ -12,11 +12,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mmu.errors import InputError, RunError
 from mmu.files import check_writable
-from mmu.trace import Chunk
+from workloads.slices import after, before
 from workloads.streams import ByteStream
 
 _TOOL = (
@@ -95,30 +93,14 @@ def _copy(log: object, writer: object, limit: int | None, skip: int) -> bool:
     assert isinstance(writer, ColumnarWriter)
     stream = ByteStream(log, "valgrind's log", None)  # type: ignore[arg-type]
     for chunk in lackey.read(stream, Options(va_bits=57)):
-        kept = _after(chunk, skip)
+        kept = after(chunk, skip)
         skip = max(0, skip - chunk.accesses)
         if limit is not None and writer.accesses + kept.accesses >= limit:
-            writer.write(_before(kept, limit - writer.accesses))
+            writer.write(before(kept, limit - writer.accesses))
             return False
         if kept.accesses or len(kept.events):
             writer.write(kept)
     return True
-
-
-def _after(chunk: Chunk, skip: int) -> Chunk:
-    """A chunk without its first accesses; their events happen at its beginning."""
-    skip = min(skip, chunk.accesses)
-    if not skip:
-        return chunk
-    events = chunk.events.copy()
-    events["position"] = np.maximum(0, events["position"] - skip)
-    return Chunk(chunk.address[skip:], chunk.kind[skip:], chunk.size[skip:], events)
-
-
-def _before(chunk: Chunk, count: int) -> Chunk:
-    """The first accesses of a chunk and the events up to them."""
-    events = chunk.events[chunk.events["position"] <= count]
-    return Chunk(chunk.address[:count], chunk.kind[:count], chunk.size[:count], events)
 
 
 def _version() -> str:

@@ -1,0 +1,91 @@
+"""`mmulab mrc`: the miss ratio of every TLB size, in one pass."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from commands import options
+from commands.progress import progress
+from commands.values import Count
+from mmu.errors import InputError
+
+
+@click.command()
+@click.argument("traces", nargs=-1, metavar="[TRACE]...")
+@click.option(
+    "--page-sizes", default="4k,2m,1g", show_default=True, metavar="LIST", help="Comma-separated."
+)
+@click.option(
+    "--sample",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="RATE",
+    help="Follow a part of the pages only (SHARDS), e.g. 0.01; 1 is exact.",
+)
+@click.option("--sizes", metavar="LIST", help="Entries to report; powers of two unless given.")
+@click.option(
+    "--warmup",
+    type=Count(),
+    default="0",
+    show_default=True,
+    help="Accesses to leave out at the beginning.",
+)
+@click.option("--max", "most", type=Count(), help="Stop after so many accesses.")
+@click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of generators.")
+@click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
+@click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
+@click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+def mrc(
+    traces: tuple[str, ...], page_sizes: str, sample: float, sizes: str | None, warmup: int,
+    most: int | None, format_: str | None, seed: int, json_path: str | None,
+    csv_path: str | None, plot_path: str | None,
+) -> None:  # fmt: skip
+    """Miss ratio of a fully associative LRU TLB of every size, for each TRACE.
+
+    One pass over the trace answers for all sizes (stack distances, Mattson et al. 1970).
+    """
+    options.check_outputs(plot_path, json=json_path, csv=csv_path)
+    names = [name.strip() for name in page_sizes.split(",") if name.strip()]
+    entries = _entries(sizes)
+    sources = options.resolve(traces, format_, seed)
+    from plots import mrc as figure
+    from workloads.analysis import miss_ratio
+
+    quiet = "-" in (json_path, csv_path)
+    measured = []
+    for trace in sources:
+        with progress(trace) as advance:
+            one = miss_ratio.measure(trace, names, sample, warmup, most, advance)
+        measured.append(one)
+        if not quiet:
+            click.echo(figure.table(one, entries) + "\n")
+    dicts = [one.to_dict(entries) for one in measured]
+    options.write_text(json_path, lambda: json.dumps(dicts, indent=2) + "\n")
+    options.write_text(csv_path, lambda: _csv(dicts))
+    if plot_path:
+        figure.write(measured, plot_path)
+
+
+def _entries(sizes: str | None) -> list[int] | None:
+    if sizes is None:
+        return None
+    try:
+        entries = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        entries = [0]
+    if min(entries) < 1:
+        raise InputError(f"--sizes {sizes}: expected numbers of entries such as 64,1536")
+    return entries
+
+
+def _csv(dicts: list[dict]) -> str:
+    lines = ["trace,page_size,entries,miss_ratio"]
+    for one in dicts:
+        for curve in one["curves"]:
+            for count, ratio in zip(one["entries"], curve["miss_ratio"], strict=True):
+                lines.append(f'"{one["trace"]}",{curve["page_size"]},{count},{ratio}')
+    return "\n".join(lines) + "\n"

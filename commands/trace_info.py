@@ -1,0 +1,47 @@
+"""`mmulab trace info`: what a trace is like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from commands import options
+from commands.progress import progress
+
+
+@click.command()
+@click.argument("trace", required=False)
+@click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of generators.")
+@click.option("--json", "json_path", metavar="OUT", help="Write it as JSON ('-': stdout).")
+@click.option(
+    "--plot",
+    "plot_path",
+    metavar="OUT",
+    help="Draw addresses and working set over time: OUT.svg, .png or .pdf.",
+)
+def info(
+    trace: str | None, format_: str | None, seed: int, json_path: str | None,
+    plot_path: str | None,
+) -> None:  # fmt: skip
+    """Report what TRACE is like: accesses, events, footprint, reuse, working set, regions."""
+    options.check_outputs(plot_path, json=json_path)
+    (source,) = options.resolve((trace,) if trace else (), format_, seed)
+    from plots import info as figure
+    from workloads.analysis import summary
+
+    with progress(source) as advance:
+        summed = summary.summarise(source, advance)
+    if json_path != "-":
+        click.echo(figure.report(summed, _metadata(source)))
+    options.write_text(json_path, lambda: json.dumps(summed.to_dict(), indent=2) + "\n")
+    if plot_path:
+        figure.write(summed, plot_path)
+
+
+def _metadata(source: Any) -> dict[str, Any]:
+    """What a columnar file says of its making."""
+    values: dict[str, Any] = getattr(source, "metadata", {})
+    return values

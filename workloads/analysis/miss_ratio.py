@@ -1,0 +1,99 @@
+"""Miss-ratio curves of a trace at several page sizes, as results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmu.bits import SIZE_NAMES
+from mmu.errors import InputError, unknown
+from mmu.trace import Trace
+from workloads.analysis.stack_distance import MissRatioCurve, StackDistances
+from workloads.slices import after, before
+
+SCHEMA = "mmulab.miss-ratio"
+SCHEMA_VERSION = 1
+
+#: Hit ratios whose number of entries is reported.
+HIT_RATIOS = (0.9, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class MissRatios:
+    """Miss-ratio curves of one trace. accesses: those counted, warm-up left out."""
+
+    trace: str
+    accesses: int
+    curves: tuple[MissRatioCurve, ...]
+
+    def sizes(self) -> list[int]:
+        """Powers of two up to where the longest curve ends."""
+        largest = max(curve.largest for curve in self.curves)
+        return [1 << n for n in range(max(1, (largest - 1).bit_length()) + 1)]
+
+    def to_dict(self, sizes: Sequence[int] | None = None) -> dict[str, Any]:
+        """Plain data; see docs/results.md. sizes: those of `sizes()` unless given."""
+        entries = list(sizes or self.sizes())
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "trace": self.trace,
+            "accesses": self.accesses,
+            "entries": entries,
+            "curves": [
+                {
+                    "page_size": curve.page_size,
+                    "touches": curve.touches,
+                    "first_touches": curve.cold,
+                    "sampled": curve.rate,
+                    "miss_ratio": [round(float(r), 9) for r in curve.miss_ratio(entries)],
+                    "entries_for_hit_ratio": {
+                        str(ratio): curve.entries_for(ratio) for ratio in HIT_RATIOS
+                    },
+                }
+                for curve in self.curves
+            ],
+        }
+
+
+def page_size_index(name: str) -> int:
+    """0 to 2 for 4k, 2m, 1g. Raises InputError."""
+    if name.lower() not in SIZE_NAMES:
+        raise unknown("page size", name, SIZE_NAMES)
+    return SIZE_NAMES.index(name.lower())
+
+
+def measure(
+    trace: Trace,
+    page_sizes: Sequence[str] = SIZE_NAMES,
+    rate: float = 1.0,
+    skip: int = 0,
+    most: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> MissRatios:
+    """Miss-ratio curves in one pass.
+
+    rate: part of the pages followed (SHARDS), 1 for all. skip: accesses left out at the
+    beginning. most: accesses to take. advance: told how many have been taken.
+    Raises InputError for a bad page size, rate or trace.
+    """
+    distances = [StackDistances(page_size_index(name), rate) for name in page_sizes]
+    if not distances:
+        raise InputError("expected at least one page size: 4k, 2m or 1g")
+    accesses = 0
+    for chunk in trace.chunks():
+        part = after(chunk, skip)
+        skip -= min(skip, chunk.accesses)
+        if most is not None:
+            part = before(part, most - accesses)
+        for each in distances:
+            each.add(part)
+        accesses += part.accesses
+        if advance:
+            advance(accesses)
+        if most is not None and accesses >= most:
+            break
+    if not accesses:
+        raise InputError(f"{trace.name}: no accesses after the first that were skipped")
+    return MissRatios(trace.name, accesses, tuple(each.curve() for each in distances))
