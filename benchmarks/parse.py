@@ -1,26 +1,28 @@
 """Speed of trace readers, as MB of file a second and as ratios to a memory pass.
 
-    python benchmarks/parse.py
+    python benchmarks/parse.py [FORMAT]...
 
-Writes the bundled trace, ten times over, as lackey text, plain text, ChampSim
-records and a columnar file into a temporary directory, and reads each back (files are in
-the page cache then). The floor is np.bitwise_xor.reduce over the file's bytes as 64-bit words.
+Writes the bundled trace, several times over, in each format into a temporary directory,
+and reads it back (files are in the page cache then). The floor is np.bitwise_xor.reduce
+over the file's bytes as 64-bit words.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 import workloads
-from mmu.trace import FETCH, NO_EVENTS, Chunk
-from workloads.formats.champsim import RECORD
+from mmu.trace import FETCH, LOAD, NO_EVENTS, Chunk
+from workloads import formats
 from workloads.formats.columnar import ColumnarWriter
 
-TIMES = 10
+TIMES = 5
 REPEATS = 5
 
 
@@ -36,16 +38,71 @@ def write_text(path: Path, chunks: list[Chunk], line: str, letters: str) -> None
             )
 
 
-def write_champsim(path: Path, chunks: list[Chunk]) -> None:
-    """An instruction for each pair of data accesses, a load and a store of it."""
+def write_columnar(path: Path, chunks: list[Chunk]) -> None:
+    with ColumnarWriter(path, {}) as writer:
+        for chunk in repeated(chunks):
+            writer.write(chunk)
+
+
+def write_drmemtrace(path: Path, chunks: list[Chunk]) -> None:
+    record = np.dtype([("type", "<u2"), ("size", "<u2"), ("addr", "<u8")])
     with open(path, "wb") as file:
-        for chunk in chunks * TIMES:
-            data = chunk.address[chunk.kind != FETCH]
-            pairs = data[: len(data) // 2 * 2].reshape(-1, 2)
-            records = np.zeros(len(pairs), RECORD)
-            records["ip"] = 0x401000 + 4 * (np.arange(len(pairs)) % 4096)
-            records["source_memory"][:, 0], records["destination_memory"][:, 0] = pairs.T
-            file.write(records.tobytes())
+        file.write(np.array([(25, 0, 7), (22, 0, 1), (24, 0, 1)], record).tobytes())
+        for chunk in repeated(chunks):
+            rows = np.empty(chunk.accesses, record)
+            rows["type"] = np.array([0, 1, 10])[chunk.kind]
+            rows["size"], rows["addr"] = chunk.size, chunk.address.view(np.uint64)
+            file.write(rows.tobytes())
+        file.write(np.array((26, 0, 0), record).tobytes())
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def write_gem5(path: Path, chunks: list[Chunk]) -> None:
+    def message(*fields: int) -> bytes:
+        body = b"".join(varint(8 * n + 8) + varint(value) for n, value in enumerate(fields))
+        return varint(len(body)) + body
+
+    with open(path, "wb") as file:
+        file.write(b"gem5\x07\x0a\x03cpu\x18\x01")
+        tick = 0
+        for chunk in chunks:
+            packets = []
+            for a, k, s in zip(*(column.tolist() for column in chunk[:3]), strict=True):
+                tick += 500
+                packets.append(message(tick, 1 if k in (LOAD, FETCH) else 4, a, s, 0x100 * k // 2))
+            file.write(b"".join(packets) * TIMES)
+
+
+def write_by_itself(path: Path, chunks: list[Chunk]) -> None:
+    with open(path, "wb") as file:
+        formats.get(path.name).write(file, repeated(chunks))
+
+
+def repeated(chunks: list[Chunk]) -> Iterator[Chunk]:
+    for _ in range(TIMES):
+        for chunk in chunks:
+            yield chunk._replace(events=NO_EVENTS)
+
+
+WRITERS: dict[str, Callable[[Path, list[Chunk]], None]] = {
+    "lackey": lambda path, chunks: write_text(path, chunks, "{k} {a:08x},{s}\n", " L SI "),
+    "plain": lambda path, chunks: write_text(path, chunks, "{a:08x} {k}\n", "R W I "),
+    "columnar": write_columnar,
+    "npy": write_by_itself,
+    "champsim": write_by_itself,
+    "cloudsuite": write_by_itself,
+    "drmemtrace": write_drmemtrace,
+    "gem5": write_gem5,
+    "oracle": write_by_itself,
+}
 
 
 def best(path: Path, name: str) -> tuple[float, int]:
@@ -72,23 +129,10 @@ def floor(path: Path) -> float:
 def main() -> None:
     chunks = list(workloads.open_trace(workloads.bundled()).chunks())
     print(f"{'format':<10} {'MB':>6} {'M accesses':>11} {'MB/s':>8} {'M acc./s':>9} {'x floor':>8}")
-    with tempfile.TemporaryDirectory() as directory:
-        for name, line, letters in (
-            ("lackey", "{k} {a:08x},{s}\n", " L SI "),
-            ("plain", "{a:08x} {k}\n", "R W I "),
-            ("champsim", "", ""),
-            ("columnar", "", ""),
-        ):
+    for name in sys.argv[1:] or WRITERS:
+        with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / name
-            if name == "columnar":
-                with ColumnarWriter(path, {}) as writer:
-                    for _ in range(TIMES):
-                        for chunk in chunks:
-                            writer.write(chunk._replace(events=NO_EVENTS))
-            elif name == "champsim":
-                write_champsim(path, chunks)
-            else:
-                write_text(path, chunks, line, letters)
+            WRITERS[name](path, chunks)
             seconds, accesses = best(path, name)
             size = path.stat().st_size / 1e6
             print(

@@ -1,16 +1,20 @@
-"""`mmulab trace`: record and inspect memory traces."""
+"""`mmulab trace`: record, make, inspect and change memory traces."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from commands.trace_info import info
 from commands.values import Count
 
+FORMAT = "Trace format of the input; detected unless given."
+
 
 @click.group()
 def trace() -> None:
-    """Record and inspect memory traces."""
+    """Record, generate, inspect, cut and convert memory traces."""
 
 
 trace.add_command(info)
@@ -23,16 +27,110 @@ trace.add_command(info)
     default="trace.mmt",
     show_default=True,
     metavar="FILE",
-    help="Where to write; .gz and .xz compress.",
+    help="Where to write; .gz, .xz, .bz2 and .zst compress.",
 )
 @click.option("--max", "maximum", type=Count(), help="Stop the program after so many accesses.")
 @click.option("--skip", type=Count(), default="0", help="Leave out the first accesses.")
+@click.option("--sample", metavar="PERIOD:LENGTH", help="Keep the first LENGTH of each PERIOD.")
+@click.option(
+    "--contents", is_flag=True, help="Note what pages hold, for deduplication, every 10M accesses."
+)
+@click.option(
+    "--children/--no-children",
+    default=True,
+    show_default=True,
+    help="Follow programs that PROG starts.",
+)
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROG [ARG]..."
 )
-def record(output: str, maximum: int | None, skip: int, command: tuple[str, ...]) -> None:
+def record(output: str, command: tuple[str, ...], maximum: int | None, skip: int,
+           sample: str | None, contents: bool, children: bool) -> None:  # fmt: skip
     """Run PROG under Valgrind and write its memory trace."""
-    from workloads import record as recorder
+    from workloads.cut import Sample, Selection
+    from workloads.recording import record as run
 
-    summary = recorder.record(list(command), output, max_accesses=maximum, skip=skip)
-    click.echo(str(summary), err=True)
+    selection = Selection(skip, maximum, Sample.parse(sample) if sample else None)
+    click.echo(str(run(list(command), output, selection, children, contents)), err=True)
+
+
+@trace.command()
+@click.argument("spec")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write.")
+@click.option("--to", "to_format", metavar="NAME", help="Format; told by the name of FILE.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the generator.")
+def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
+    """Write what a generator makes, such as zipf:accesses=5M, to a file."""
+    from workloads import generators
+
+    source = generators.create(spec, seed)
+    made = {"program": "mmulab trace generate", "arguments": [spec], "seed": seed}
+    _write(source.chunks(), output, to_format, made, strict=False)
+
+
+@trace.command()
+@click.argument("source", metavar="IN")
+@click.argument("output", metavar="OUT")
+@click.option("--from", "from_format", metavar="NAME", help=FORMAT)
+@click.option("--to", "to_format", metavar="NAME", help="Format of OUT; told by its name.")
+@click.option("--strict", is_flag=True, help="Refuse what the format of OUT cannot hold.")
+def convert(source: str, output: str, from_format: str | None, to_format: str | None,
+            strict: bool) -> None:  # fmt: skip
+    """Write a trace in another format."""
+    import workloads
+
+    read = workloads.resolve(source, from_format, va_bits=57)
+    _write(read.chunks(), output, to_format, getattr(read, "metadata", {}), strict)
+
+
+@trace.command()
+@click.argument("source", metavar="IN")
+@click.argument("output", metavar="OUT")
+@click.option("--skip", type=Count(), default="0", help="Leave out the first accesses.")
+@click.option("--max", "maximum", type=Count(), help="Keep so many accesses.")
+@click.option("--sample", metavar="PERIOD:LENGTH", help="Keep the first LENGTH of each PERIOD.")
+@click.option("--process", type=int, metavar="PID", help="Keep one process's accesses.")
+@click.option("--kinds", metavar="LIST", help="Keep accesses of kinds: load, store, fetch.")
+@click.option("--format", "format_", metavar="NAME", help=FORMAT)
+@click.option("--to", "to_format", metavar="NAME", help="Format of OUT; told by its name.")
+def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | None,
+        process: int | None, kinds: str | None, format_: str | None,
+        to_format: str | None) -> None:  # fmt: skip
+    """Write part of a trace. Events are kept, so that mappings are right in what is left."""
+    import workloads
+    from workloads.cut import Sample, Selection
+
+    names = tuple(kind.strip().removesuffix("s") for kind in kinds.split(",")) if kinds else ()
+    chosen = Sample.parse(sample) if sample else None
+    selection = Selection(skip, maximum, chosen, process, names)
+    read = workloads.resolve(source, format_, va_bits=57)
+    made = {**getattr(read, "metadata", {}), "cut": str(selection)}
+    _write(selection.of(read.chunks()), output, to_format, made, strict=False)
+
+
+@trace.command()
+@click.argument("source", metavar="TRACE")
+@click.option("-n", "lines", type=Count(), default="20", show_default=True, help="Lines to show.")
+@click.option("--skip", type=Count(), default="0", help="Leave out the first accesses.")
+@click.option("--format", "format_", metavar="NAME", help=FORMAT)
+def head(source: str, lines: int, skip: int, format_: str | None) -> None:
+    """Print the first accesses and events of a trace, readable."""
+    from itertools import islice
+
+    import workloads
+    from plots import trace_text
+    from workloads.cut import Selection
+
+    read = workloads.resolve(source, format_, va_bits=57)
+    chunks = Selection(skip, lines).of(read.chunks())
+    for line in islice(trace_text.lines(chunks, skip), lines):
+        click.echo(line)
+
+
+def _write(chunks: Any, output: str, to_format: str | None, metadata: dict[str, Any],
+           strict: bool) -> None:  # fmt: skip
+    from workloads.convert import convert as run
+
+    losses = run(chunks, output, to_format, metadata, strict)
+    if str(losses):
+        click.echo(f"{output}: its format cannot hold and leaves out {losses}", err=True)

@@ -1,255 +1,385 @@
-"""Binary trace formats, from bytes that the tests pack by each format's specification."""
+"""Binary traces are read exactly, however they are cut; writers keep what they say."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from binary_files import (
+    ADDRESS,
+    ADDRESSES,
+    CHAMPSIM,
+    CLOUDSUITE,
+    CODE,
+    DRMEMTRACE,
+    DRMEMTRACE_ACCESSES,
+    DRMEMTRACE_SWITCHES,
+    FIXTURES,
+    FOOTER,
+    GEM5,
+    GEM5_ACCESSES,
+    GEM5_HEADER,
+    NPY,
+    ORACLE,
+    VERSION,
+    Access,
+    Switch,
+    detected,
+    entry,
+    flat,
+    message,
+    pack64,
+    pack96,
+    parse,
+    request,
+    saved,
+    signed,
+    zipped,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_text_formats import accesses, switches
 
 import workloads
 from mmu.errors import InputError
-from mmu.trace import FETCH, LOAD, STORE
+from mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
 from workloads import formats
+from workloads.formats import Options, champsim, cloudsuite, npy, oracle, records
 from workloads.formats.columnar import ColumnarWriter
-
-L, S, F = LOAD, STORE, FETCH
-
-
-def champsim(ip: int, stores: list[int], loads: list[int]) -> bytes:
-    stores, loads = stores + [0] * (2 - len(stores)), loads + [0] * (4 - len(loads))
-    return struct.pack("<QBB2B4B2Q4Q", ip, 0, 0, 1, 2, 3, 4, 5, 6, *stores, *loads)
+from workloads.streams import ByteStream
 
 
-def cloudsuite(ip: int, stores: list[int], loads: list[int], asid: int) -> bytes:
-    stores, loads = stores + [0] * (4 - len(stores)), loads + [0] * (4 - len(loads))
-    return struct.pack(
-        "<QBB4B4B6x4Q4QBB6x", ip, 1, 1, *range(4), *range(4), *stores, *loads, asid, 0
+@pytest.fixture(params=[13, 100, records.BLOCK])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes that are read at a time: small, so that records lie across blocks."""
+    monkeypatch.setattr(records, "BLOCK", request.param)
+    return request.param
+
+
+# --- ChampSim and Cloudsuite ----------------------------------------------------------
+
+
+@st.composite
+def instruction(draw: st.DrawFn) -> tuple[int, list[int], list[int], int]:
+    """ip, load slots, store slots (0: unused), ASID"""
+    slot = st.just(0) | ADDRESS
+    return (
+        draw(ADDRESS),
+        draw(st.lists(slot, min_size=4, max_size=4)),
+        draw(st.lists(slot, min_size=4, max_size=4)),
+        draw(st.integers(0, 3)),
     )
 
 
-def entry(kind: int, size: int, value: int) -> bytes:
-    return struct.pack("<HHQ", kind, size, value)
+def expected_of(program: list, slots: int) -> tuple[list[Access], list[Switch]]:
+    accesses: list[Access] = []
+    switches: list[Switch] = []
+    before = -1
+    for ip, loads, stores, asid in program:
+        if slots == 4 and before != asid + 256:
+            before = asid + 256
+            switches.append((len(accesses), before, 0))
+        accesses.append((signed(ip), FETCH, 1))
+        accesses += [(signed(a), LOAD, 1) for a in loads if a]
+        accesses += [(signed(a), STORE, 1) for a in stores[:slots] if a]
+    return accesses, switches
 
 
-def varint(number: int) -> bytes:
-    out = b""
-    while True:
-        number, low = number >> 7, number & 0x7F
-        if not number:
-            return out + bytes([low])
-        out += bytes([low | 0x80])
+@settings(max_examples=60, deadline=None)
+@given(st.lists(instruction(), min_size=1, max_size=40), st.integers(1, 50))
+def test_champsim_records_are_read_in_order(program: list, chunk: int) -> None:
+    data = b"".join(pack64(*one) for one in program)
+    assert parse("champsim", data, chunk) == expected_of(program, 2)
+    data = b"".join(pack96(*one) for one in program)
+    assert parse("cloudsuite", data, chunk) == expected_of(program, 4)
 
 
-def packet(command: int, address: int, size: int, flags: int | None = None) -> bytes:
-    body = b"\x08" + varint(1000) + b"\x10" + varint(command) + b"\x18" + varint(address)
-    body += b"\x20" + varint(size)
-    if flags is not None:
-        body += b"\x28" + varint(flags)
-    body += b"\x38" + varint(0x401000)  # pc
-    return varint(len(body)) + body
+def test_champsim_across_blocks(block: int) -> None:
+    assert parse("champsim", CHAMPSIM) == expected_of(CODE, 2)
+    assert parse("cloudsuite", CLOUDSUITE) == expected_of(CODE, 4)
 
 
-_HEADER = b"\x0a\x03cpu\x18" + varint(10**12) + b"\x22\x06\x08\x01\x12\x02xx"
-
-CHAMPSIM = champsim(0x401000, [0x7FFE1008], [0x7FFE1000, 0x601000]) + champsim(0x401004, [], [])
-CLOUDSUITE = cloudsuite(0x401000, [0x7000], [0x6000], 0) + cloudsuite(0x401010, [], [], 3)
-DRMEM = (
-    entry(25, 0, 3) + entry(22, 4, 77) + entry(24, 4, 70) + entry(28, 0, 9)
-    + entry(47, 3, 0xE78948) + entry(10, 3, 0x401000) + entry(0, 8, 0x7FFE1000)
-    + entry(17, 2, 0x0504) + entry(22, 4, 78) + entry(1, 4, 0x7FFE2000) + entry(26, 0, 0)
-)  # fmt: skip
-GEM5 = (
-    b"gem5" + varint(len(_HEADER)) + _HEADER + packet(1, 0x80001000, 8)
-    + packet(2, 0x80001000, 8) + packet(4, 0x80002000, 4, 0) + packet(1, 0x80003000, 4, 0x100)
-)  # fmt: skip
-ORACLE = b"".join(
-    struct.pack("<IQIq", time, identity, 512, later)
-    for time, identity, later in ((1, 5, 3), (1, 9, -1), (2, 5, -1))
-)
-
-CASES = {
-    "champsim": (CHAMPSIM, [(0x401000, F, 4), (0x7FFE1000, L, 8), (0x601000, L, 8),
-                            (0x7FFE1008, S, 8), (0x401004, F, 4)], []),
-    "cloudsuite": (CLOUDSUITE, [(0x401000, F, 4), (0x6000, L, 8), (0x7000, S, 8),
-                                (0x401010, F, 4)], [(3, 4, 0)]),
-    "drmemtrace": (DRMEM, [(0x401000, F, 3), (0x7FFE1000, L, 8), (0x401003, F, 4),
-                           (0x401007, F, 5), (0x7FFE2000, S, 4)], [(0, 70, 77), (4, 70, 78)]),
-    "gem5": (GEM5, [(0x80001000, L, 8), (0x80002000, S, 4), (0x80003000, F, 4)], []),
-    "oracle": (ORACLE, [(5 << 12, L, 1), (9 << 12, L, 1), (5 << 12, L, 1)], []),
-}  # fmt: skip
+# --- DynamoRIO ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_read_back_exactly_and_detected(name: str, tmp_path: Path) -> None:
-    content, expected, changes = CASES[name]
-    path = tmp_path / "trace"
-    path.write_bytes(content)
-    assert formats.detect(workloads.streams.open_stream(str(path))).NAME == name
-    assert accesses(workloads.open_trace(path)) == expected
-    assert switches(workloads.open_trace(path, name)) == changes
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_drmemtrace_record_by_record(chunk: int, block: int) -> None:
+    assert parse("drmemtrace", DRMEMTRACE, chunk) == (DRMEMTRACE_ACCESSES, DRMEMTRACE_SWITCHES)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_round_trip_through_the_columnar_file(name: str, tmp_path: Path) -> None:
-    content, expected, changes = CASES[name]
-    (tmp_path / "a").write_bytes(content)
-    with ColumnarWriter(tmp_path / "b.mmt.zst", {}) as writer:
-        for chunk in workloads.open_trace(tmp_path / "a").chunks():
-            writer.write(chunk)
-    assert accesses(workloads.open_trace(tmp_path / "b.mmt.zst")) == expected
-    assert switches(workloads.open_trace(tmp_path / "b.mmt.zst")) == changes
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_drmemtrace_in_a_zip_of_chunks(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "drmemtrace.app.1.trace.zip"
+    chunk_footer = entry(28, 21, 0)
+    first, second = DRMEMTRACE[: 12 * 9] + chunk_footer, DRMEMTRACE[12 * 9 :]
+    path.write_bytes(zipped(first, second, method=method))
+    trace = workloads.open_trace(path)
+    assert flat(list(trace.chunks())) == (DRMEMTRACE_ACCESSES, DRMEMTRACE_SWITCHES)
+    assert detected(path.read_bytes()) == ["drmemtrace"]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_cut_off_record_names_the_byte(name: str, tmp_path: Path) -> None:
-    content = CASES[name][0][:-3]
-    (tmp_path / "t").write_bytes(content)
-    with pytest.raises(InputError, match=f"truncated at byte {len(content):,}"):
-        accesses(workloads.open_trace(tmp_path / "t", name))
+def test_drmemtrace_in_gz_is_detected(tmp_path: Path) -> None:
+    path = tmp_path / "drmemtrace.app.1.trace.gz"
+    path.write_bytes(gzip.compress(DRMEMTRACE))
+    assert flat(list(workloads.open_trace(path).chunks()))[0] == DRMEMTRACE_ACCESSES
 
 
-ADDRESS = st.integers(1, (1 << 47) - 1)
-
-
-INSTRUCTION = st.tuples(ADDRESS, st.lists(ADDRESS, max_size=2), st.lists(ADDRESS, max_size=4))
-
-
-@given(rows=st.lists(INSTRUCTION, min_size=1, max_size=20))
-@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
-def test_any_champsim_records(rows: list[tuple[int, list[int], list[int]]], tmp_path: Path) -> None:
-    (tmp_path / "t").write_bytes(b"".join(champsim(*row) for row in rows))
-    expected = []
-    for ip, stores, loads in rows:
-        expected += [(ip, F, 4), *((a, L, 8) for a in loads), *((a, S, 8) for a in stores)]
-    assert accesses(workloads.open_trace(tmp_path / "t", "champsim")) == expected
-
-
-@given(rows=st.lists(st.tuples(st.sampled_from([1, 4]), ADDRESS, st.integers(1, 64)), min_size=1))
-@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
-def test_any_gem5_packets(rows: list[tuple[int, int, int]], tmp_path: Path) -> None:
-    data = b"gem5" + varint(len(_HEADER)) + _HEADER + b"".join(packet(*row) for row in rows)
-    (tmp_path / "t").write_bytes(data)
-    expected = [(a, L if c == 1 else S, s) for c, a, s in rows]
-    assert accesses(workloads.open_trace(tmp_path / "t", None, 48, 3)) == expected
-
-
-def test_drmemtrace_in_a_zip_of_chunks(tmp_path: Path) -> None:
-    path = tmp_path / "drmemtrace.app.77.zip"
-    half = 6 * 12
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("chunk.0000", DRMEM[:half])
-        archive.writestr("chunk.0001", DRMEM[half:])
-    assert accesses(workloads.open_trace(path)) == CASES["drmemtrace"][1]
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(InputError, match="corrupt .zip"):
-        accesses(workloads.open_trace(path, "drmemtrace"))
-
-
-def test_numpy_files(tmp_path: Path) -> None:
-    address = np.array([0x1000, 0x2000, 0x3FFF], np.uint64)
-    np.save(tmp_path / "a.npy", address)
-    trace = workloads.open_trace(tmp_path / "a.npy")
-    assert trace.length == 3
-    assert accesses(trace) == [(0x1000, L, 1), (0x2000, L, 1), (0x3FFF, L, 1)]
-    columns = {"address": address, "kind": np.array([0, 1, 2]), "size": np.array([8, 4, 2]),
-               "pid": np.array([1, 1, 2])}  # fmt: skip
-    np.savez_compressed(tmp_path / "b.npz", **columns)
-    trace = workloads.open_trace(tmp_path / "b.npz", None, 48, 2)
-    assert accesses(trace) == [(0x1000, L, 8), (0x2000, S, 4), (0x3FFF, F, 2)]
-    assert switches(workloads.open_trace(tmp_path / "b.npz")) == [(2, 2, 0)]
-    records = np.zeros(2, [("address", "<i8"), ("kind", "u1")])
-    records["address"], records["kind"] = [16, 32], [1, 0]
-    np.save(tmp_path / "c.npy", records)
-    assert accesses(workloads.open_trace(tmp_path / "c.npy")) == [(16, S, 1), (32, L, 1)]
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.array([1.5]), "float64"),
-        (np.zeros((2, 2), np.int64), "2 dimensions"),
-        (np.array([object()]), "not a NumPy file"),
-        (np.zeros(0, np.int64), "no memory accesses"),
-        (np.array([1 << 50]), "not canonical"),
-    ],
-)
-def test_numpy_files_that_are_no_traces(array: np.ndarray, message: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", array, allow_pickle=True)
-    with pytest.raises(InputError, match=message):
-        accesses(workloads.open_trace(tmp_path / "a.npy"))
-
-
-PERF = (
-    b"sort  4242/4243 [001]   123.456789:          1 page-faults:     7f12a000 401020 main+0x10\n"
-    b"two words 7 5.5:  cpu/mem-stores/P:  7ffe1000\n"
-)
-
-
-def test_perf_script(tmp_path: Path) -> None:
-    (tmp_path / "t").write_bytes(PERF)
-    trace = workloads.open_trace(tmp_path / "t")
-    assert formats.detect(workloads.streams.open_stream(str(tmp_path / "t"))).NAME == "perf"
-    assert accesses(trace) == [(0x7F12A000, L, 1), (0x7FFE1000, S, 1)]
-    assert switches(workloads.open_trace(tmp_path / "t")) == [(0, 4242, 4243), (1, 7, 0)]
-    (tmp_path / "t").write_bytes(PERF + b"nonsense\n")
-    with pytest.raises(InputError, match="line 3: expected a sample"):
-        accesses(workloads.open_trace(tmp_path / "t", "perf"))
-
-
-def test_perf_script_of_a_real_run() -> None:
-    """`perf record -d -e page-faults -c 1 ls`, `perf script -F comm,pid,tid,time,event,addr,ip`,
-    of which the first 40 lines."""
-    path = Path(__file__).parent / "data" / "perf.txt"
-    rows = accesses(workloads.open_trace(path))
-    expected = [int(line.split()[4], 16) for line in path.read_text().splitlines()]
-    assert [address for address, _, _ in rows] == expected
-    assert len(switches(workloads.open_trace(path))) == 1
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None)
 @given(
-    name=st.sampled_from([*sorted(CASES), "perf", "arrays", "columnar"]),
-    edits=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=9)), max_size=4),
-    cut=st.integers(0, 2000),
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 10, 11, 12, 13, 14, 15, 16, 31, 48, 49, 2, 9, 28, 47]),
+            st.integers(1, 65535),
+            st.integers(0, (1 << 47) - 1),
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 20),
 )
-def test_any_bytes_give_accesses_or_an_input_error(
-    name: str, edits: list[tuple[int, bytes]], cut: int, tmp_path: Path
+def test_drmemtrace_of_any_records(rows: list, chunk: int) -> None:
+    kinds = {0: LOAD, 1: STORE, 2: None, 9: None, 28: None, 47: None}
+    expected = [(v, kinds.get(t, FETCH), s) for t, s, v in [(0, 8, 64), *rows]]
+    data = VERSION + entry(22, 4, 9) + entry(24, 4, 8) + entry(0, 8, 64)
+    data += b"".join(entry(*row) for row in rows) + FOOTER
+    accesses, switches = parse("drmemtrace", data, chunk)
+    assert accesses == [row for row in expected if row[1] is not None]
+    assert switches == [(0, 8, 9)]
+
+
+# --- libCacheSim ----------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, (1 << 64) - 1), min_size=1, max_size=50), st.integers(1, 60))
+def test_oracle_objects_are_pages(objects: list[int], chunk: int) -> None:
+    data = b"".join(request(1, each, 9, -1) for each in objects)
+    pages = [each % (1 << (48 - 1 - 12)) for each in objects]
+    assert parse("oracle", data, chunk) == ([(4096 * page, LOAD, 1) for page in pages], [])
+
+
+def test_oracle_across_blocks(block: int) -> None:
+    assert len(parse("oracle", ORACLE, 9)[0]) == 200
+
+
+# --- gem5 -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_gem5_packet_by_packet(chunk: int, block: int) -> None:
+    assert parse("gem5", GEM5, chunk) == (GEM5_ACCESSES, [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            ADDRESS, st.sampled_from([1, 4]), st.integers(1, 65535), st.permutations(range(7))
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(1, 30),
+)
+def test_gem5_fields_in_any_order(packets: list, chunk: int) -> None:
+    data = GEM5_HEADER
+    for address, command, size, order in packets:
+        fields = [(1, 5), (2, command), (3, address), (4, size), (5, 0), (6, 1 << 60), (7, 9)]
+        data += message(*(fields[index] for index in order))
+    kinds = {1: LOAD, 4: STORE}
+    expected = [(signed(a), kinds[command], size) for a, command, size, _ in packets]
+    assert parse("gem5", data, chunk) == (expected, [])
+
+
+# --- NumPy ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("dtype", ["<i8", ">i8", "<u8", "<u4", "<i4", "<u2"])
+def test_npy_of_addresses(tmp_path: Path, dtype: str, plain: bool) -> None:
+    values = np.array([0, 7, 40000, 3], dtype)
+    if dtype.endswith("8"):
+        values = np.append(values, np.array([-4096], np.int64).view(np.uint64).astype(dtype))
+    path = tmp_path / "a.npy"
+    path.write_bytes(saved(values) if plain else gzip.compress(saved(values)))
+    trace = workloads.open_trace(path, chunk_accesses=2)
+    assert trace.length == (len(values) if plain else None)
+    assert [a[0] for a in flat(list(trace.chunks()))[0]] == [
+        signed(int(v) & ((1 << 64) - 1)) for v in values
+    ]
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    count = draw(st.integers(1, 40))
+
+    def column(values: st.SearchStrategy[int], dtype: str) -> np.ndarray:
+        return np.array(draw(st.lists(values, min_size=count, max_size=count)), dtype)
+
+    chosen = {"address": column(st.integers(-(1 << 47), (1 << 47) - 1), "<i8")}
+    for name, values, dtype in (
+        ("kind", st.integers(0, 2), "u1"),
+        ("size", st.integers(1, 65535), "<u4"),
+        ("pid", st.integers(1, 3), "<i4"),
+        ("tid", st.integers(0, 2), "<u8"),
+    ):
+        if draw(st.booleans()):
+            chosen[name] = column(values, dtype)
+    return chosen
+
+
+def expected_of_columns(given_: dict[str, np.ndarray]) -> tuple[list[Access], list[Switch]]:
+    count = len(given_["address"])
+    defaults = {"kind": LOAD, "size": 1, "pid": 1, "tid": 0}
+    full = {
+        name: given_[name].tolist() if name in given_ else [defaults[name]] * count
+        for name in ("address", *defaults)
+    }
+    switches = []
+    before = (1, 0)
+    for index, who in enumerate(zip(full["pid"], full["tid"], strict=True)):
+        if who != before:
+            switches.append((index, *who))
+            before = who
+    return list(zip(full["address"], full["kind"], full["size"], strict=True)), switches
+
+
+@settings(max_examples=80, deadline=None)
+@given(given_=columns(), chunk=st.integers(1, 50), pack=st.booleans())
+def test_npy_of_columns(
+    tmp_path_factory: pytest.TempPathFactory, given_: dict, chunk: int, pack: bool
 ) -> None:
-    content = CASES[name][0] if name in CASES else _made(name, tmp_path)
-    for position, replacement in edits:
-        position %= len(content) + 1
-        content = content[:position] + replacement + content[position + len(replacement) :]
-    content = content[: len(content) - cut % 7]
-    path = tmp_path / "fuzzed"
-    path.write_bytes(content)
-    try:
-        for chunk in workloads.open_trace(path, name, 48, 64).chunks():
-            assert (chunk.address >> 47 == chunk.address >> 63).all()
-            assert (chunk.size > 0).all() and (chunk.kind <= FETCH).all()
-            assert (np.diff(chunk.events["position"]) >= 0).all()
-    except InputError as error:
-        assert str(path) in str(error)
-
-
-def _made(name: str, directory: Path) -> bytes:
-    if name == "perf":
-        return PERF
-    path = directory / ("a.npz" if name == "arrays" else "a.mmt")
-    if name == "arrays":
-        np.savez(path, address=np.arange(4), kind=np.zeros(4, np.uint8))
+    path = tmp_path_factory.mktemp("npy") / "a"
+    if pack:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **given_)
     else:
-        with ColumnarWriter(path, {"tool": "test"}) as writer:
-            for chunk in workloads.open_trace(workloads.bundled()).chunks():
-                first = chunk.events[chunk.events["position"] == 0]
-                writer.write(chunk._replace(
-                    address=chunk.address[:5], kind=chunk.kind[:5], size=chunk.size[:5],
-                    events=first,
-                ))  # fmt: skip
-                break
-    return path.read_bytes()
+        dtype = np.dtype([(name, column.dtype) for name, column in given_.items()])
+        rows = np.empty(len(given_["address"]), dtype)
+        for name, column in given_.items():
+            rows[name] = column
+        np.save(open(path, "wb"), rows)  # noqa: SIM115
+    trace = workloads.open_trace(path, chunk_accesses=chunk)
+    assert flat(list(trace.chunks())) == expected_of_columns(given_)
+
+
+def test_npz_of_a_lone_array(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, ADDRESSES)
+    assert [a[0] for a in flat(list(workloads.open_trace(path).chunks()))[0]] == ADDRESSES.tolist()
+    assert detected(path.read_bytes()) == ["npy"]
+
+
+def test_a_plain_npy_is_mapped_and_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(NPY)
+    (chunk,) = workloads.open_trace(path).chunks()
+    owner = chunk.address
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    assert not chunk.address.flags.owndata
+    assert isinstance(owner, np.memmap)
+
+
+# --- Losslessly into the columnar file, and writers -------------------------------------
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_columnar_keeps_everything(name: str, tmp_path: Path) -> None:
+    stream = ByteStream(io.BytesIO(FIXTURES[name]), name, None)
+    chunks = list(formats.get(name).read(stream, Options(chunk_accesses=7)))
+    with ColumnarWriter(tmp_path / "a.mmt", {}) as writer:
+        for chunk in chunks:
+            writer.write(chunk)
+    assert flat(list(workloads.open_trace(tmp_path / "a.mmt").chunks())) == flat(chunks)
+
+
+@st.composite
+def some_chunks(draw: st.DrawFn) -> list[Chunk]:
+    made = []
+    for _ in range(draw(st.integers(1, 3))):
+        rows = draw(
+            st.lists(st.tuples(ADDRESS, st.integers(0, 2), st.integers(1, 65535)), max_size=40)
+        )
+        positions = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+        switches = [
+            (p, SWITCH, draw(st.integers(1, 3)), 0, 0, draw(st.integers(0, 2))) for p in positions
+        ]
+        made.append(
+            Chunk(
+                np.array([signed(row[0]) for row in rows], np.int64),
+                np.array([row[1] for row in rows], np.uint8),
+                np.array([row[2] for row in rows], np.uint16),
+                np.array(switches, EVENT),
+            )
+        )
+    return made
+
+
+def owners(chunks: list[Chunk], first: int) -> list[tuple[int, int]]:
+    """Process and thread of every access."""
+    accesses, switches = flat(chunks)
+    found = []
+    who = (first, 0)
+    for index in range(len(accesses)):
+        for position, pid, tid in switches:
+            if position == index:
+                who = (pid, tid)
+        found.append(who)
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(some_chunks())
+def test_writers_keep_what_they_say_they_hold(chunks: list[Chunk]) -> None:
+    accesses, _ = flat(chunks)
+    if not accesses:
+        return
+    for module in (champsim, cloudsuite, npy):
+        file = io.BytesIO()
+        module.write(file, iter(chunks))
+        stream = ByteStream(io.BytesIO(file.getvalue()), "back", None)
+        back = list(module.read(stream, Options(chunk_accesses=11)))
+        holds = module.HOLDS
+        found, _ = flat(back)
+        assert [a[:2] for a in found] == [a[:2] for a in accesses]
+        assert ("size" in holds) == (module is npy)
+        if "size" in holds:
+            assert found == accesses
+        if "process" in holds:
+            assert [o[0] for o in owners(back, 1)] == [o[0] for o in owners(chunks, 1)]
+        if "thread" in holds:
+            assert owners(back, 1) == owners(chunks, 1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=30), min_size=1, max_size=4), st.integers(1, 12)
+)
+def test_oracle_writes_the_next_request_of_each_page(pages: list[list[int]], piece: int) -> None:
+    chunks = []
+    for some in pages:
+        address = np.array(some, np.int64) * 4096 + 5
+        kind = np.full(len(some), STORE, np.uint8)
+        chunks.append(Chunk(address, kind, np.ones(len(some), np.uint16), np.zeros(0, EVENT)))
+    whole = [page for some in pages for page in some]
+    file = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oracle, "_PIECE", piece)
+        oracle.write(file, chunks)
+    expected = [
+        (0, page, 4096, whole.index(page, at + 1) + 1 if page in whole[at + 1 :] else -1)
+        for at, page in enumerate(whole)
+    ]
+    assert list(struct.iter_unpack("<IQIq", file.getvalue())) == expected
+
+
+def test_champsim_has_no_address_0() -> None:
+    chunk = Chunk(
+        np.zeros(1, np.int64), np.zeros(1, np.uint8), np.ones(1, np.uint16), np.zeros(0, EVENT)
+    )
+    with pytest.raises(InputError, match="address 0"):
+        champsim.write(io.BytesIO(), [chunk])

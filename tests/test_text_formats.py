@@ -160,3 +160,30 @@ def test_any_bytes_give_accesses_or_an_input_error(
             assert (np.diff(chunk.events["position"]) >= 0).all()
     except InputError as error:
         assert str(path) in str(error)
+
+
+PERF = (
+    b"sort  4242/4243 [001]   123.456789:          1 page-faults:     7f12a000 401020 main+0x10\n"
+    b"two words 7 5.5:  cpu/mem-stores/P:  7ffe1000\n"
+)
+
+
+def test_perf_script(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(PERF)
+    trace = workloads.open_trace(tmp_path / "t")
+    assert formats.detect(workloads.streams.open_stream(str(tmp_path / "t"))).NAME == "perf"
+    assert accesses(trace) == [(0x7F12A000, L, 1), (0x7FFE1000, S, 1)]
+    assert switches(workloads.open_trace(tmp_path / "t")) == [(0, 4242, 4243), (1, 7, 0)]
+    (tmp_path / "t").write_bytes(PERF + b"nonsense\n")
+    with pytest.raises(InputError, match="line 3: expected a sample"):
+        accesses(workloads.open_trace(tmp_path / "t", "perf"))
+
+
+def test_perf_script_of_a_real_run() -> None:
+    """`perf record -d -e page-faults -c 1 ls`, `perf script -F comm,pid,tid,time,event,addr,ip`,
+    of which the first 40 lines."""
+    path = Path(__file__).parent / "data" / "perf.txt"
+    rows = accesses(workloads.open_trace(path))
+    expected = [int(line.split()[4], 16) for line in path.read_text().splitlines()]
+    assert [address for address, _, _ in rows] == expected
+    assert len(switches(workloads.open_trace(path))) == 1

@@ -1,14 +1,26 @@
-"""Bytes of a trace file, plain or compressed, or of standard input; recognised by content."""
+"""Bytes of a trace file, plain or compressed, or of standard input; recognised by content.
+
+Compression is known by its magic number, never by the file's name:
+
+    .gz    1f 8b                        RFC 1952
+    .xz    fd '7zXZ' 00                 The .xz File Format, section 2.1.1.1
+    .bz2   'BZh' 1-9, then a block's 31 41 59 26 53 59, or an empty file's 17 72 45 38 50 90
+    .zst   28 b5 2f fd, or a skippable frame's 50-5f 2a 4d 18        RFC 8878, section 3.1
+
+Concatenated archives read as one. Decompression is streamed, so that memory does not
+depend on what an archive claims to hold.
+"""
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
 import lzma
 import sys
 import zlib
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 from mmu.errors import InputError
@@ -16,19 +28,75 @@ from mmu.errors import InputError
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
 BZIP2_MAGIC = b"BZh"
+BZIP2_BLOCKS = (b"1AY&", b"\x17rE8")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
-#: Suffixes of files that are compressed when they are written.
+#: Suffixes that `open_for_writing` compresses for.
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 
 #: Bytes that detection may look at.
 HEAD = 4096
 
 _BUFFER = 1 << 20
+_MAGIC_BYTES = 8
+
+#: Compression levels when writing: traces are written once and read often.
+_XZ_PRESET, _ZSTD_LEVEL = 9, 12
 
 
-class CorruptError(Exception):
-    """Compressed data that is not what its format allows."""
+def compression(start: bytes) -> str:
+    """Suffix of the compression of a file that starts so; empty where it has none."""
+    if start.startswith(GZIP_MAGIC):
+        return ".gz"
+    if start.startswith(XZ_MAGIC):
+        return ".xz"
+    if start.startswith(BZIP2_MAGIC) and start[3:4].isdigit() and start[4:8] in BZIP2_BLOCKS:
+        return ".bz2"
+    if start.startswith(ZSTD_MAGIC) or (start[1:4] == ZSTD_SKIPPABLE and start[0] >> 4 == 5):
+        return ".zst"
+    return ""
+
+
+def _zstd(name: str) -> ModuleType:
+    """compression.zstd of Python 3.14, or the package with the same interface."""
+    for module in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    raise InputError(f"{name}: Zstandard needs a package; pip install 'mmulab[zst]'")
+
+
+def _decompressed(source: BinaryIO, suffix: str, name: str) -> tuple[BinaryIO, type[Exception]]:
+    """A reader of what the source holds, and the error that it raises for corrupt data."""
+    if suffix == ".gz":
+        return gzip.open(source), zlib.error  # type: ignore[return-value]
+    if suffix == ".xz":
+        return lzma.open(source), lzma.LZMAError  # type: ignore[return-value]
+    if suffix == ".bz2":
+        import bz2
+
+        return bz2.open(source), OSError  # type: ignore[return-value]
+    zstd = _zstd(name)
+    return zstd.open(source), zstd.ZstdError
+
+
+class _Rejoined(io.RawIOBase):
+    """What was read from a source that cannot seek, and then the rest of it."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start = start
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        part = self._start[: len(buffer)] if self._start else self._rest.read(len(buffer))
+        self._start = self._start[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 class ByteStream:
@@ -41,21 +109,20 @@ class ByteStream:
     def __init__(self, raw: BinaryIO, name: str, path: Path | None) -> None:
         self.name = name
         self._raw = raw
-        self._source = io.BufferedReader(raw, _BUFFER) if isinstance(raw, io.RawIOBase) else raw
-        start = self._source.peek(8)[:8] if hasattr(self._source, "peek") else b""
-        self.plain = path
-        self._data: BinaryIO = self._source
-        if start.startswith(GZIP_MAGIC):
-            self._data, self.plain = gzip.open(self._source), None  # type: ignore[assignment]
-        elif start.startswith(XZ_MAGIC):
-            self._data, self.plain = lzma.open(self._source), None  # type: ignore[assignment]
-        elif start.startswith(BZIP2_MAGIC):
-            self._data, self.plain = bz2.open(self._source), None  # type: ignore[assignment]
-        elif start.startswith(ZSTD_MAGIC):
-            from workloads.zstd import ZstdReader
-
-            self._data, self.plain = ZstdReader(self._source, name), None  # type: ignore[assignment]
+        self._corrupt: type[Exception] = zlib.error
+        self._data = raw
         self._head = b""
+        start = self.read(_MAGIC_BYTES)
+        if raw.seekable():
+            raw.seek(-len(start), io.SEEK_CUR)
+            source = raw
+        else:
+            source = io.BufferedReader(_Rejoined(start, raw), _BUFFER)
+        suffix = compression(start)
+        self.plain = None if suffix else path
+        self._data = source
+        if suffix:
+            self._data, self._corrupt = _decompressed(source, suffix, name)
         self._head = self.read(HEAD)
         if not self._head:
             raise InputError(f"{name}: is empty; expected a memory trace")
@@ -80,7 +147,9 @@ class ByteStream:
                 count -= len(part)
         except EOFError:
             raise InputError(f"{self.name}: truncated: the compressed data ends early") from None
-        except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, CorruptError) as error:
+        except (gzip.BadGzipFile, self._corrupt) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise InputError(f"{self.name}: {error.strerror}") from None
             raise InputError(f"{self.name}: corrupt compressed data: {error}") from None
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
@@ -106,16 +175,50 @@ def open_stream(path: str) -> ByteStream:
     return ByteStream(raw, path, Path(path))
 
 
-def open_writing(path: Path, suffix: str) -> BinaryIO:
-    """A file to write to, compressed as a suffix says. Raises InputError where it can't be."""
-    if suffix == ".xz":
-        return lzma.open(path, "wb", preset=9)  # type: ignore[return-value]
+# --- Writing --------------------------------------------------------------------
+
+
+class _Gzip(gzip.GzipFile):
+    """A .gz that is the same for the same data: neither its time nor its name is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb")  # noqa: SIM115  (closed with this)
+        super().__init__("", "wb", fileobj=self._file, mtime=0)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._file.close()
+
+
+def compresses(suffix: str) -> bool:
+    """True where `open_for_writing` compresses for that suffix.
+
+    Raises InputError for .zst where no package for it is installed: ask before work starts.
+    """
+    if suffix == ".zst":
+        _zstd("output")
+    return suffix in COMPRESSED
+
+
+def open_for_writing(path: Path, suffix: str) -> BinaryIO:
+    """A new file, compressed as the suffix says (one of COMPRESSED), or plain for any other.
+
+    The same data makes the same file. Raises InputError as `compresses` does.
+    """
     if suffix == ".gz":
-        return gzip.GzipFile(path, "wb", mtime=0)  # type: ignore[return-value]
+        return _Gzip(path)  # type: ignore[return-value]
+    if suffix == ".xz":
+        return lzma.open(path, "wb", preset=_XZ_PRESET)  # type: ignore[return-value]
     if suffix == ".bz2":
+        import bz2
+
         return bz2.open(path, "wb")  # type: ignore[return-value]
     if suffix == ".zst":
-        from workloads.zstd import open_writing as open_zstd
-
-        return open_zstd(path)
+        zstd = _zstd(str(path))
+        parameter = zstd.CompressionParameter
+        # A frame has no checksum unless asked for, and damage would go unnoticed.
+        options = {parameter.compression_level: _ZSTD_LEVEL, parameter.checksum_flag: 1}
+        return zstd.open(path, "wb", options=options)
     return open(path, "wb")

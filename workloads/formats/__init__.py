@@ -6,6 +6,12 @@ A format is a module with
     matches(head: bytes) -> bool        could a file that begins so be one of these?
     read(stream, options) -> Iterator[Chunk]
     length(stream) -> int | None        optional: accesses, where known beforehand
+    metadata(stream) -> dict            optional: what made the trace
+
+and, where a trace can be written in it,
+
+    HOLDS                               what it holds of kind, fetch, size, process, thread, events
+    write(file, chunks)
 
 To add one: its file, and its name in `_MODULES`, where the order is that of detection.
 """
@@ -20,8 +26,8 @@ from mmu.errors import InputError, unknown
 from workloads.streams import ByteStream
 
 _MODULES = (
-    "columnar", "arrays", "gem5", "drmemtrace", "lackey", "drview", "qemu", "pinatrace", "plain",
-    "din", "table", "pages", "silberschatz", "perf", "champsim", "cloudsuite", "oracle",
+    "columnar", "npy", "gem5", "drmemtrace", "champsim", "cloudsuite", "oracle", "lackey",
+    "drview", "qemu", "pinatrace", "plain", "din", "table", "pages", "silberschatz", "perf",
 )  # fmt: skip
 
 

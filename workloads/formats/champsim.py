@@ -1,108 +1,203 @@
-"""ChampSim's instruction records: 64 bytes each, nothing else in the file.
+"""ChampSim's traces: one 64-byte record an instruction (ChampSim, inc/trace_instruction.h).
 
-    ip u64 | is_branch u8 | branch_taken u8 | destination registers 2 x u8 |
-    source registers 4 x u8 | destination memory 2 x u64 | source memory 4 x u64
+    byte   0   ip                    u64
+           8   is_branch             u8
+           9   branch_taken          u8
+          10   destination registers u8 x 2
+          12   source registers      u8 x 4
+          16   destination memory    u64 x 2      stores
+          32   source memory         u64 x 4      loads
 
-(ChampSim, inc/trace_instruction.h, input_instr.) Each gives a fetch at ip, then a load
-of each source and a store of each destination that is not 0. The records have no sizes:
-a fetch is read as 4 bytes, the mean length of an x86 instruction being about that (an
-assumption), data as 8, so that either can straddle a page.
+Little-endian. An unused memory slot is zero. A record becomes the fetch of its ip, then
+its loads, then its stores, in the order of the slots. The format has no sizes: every
+access is one byte. A record whose ip is zero has no fetch: `write` makes such records
+where an instruction has more loads or stores than a record has slots, and for traces
+that have no fetches, so that what it writes is read back exactly.
+
+The file says nothing of its own format; it is detected by whether its first records are
+plausible, and otherwise needs --format. The Cloudsuite variant is in cloudsuite.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from mmu.errors import InputError
 from mmu.jit import entry
-from mmu.trace import FETCH, LOAD, NO_EVENTS, STORE, Chunk
-from workloads.formats import Options
-from workloads.formats.binary import check_canonical, plausible, records
+from mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
+from workloads.formats import Options, records
+from workloads.formats.records import END, FULL, NOT_CANONICAL, SPARE, VALUE, is_canonical
 from workloads.streams import ByteStream
 
 NAME = "champsim"
-SUMMARY = "ChampSim's 64-byte instruction records"
+SUMMARY = "ChampSim's 64-byte records; no magic number: detected by plausibility"
+HOLDS = frozenset({"kind", "fetch"})
 
-RECORD = np.dtype(
-    [
-        ("ip", "<i8"),
-        ("is_branch", "u1"),
-        ("branch_taken", "u1"),
-        ("destination_registers", "u1", 2),
-        ("source_registers", "u1", 4),
-        ("destination_memory", "<i8", 2),
-        ("source_memory", "<i8", 4),
-    ]
-)
+BYTES = 64
+LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 64-byte ChampSim record")
 
-FETCH_BYTES, DATA_BYTES = 4, 8
+#: Loads that a record has room for, in either variant.
+LOADS = 4
+
+#: A record as 64-bit words: words of a record, first store, stores, first load, the word
+#: that holds the ASID (0: none).
+SHAPE = (8, 2, 2, 4, 0)
+
+# State of the kernel beside VALUE: the ASID, and the SHAPE of a record.
+_ASID, _SHAPE = 1, 2
+
+#: Longest x86 instruction (Intel SDM vol. 2, 2.3.11) and an ip that stays (rep): what the
+#: next ip mostly is away.
+_LONGEST = 15
 
 
 @entry
-def unpack(words, width, stores, loads, address, kind):
-    """Accesses of records that are `width` words each.
-
-    stores, loads: (first word, count) of destination and source memory. Returns how many.
-    """
-    count = 0
-    for first in range(0, words.size, width):
-        address[count] = words[first]
+def parse(words, position, end, va_bits, address, kind, size, count, events, happened, state):
+    """Takes records; see workloads.formats.records.Kernel."""
+    width, store, stores, load, asid = state[2], state[3], state[4], state[5], state[6]
+    limit = address.size - SPARE
+    last_event = events.shape[0] - SPARE
+    while position < end:
+        if count >= limit or happened >= last_event:
+            return FULL, position, count, happened
+        base = position * width
+        begin = count
+        address[count] = words[base]
         kind[count] = FETCH
-        count += 1
-        for each in range(loads[1]):
-            at = words[first + loads[0] + each]
-            if at:
-                address[count] = at
-                kind[count] = LOAD
-                count += 1
-        for each in range(stores[1]):
-            at = words[first + stores[0] + each]
-            if at:
-                address[count] = at
-                kind[count] = STORE
-                count += 1
-    return count
+        size[count] = 1
+        count += words[base] != 0
+        good = is_canonical(words[base], va_bits)
+        for slot in range(base + load, base + load + LOADS):
+            address[count] = words[slot]
+            kind[count] = LOAD
+            size[count] = 1
+            count += words[slot] != 0
+            good &= is_canonical(words[slot], va_bits)
+        for slot in range(base + store, base + store + stores):
+            address[count] = words[slot]
+            kind[count] = STORE
+            size[count] = 1
+            count += words[slot] != 0
+            good &= is_canonical(words[slot], va_bits)
+        if not good:
+            for at in range(begin, count):
+                if not is_canonical(address[at], va_bits):
+                    state[VALUE] = address[at]
+                    return NOT_CANONICAL, position, begin, happened
+        if asid != 0 and state[_ASID] != words[base + asid] & 0xFFFF:
+            state[_ASID] = words[base + asid] & 0xFFFF
+            events[happened] = 0
+            events[happened, 0] = begin
+            events[happened, 1] = SWITCH
+            events[happened, 2] = state[_ASID]
+            happened += 1
+        position += 1
+    return END, position, count, happened
 
 
-def to_chunk(
-    stream: ByteStream, offset: int, block: np.ndarray, stores: tuple[int, int],
-    loads: tuple[int, int], va_bits: int,
-) -> Chunk:  # fmt: skip
-    """The accesses of a block of records; stores and loads as in `unpack`."""
-    most = len(block) * (1 + stores[1] + loads[1])
-    address, kind = np.empty(most, np.int64), np.empty(most, np.uint8)
-    words = block.view(np.int64)
-    count = unpack(words, block.dtype.itemsize // 8, stores, loads, address, kind)
-    address, kind = address[:count], kind[:count]
-    check_canonical(stream, address, va_bits, offset)
-    size = np.where(kind == FETCH, FETCH_BYTES, DATA_BYTES).astype(np.uint16)
-    return Chunk(address, kind, size, NO_EVENTS)
-
-
-def looks_right(head: bytes, dtype: np.dtype) -> bool:
-    """True where a file's beginning reads as instructions: flags are flags, and most are
-    close to the instruction before them, as code is."""
-    seen = plausible(head, dtype)
-    if seen is None or (seen["ip"] <= 0).any() or (seen["ip"] >> 56).any():
-        return False
-    flags = (seen["is_branch"] > 1) | (seen["branch_taken"] > seen["is_branch"])
-    near = np.abs(np.diff(seen["ip"])) < 1 << 12
-    return not flags.any() and near.sum() * 2 > len(near)
-
-
-def matches(head: bytes) -> bool:
-    return looks_right(head, RECORD)
+def state(shape: tuple[int, ...]) -> np.ndarray:
+    """What `parse` needs to know of a variant; no record has been read, so no ASID is known."""
+    return np.array((0, -1, *shape), np.int64)
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a ChampSim trace. Raises InputError naming the byte offset."""
-    for offset, block in records(stream, RECORD):
-        if (block["is_branch"] > 1).any():
-            at = offset + int(np.argmax(block["is_branch"] > 1)) * RECORD.itemsize
-            raise InputError(
-                f"{stream.name}: byte {at + 8:,}: is_branch is neither 0 nor 1; expected records "
-                f"of {RECORD.itemsize} bytes"
-            )
-        yield to_chunk(stream, offset, block, (2, 2), (4, 4), options.va_bits)
+    return records.read(stream, options, LAYOUT, parse, state(SHAPE))
+
+
+def matches(head: bytes) -> bool:
+    return plausible(head, SHAPE)
+
+
+def plausible(head: bytes, shape: tuple[int, ...]) -> bool:
+    """Whether all whole records of a file's beginning could be instructions.
+
+    Flags are 0 or 1, ips and memory slots are addresses, no ip is zero, and a quarter of
+    the instructions follow the one before them within the length of an instruction.
+    """
+    width, store, stores, load, _ = shape
+    count = len(head) // (8 * width)
+    if count < 2:
+        return False
+    rows = np.frombuffer(head, "<u8", count * width).reshape(count, width)
+    flags = rows[:, 1] & np.uint64(0xFEFE)
+    memory = np.hstack([rows[:, store : store + stores], rows[:, load : load + LOADS]])
+    addresses = np.unique(np.hstack([rows[:, :1], memory]))
+    step = np.diff(rows[:, 0].view(np.int64))
+    return bool(
+        not flags.any()
+        and rows[:, 0].all()
+        and memory.any()
+        and all(map(records.may_be_address, addresses.tolist()))
+        and 4 * np.count_nonzero((step >= 0) & (step <= _LONGEST)) >= len(step)
+    )
+
+
+# --- Writing --------------------------------------------------------------------
+
+
+@entry
+def pack(address, kind, position, end, words, state):
+    """Accesses [position, end) as records: (records, position of an access it cannot hold)."""
+    width, store, stores, load, asid = state[2], state[3], state[4], state[5], state[6]
+    record = -1
+    loaded = stored = 0
+    for at in range(position, end):
+        if address[at] == 0:
+            return record + 1, at
+        what = kind[at]
+        fresh = (
+            record < 0
+            or what == FETCH
+            or (what == LOAD and (stored > 0 or loaded == LOADS))
+            or (what == STORE and stored == stores)
+        )
+        if fresh:
+            record += 1
+            loaded = stored = 0
+            for word in range(width):
+                words[record * width + word] = 0
+            if asid:
+                words[record * width + asid] = state[_ASID]
+        base = record * width
+        if what == FETCH:
+            words[base] = address[at]
+        elif what == LOAD:
+            words[base + load + loaded] = address[at]
+            loaded += 1
+        else:
+            words[base + store + stored] = address[at]
+            stored += 1
+    return record + 1, -1
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Accesses as ChampSim records; no branches and no registers, sizes and events are lost.
+
+    Raises InputError for an access of address 0, which means an unused slot.
+    """
+    write_shape(file, chunks, SHAPE)
+
+
+def write_shape(file: BinaryIO, chunks: Iterable[Chunk], shape: tuple[int, ...]) -> None:
+    """`write`, for either variant; a SWITCH changes the ASID where a record has one."""
+    current = state(shape)
+    current[_ASID] = 1
+    for chunk in chunks:
+        switches = chunk.events[chunk.events["kind"] == SWITCH]
+        words = np.empty(chunk.accesses * shape[0], "<i8")
+        bounds = [0, *switches["position"].tolist(), chunk.accesses]
+        asids = [int(current[_ASID]), *switches["pid"].tolist()]
+        # Copies, as kernels are compiled anew for the views of a file that is mapped.
+        address, kind = chunk.address.copy(), chunk.kind.copy()
+        for begin, end, asid in zip(bounds[:-1], bounds[1:], asids, strict=True):
+            current[_ASID] = asid & 0xFFFF
+            used, bad = pack(address, kind, begin, end, words, current)
+            if bad >= 0:
+                raise InputError(
+                    "an access of address 0, which a ChampSim record has no way to hold"
+                )
+            file.write(words[: used * shape[0]].tobytes())

@@ -1,49 +1,54 @@
-"""ChampSim's Cloudsuite records: 96 bytes each, with an address space.
+"""ChampSim's variant for Cloudsuite traces: 96-byte records (ChampSim, inc/trace_instruction.h).
 
-    ip u64 | is_branch u8 | branch_taken u8 | destination registers 4 x u8 |
-    source registers 4 x u8 | 6 bytes of padding | destination memory 4 x u64 |
-    source memory 4 x u64 | asid 2 x u8 | 6 bytes of padding
+    byte   0   ip                    u64
+           8   is_branch             u8
+           9   branch_taken          u8
+          10   destination registers u8 x 4
+          14   source registers      u8 x 4
+          18   padding
+          24   destination memory    u64 x 4      stores
+          56   source memory         u64 x 4      loads
+          88   asid                  u8 x 2
+          90   padding
 
-(ChampSim, inc/trace_instruction.h, cloudsuite_instr.) Read as `champsim`; the first asid
-is the process, + 1, since pids begin at 1.
+As champsim.py, which reads them; the two bytes of the ASID, as one number, are the
+process: a SWITCH stands before the first record and wherever they change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 
-from mmu.trace import FETCH, Chunk
-from workloads.formats import Options
-from workloads.formats.binary import records
-from workloads.formats.champsim import looks_right, to_chunk
-from workloads.formats.fields import with_switches
+from mmu.trace import Chunk
+from workloads.formats import Options, champsim, records
 from workloads.streams import ByteStream
 
 NAME = "cloudsuite"
-SUMMARY = "ChampSim's 96-byte Cloudsuite records"
+SUMMARY = "ChampSim's 96-byte Cloudsuite records; the ASID is the process"
+HOLDS = frozenset({"kind", "fetch", "process"})
 
-RECORD = np.dtype(
-    {
-        "names": ["ip", "is_branch", "branch_taken", "asid"],
-        "formats": ["<i8", "u1", "u1", "u1"],
-        "offsets": [0, 8, 9, 88],
-        "itemsize": 96,
-    }
-)
+BYTES = 96
+LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 96-byte Cloudsuite record")
+
+#: See champsim.SHAPE.
+SHAPE = (12, 3, 4, 7, 11)
 
 
 def matches(head: bytes) -> bool:
-    return looks_right(head, RECORD)
+    return champsim.plausible(head, SHAPE)
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a Cloudsuite trace. Raises InputError naming the byte offset."""
-    last = (1, 0)
-    for offset, block in records(stream, RECORD):
-        chunk = to_chunk(stream, offset, block, (3, 4), (7, 4), options.va_bits)
-        record = np.cumsum(chunk.kind == FETCH) - 1
-        pid = block["asid"].astype(np.int64)[record] + 1
-        yield with_switches(chunk, pid, np.zeros_like(pid), last)
-        last = (int(pid[-1]), 0)
+    return records.read(stream, options, LAYOUT, champsim.parse, champsim.state(SHAPE))
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Accesses as Cloudsuite records, the low 16 bits of the process as the ASID.
+
+    Raises InputError for an access of address 0, which means an unused slot.
+    """
+    champsim.write_shape(file, chunks, SHAPE)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,18 +21,19 @@ from mmu.errors import InputError
 from mmu.files import replacing
 from mmu.trace import EVENT, FETCH, Chunk
 from workloads.formats import Options
-from workloads.streams import COMPRESSED, ByteStream, open_writing
+from workloads.streams import ByteStream, compresses, open_for_writing
 
 NAME = "columnar"
 SUMMARY = "mmulab's own columnar file, .mmt"
+HOLDS = frozenset({"kind", "fetch", "size", "process", "events"})
 
 MAGIC = b"MMULABTR"
-VERSION = 1
+VERSION = 2
 
 #: magic, version, bytes of JSON that follow (padded to a multiple of 8)
 _FILE = struct.Struct("<8sII")
-#: magic, encoding, accesses, events, bytes of the payload, its CRC-32
-_BLOCK = struct.Struct("<4sIQQQI4x")
+#: magic, encoding, accesses, events, bytes of the payload, its CRC-32, the record's CRC-32
+_BLOCK = struct.Struct("<4sIQQQII")
 _BLOCK_MAGIC, _END_MAGIC = b"BLCK", b"END."
 
 RAW, DELTA = 0, 1  # encodings of the address column
@@ -72,29 +73,18 @@ def _delta_decode(data: np.ndarray, kind: np.ndarray) -> np.ndarray:
 # --- Writing --------------------------------------------------------------------
 
 
-class ColumnarWriter:
-    """Writes chunks to a file, whole or not at all; .gz, .xz, .bz2 and .zst compress it.
+class _Writer:
+    """Writes a columnar file's parts in their order: header, blocks, end."""
 
-        with ColumnarWriter("a.mmt", {"program": "sort"}) as writer:
-            writer.write(chunk)
-
-    metadata: what made the trace, kept as JSON. An exception inside leaves no file.
-    """
-
-    def __init__(self, path: str | Path, metadata: dict[str, Any]) -> None:
-        self.path = Path(path)
+    def __init__(self, file: BinaryIO, metadata: dict[str, Any], encoding: int) -> None:
         self.accesses = 0
+        self._file = file
+        self._encoding = encoding
         self._blocks = 0
-        self._metadata = metadata
-        self._encoding = DELTA if self.path.suffix in COMPRESSED else RAW
-
-    def __enter__(self) -> ColumnarWriter:
-        self._replacing = replacing(self.path)
-        self._file = open_writing(self._replacing.__enter__(), self.path.suffix)
-        text = json.dumps(self._metadata, sort_keys=True).encode()
+        text = json.dumps(metadata, sort_keys=True).encode()
         text += b" " * _pad(len(text))
-        self._file.write(_FILE.pack(MAGIC, VERSION, len(text)) + text)
-        return self
+        head = _FILE.pack(MAGIC, VERSION, len(text))
+        file.write(head + struct.pack("<I4x", zlib.crc32(head + text)) + text)
 
     def write(self, chunk: Chunk) -> None:
         for start in range(0, max(1, chunk.accesses), LARGEST_BLOCK):
@@ -111,15 +101,48 @@ class ColumnarWriter:
             [address, chunk.events.tobytes(), size, bytes(_pad(len(size))), kind,
              bytes(_pad(len(kind)))]
         )  # fmt: skip
-        self._file.write(
-            _BLOCK.pack(
-                _BLOCK_MAGIC, self._encoding, chunk.accesses, len(chunk.events), len(payload),
-                zlib.crc32(payload),
-            )
-        )  # fmt: skip
+        head = (_BLOCK_MAGIC, self._encoding, chunk.accesses, len(chunk.events), len(payload))
+        self._file.write(_packed(*head, crc=zlib.crc32(payload)))
         self._file.write(payload)
         self.accesses += chunk.accesses
         self._blocks += 1
+
+    def end(self) -> None:
+        self._file.write(_packed(_END_MAGIC, VERSION, self.accesses, self._blocks, 0, crc=0))
+
+
+def _packed(*head: Any, crc: int) -> bytes:
+    """A record, whose own checksum covers all of it that comes before."""
+    record = _BLOCK.pack(*head, crc, 0)[:-4]
+    return record + struct.pack("<I", zlib.crc32(record))
+
+
+class ColumnarWriter:
+    """Writes chunks to a file, whole or not at all; .gz, .xz, .bz2 and .zst compress it.
+
+        with ColumnarWriter("a.mmt", {"program": "sort"}) as writer:
+            writer.write(chunk)
+
+    metadata: what made the trace, kept as JSON. An exception inside leaves no file.
+    """
+
+    def __init__(self, path: str | Path, metadata: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self._metadata = metadata
+        self._encoding = DELTA if compresses(self.path.suffix) else RAW
+
+    def __enter__(self) -> ColumnarWriter:
+        self._replacing = replacing(self.path)
+        self._file = open_for_writing(self._replacing.__enter__(), self.path.suffix)
+        self._writer = _Writer(self._file, self._metadata, self._encoding)
+        return self
+
+    @property
+    def accesses(self) -> int:
+        return self._writer.accesses
+
+    def write(self, chunk: Chunk) -> None:
+        self._writer.write(chunk)
 
     def __exit__(
         self,
@@ -128,8 +151,7 @@ class ColumnarWriter:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            end = _BLOCK.pack(_END_MAGIC, VERSION, self.accesses, self._blocks, 0, 0)
-            self._file.write(end)
+            self._writer.end()
         self._file.close()
         self._replacing.__exit__(kind, error, trace)
 
@@ -188,11 +210,14 @@ def _header(source: _Source) -> dict[str, Any]:
         raise InputError(f"{name}: version {version} of the columnar format; expected {VERSION}")
     if length > 1 << 20:
         raise InputError(f"{name}: byte 12: metadata of {length:,} bytes; expected at most 1 MiB")
+    (crc,) = struct.unpack("<I4x", source.take(8, "the file header").tobytes())
     text = source.take(length, "metadata").tobytes()
+    if zlib.crc32(_FILE.pack(magic, version, length) + text) != crc:
+        raise InputError(f"{name}: byte 0: checksum of the file header is wrong")
     try:
         metadata: dict[str, Any] = json.loads(text)
     except ValueError:
-        raise InputError(f"{name}: byte {_FILE.size}: metadata is not JSON") from None
+        raise InputError(f"{name}: byte {_FILE.size + 8}: metadata is not JSON") from None
     return metadata
 
 
@@ -225,7 +250,12 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     while True:
         start = source.offset
         record = source.take(_BLOCK.size, "a block header").tobytes()
-        magic, encoding, count, events, size, crc = _BLOCK.unpack(record)
+        magic, encoding, count, events, size, crc, record_crc = _BLOCK.unpack(record)
+        if zlib.crc32(record[:-4]) != record_crc:
+            raise InputError(
+                f"{stream.name}: byte {start:,}: expected a block, got {record[:8]!r} and a "
+                "checksum that is wrong"
+            )
         if magic == _END_MAGIC:
             if (count, events) != (accesses, blocks):
                 raise InputError(
@@ -242,7 +272,7 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
         if zlib.crc32(payload.data) != crc:
             raise InputError(f"{stream.name}: byte {start:,}: checksum of the block is wrong")
         chunk = _decode(payload, encoding, count, events)
-        _check(stream, start, chunk)
+        _check(stream, start, chunk, options.va_bits)
         yield chunk
         accesses += count
         blocks += 1
@@ -262,7 +292,7 @@ def _decode(payload: np.ndarray, encoding: int, count: int, events: int) -> Chun
     return Chunk(address, kind, size, event_column)
 
 
-def _check(stream: ByteStream, start: int, chunk: Chunk) -> None:
+def _check(stream: ByteStream, start: int, chunk: Chunk, va_bits: int) -> None:
     position = chunk.events["position"]
     if len(position) and (
         (np.diff(position) < 0).any() or position[0] < 0 or position[-1] > chunk.accesses
@@ -270,3 +300,11 @@ def _check(stream: ByteStream, start: int, chunk: Chunk) -> None:
         raise InputError(f"{stream.name}: byte {start:,}: events out of order in the block")
     if chunk.accesses and int(chunk.kind.max()) > FETCH:
         raise InputError(f"{stream.name}: byte {start:,}: an access of an unknown kind")
+    unused = 64 - va_bits
+    wrong = ((chunk.address << unused) >> unused) != chunk.address
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InputError(
+            f"{stream.name}: byte {start:,}: access {first:,} of the block: address "
+            f"{int(chunk.address[first]) & (1 << 64) - 1:#x} is not canonical in {va_bits} bits"
+        )

@@ -8,7 +8,10 @@ nothing of translations. What follows the address on a line is ignored, as Diner
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
@@ -16,6 +19,7 @@ from workloads.streams import ByteStream
 
 NAME = "din"
 SUMMARY = "Dinero's `label address` lines, hexadecimal"
+HOLDS = frozenset({"kind", "fetch"})
 
 _LINE = re.compile(rb"\s*[0-4]\s+(0[xX])?[0-9a-fA-F]{1,16}(\s.*)?$")
 
@@ -40,3 +44,11 @@ def matches(head: bytes) -> bool:
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a din trace. Raises InputError naming file and line."""
     return fields.read(stream, options, LAYOUT)
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Writes accesses as lines."""
+    for chunk in chunks:
+        labels = np.array([0, 1, 2])[chunk.kind].tolist()
+        address = chunk.address.view(np.uint64).tolist()
+        file.write("".join(f"{k} {a:x}\n" for a, k in zip(address, labels, strict=True)).encode())

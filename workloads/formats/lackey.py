@@ -19,7 +19,10 @@ parent has waited for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from mmu.jit import entry
 from mmu.trace import (
@@ -54,6 +57,7 @@ from workloads.streams import ByteStream
 
 NAME = "lackey"
 SUMMARY = "Valgrind lackey text, --trace-mem=yes, with SYSCALL lines as events"
+HOLDS = frozenset({"kind", "fetch", "size"})
 EXPECTED = "a lackey line such as ' L 1ffefff7e8,8'"
 
 _ACCESS = re.compile(rb"(I | [LSM]) [0-9a-fA-F]{1,16},\d+$")
@@ -134,6 +138,8 @@ def parse(data, position, end, va_bits, address, kind, size, count):
 _SYSCALL = re.compile(rb"SYSCALL\[(\d+),(\d+)\]\(\s*(\d+)\)\s*(.*)")
 _CALL = re.compile(rb"(?:sys_|sys32_)?(\w+)\s*\(\s*(.*?)\s*\)\s*(?:\[|-->|$)")
 _SUCCESS = re.compile(rb"Success\(0x([0-9a-fA-F]+)(?::0x[0-9a-fA-F]+)?\)")
+_CONTINUED = re.compile(rb"\[|\s*-->")
+_CREATED = re.compile(rb"fork\)?: process (\d+) created child (\d+)")
 _PAGE = 4096
 _CLONE_VM = 0x100  # <sched.h>: the child shares the address space, it is a thread
 
@@ -148,29 +154,39 @@ Event = tuple[int, int, int, int, int]  # kind, pid, start, length, value
 class Syscalls:
     """Turns SYSCALL lines into events; pairs asynchronous calls with their results."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int | None = None, current: int = 1) -> None:
+        """first: the operating system's pid of process 1; the first seen unless given.
+        current: the process that the log begins in."""
         self._pending: dict[tuple[bytes, bytes], tuple[bytes, list[int]]] = {}
-        self._first: bytes | None = None
-        self._current = 1
+        self._first = None if first is None else str(first).encode()
+        self._current = current
         self._children: set[int] = set()
 
     def __call__(self, line: bytes) -> list[Event] | None:
         if not line.strip() or _COMMENT.match(line):
             return []
         found = _SYSCALL.match(line)
+        created = _CREATED.search(line)
+        if created:
+            parent, child = created.groups()
+            self._children.add(int(child))
+            return [*self._switch(parent), (FORK, self._current, 0, 0, int(child))]
         if not found:
             # What a system call prints of its own can wrap onto lines of its own.
-            return [] if line.startswith((b"[", b" -->", b"-->")) else None
+            return [] if _CONTINUED.match(line) else None
         pid_text, thread, _number, rest = found.groups()
+        events = self._switch(pid_text)
+        return events + self._call(self._current, (pid_text, thread), rest)
+
+    def _switch(self, pid_text: bytes) -> list[Event]:
+        """What it takes to be in the process that the operating system calls so."""
         if self._first is None:
             self._first = pid_text
         pid = 1 if pid_text == self._first else int(pid_text)
-        events: list[Event] = []
-        if pid != self._current:
-            self._current = pid
-            events.append((SWITCH, pid, 0, 0, 0))
-        events += self._call(pid, (pid_text, thread), rest)
-        return events
+        if pid == self._current:
+            return []
+        self._current = pid
+        return [(SWITCH, pid, 0, 0, 0)]
 
     def _call(self, pid: int, who: tuple[bytes, bytes], rest: bytes) -> list[Event]:
         call = _CALL.match(rest)
@@ -209,7 +225,7 @@ class Syscalls:
             self._children.discard(result)
             return [(EXIT, result, 0, 0, 0)]
         if name in (b"fork", b"vfork") or (name == b"clone" and not args[0] & _CLONE_VM):
-            if result:
+            if result and result not in self._children:
                 self._children.add(result)
                 return [(FORK, pid, 0, 0, result)]
         return []
@@ -245,3 +261,17 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a lackey log. Raises InputError naming file and line."""
     parser = text.KernelParser(parse, options.va_bits)
     return text.read(stream, options, parser, Syscalls(), EXPECTED)
+
+
+def read_process(stream: ByteStream, options: Options, first: int, current: int) -> Iterator[Chunk]:
+    """`read` for the log of one of several processes; see Syscalls."""
+    parser = text.KernelParser(parse, options.va_bits)
+    return text.read(stream, options, parser, Syscalls(first, current), EXPECTED)
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Writes accesses as lines."""
+    for chunk in chunks:
+        words = np.array([" L", " S", "I "])[chunk.kind].tolist()
+        rows = zip(chunk.address.view(np.uint64).tolist(), words, chunk.size.tolist(), strict=True)
+        file.write("".join(f"{k} {a:08x},{s}\n" for a, k, s in rows).encode())

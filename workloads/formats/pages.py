@@ -7,7 +7,10 @@ read as a load of the first byte of the n-th 4 KiB page.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from mmu.bits import PAGE_SHIFT
 from mmu.trace import Chunk
@@ -16,6 +19,7 @@ from workloads.streams import ByteStream
 
 NAME = "pages"
 SUMMARY = "one decimal page number a line (OSTEP)"
+HOLDS: frozenset[str] = frozenset()
 
 #: Where all numbers of a file's beginning are at most this, they are taken for page
 #: numbers, else for addresses. An assumption: homework has few pages, and of a thousand
@@ -40,3 +44,10 @@ def matches(head: bytes) -> bool:
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of page numbers. Raises InputError naming file and line."""
     return fields.read(stream, options, LAYOUT)
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Writes accesses as lines."""
+    for chunk in chunks:
+        pages = (chunk.address.view(np.uint64) >> np.uint64(PAGE_SHIFT)).tolist()
+        file.write("".join(f"{page}\n" for page in pages).encode())

@@ -7,7 +7,10 @@ either case; `#` begins a comment line. The format has no sizes: every access is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
@@ -15,6 +18,7 @@ from workloads.streams import ByteStream
 
 NAME = "plain"
 SUMMARY = "lines of `address R|W`, hexadecimal: course traces"
+HOLDS = frozenset({"kind", "fetch"})
 
 LAYOUT = fields.Layout(
     columns=(fields.ADDRESS_HEX, fields.KIND),
@@ -32,3 +36,11 @@ def matches(head: bytes) -> bool:
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of `address R|W` lines. Raises InputError naming file and line."""
     return fields.read(stream, options, LAYOUT)
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Writes accesses as lines."""
+    for chunk in chunks:
+        letters = np.array(["R", "W", "I"])[chunk.kind].tolist()
+        address = chunk.address.view(np.uint64).tolist()
+        file.write("".join(f"{a:x} {k}\n" for a, k in zip(address, letters, strict=True)).encode())

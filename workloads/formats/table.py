@@ -12,16 +12,21 @@ Columns are separated by commas, semicolons or tabs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from mmu.bits import PAGE_SHIFT
 from mmu.errors import InputError
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.slices import owners
 from workloads.streams import ByteStream
 
 NAME = "table"
 SUMMARY = "CSV whose header names address, type, size, pid, tid"
+HOLDS = frozenset({"kind", "fetch", "size", "process"})
 
 _NAMES = {
     "address": fields.ADDRESS, "addr": fields.ADDRESS, "vaddr": fields.ADDRESS,
@@ -69,3 +74,17 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
         expected=f"columns {', '.join(names)}",
     )
     return fields.read(stream, options, layout)
+
+
+def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Writes accesses as rows of address, type, size, pid, tid."""
+    file.write(b"address,type,size,pid,tid\n")
+    last = (1, 0)
+    for chunk in chunks:
+        pid, tid, last = owners(chunk, last)
+        rows = zip(
+            chunk.address.view(np.uint64).tolist(),
+            np.array(["load", "store", "fetch"])[chunk.kind].tolist(),
+            chunk.size.tolist(), pid.tolist(), tid.tolist(), strict=True,
+        )  # fmt: skip
+        file.write("".join(f"{a:#x},{k},{s},{p},{t}\n" for a, k, s, p, t in rows).encode())
