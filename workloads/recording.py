@@ -48,11 +48,16 @@ Item = tuple["_Log", Chunk | None]  # None: the connection has ended
 
 @dataclass(frozen=True)
 class Recording:
-    """What was recorded. status: the program's exit code, None where it was stopped."""
+    """What was recorded.
+
+    torn: lines of the log that were left out; see `workloads.formats.lackey.Syscalls`.
+    status: the program's exit code, None where it was stopped.
+    """
 
     path: Path
     accesses: int
     processes: int
+    torn: int
     status: int | None
 
     def __str__(self) -> str:
@@ -63,7 +68,8 @@ class Recording:
         else:
             end = f"exit code {self.status}"
         several = f" of {self.processes:,} processes" if self.processes > 1 else ""
-        return f"{self.path}: {self.accesses:,} accesses{several} ({end})"
+        torn = f", {self.torn:,} torn lines left out" if self.torn else ""
+        return f"{self.path}: {self.accesses:,} accesses{several}{torn} ({end})"
 
 
 class _Log:
@@ -73,6 +79,7 @@ class _Log:
         self.error: MMULabError | None = None
         self.pid = 0  # of the trace; known once the log's banner has been read
         self.current = 0
+        self.torn = 0
         self.begun = False  # a chunk of it has been handed out
         self._first_pid = first_pid
         self._connection = connection
@@ -87,8 +94,10 @@ class _Log:
             os_pid = int(banner[1]) if len(banner) > 2 and banner[1].isdigit() else self._first_pid
             self.pid = self.current = 1 if os_pid == self._first_pid else os_pid
             options = Options(va_bits=57, chunk_accesses=CHUNK)
-            for chunk in lackey.read_process(stream, options, self._first_pid, self.pid):
+            syscalls = lackey.Syscalls(self._first_pid, self.pid)
+            for chunk in lackey.read_process(stream, options, syscalls):
                 self._queue.put((self, chunk))
+            self.torn = syscalls.torn
         except MMULabError as error:
             self.error = error
         except OSError:
@@ -113,6 +122,7 @@ class _Recorder:
         ]
         self.process = subprocess.Popen(["valgrind", *_TOOL, *flags, "--", *command])
         self.processes: set[int] = set()
+        self.torn = 0
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -143,6 +153,7 @@ class _Recorder:
             if chunk is None:
                 with self._lock:
                     self._open -= 1
+                self.torn += log.torn
                 if log.error and "no memory accesses" not in str(log.error):
                     raise log.error
                 continue
@@ -218,7 +229,9 @@ def record(
         recorder.stop()
     status = recorder.process.wait()
     recorder.close()
-    return Recording(target, accesses, len(recorder.processes), None if limited else status)
+    return Recording(
+        target, accesses, len(recorder.processes), recorder.torn, None if limited else status
+    )
 
 
 def _metadata(command: list[str], selection: Selection) -> dict[str, Any]:
