@@ -41,6 +41,10 @@ _TOOL = (
 #: Accesses that one process runs ahead of another in the trace, at least.
 CHUNK = 1 << 17
 
+#: Valgrind sends line by line. Waking up for each would take more time than all the rest:
+#: bytes that a connection holds, and that it waits for before it is read.
+_ROOM, _AT_ONCE = 8 << 20, 256 << 10
+
 _QUEUED = 16  # chunks that may wait to be written; then the program waits
 
 Item = tuple["_Log", Chunk | None]  # None: the connection has ended
@@ -110,6 +114,7 @@ class _Recorder:
 
     def __init__(self, command: list[str], children: bool) -> None:
         self._server = socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         self._server.bind(("127.0.0.1", 0))
         self._server.listen(64)
         self._queue: queue.Queue[Item] = queue.Queue(_QUEUED)
@@ -130,6 +135,7 @@ class _Recorder:
         while True:
             try:
                 connection, _ = self._server.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _AT_ONCE)
             except OSError:
                 return
             with self._lock:
