@@ -221,7 +221,7 @@ def record(
             yield reader.annotate(chunk, log.current) if reader else chunk
 
     try:
-        with ColumnarWriter(target, _metadata(command, selection)) as writer:
+        with ColumnarWriter(target, metadata(command, selection)) as writer:
             for chunk in selection.of(chunks()):
                 writer.write(chunk)
             accesses = writer.accesses
@@ -240,7 +240,8 @@ def record(
     )
 
 
-def _metadata(command: list[str], selection: Selection) -> dict[str, Any]:
+def metadata(command: list[str], selection: Selection) -> dict[str, Any]:
+    """What a recording says of its making."""
     sample = selection.sample
     return {
         "program": command[0],
