@@ -186,7 +186,7 @@ def _take_number(number, role, found):
     """Puts a number where its role says; is it a good one?"""
     if role == PAGE:
         found[ADDRESS] = number << PAGE_SHIFT
-        found[_TOO_LARGE] |= number >> (63 - PAGE_SHIFT) != 0
+        found[_TOO_LARGE] |= number >> (64 - PAGE_SHIFT) != 0
     elif role == LOW16:
         found[ADDRESS] = number & 0xFFFF
         return 0 <= number < 1 << 32

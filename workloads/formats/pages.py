@@ -28,8 +28,8 @@ HOLDS: frozenset[str] = frozenset()
 #: addresses of 16 bits nearly all are larger.
 LARGEST_PAGE = 1023
 
-#: Digits of a number in a list; its address has 64 bits then.
-_DIGITS = 15
+#: Digits of the largest page number, 2^52 - 1.
+_DIGITS = 16
 
 
 def _numbers(line: bytes) -> list[int]:

@@ -6,7 +6,7 @@
 The delimiter is the one of comma, semicolon and tab that the header has. Names, whatever
 their case:
 
-    address  address addr vaddr va gva virtual_address mem_vaddr, or
+    address  address addr vaddr va gva virtual_address, or
              page vpn page_number vpage: a page number, the address is number * 4096
     kind     rw r/w kind type op operation access access_type is_write write
     size     size bytes length len, in bytes
@@ -40,7 +40,7 @@ SUMMARY = "CSV whose header names address, type, size, pid, tid"
 HOLDS = frozenset({"kind", "fetch", "size", "process", "thread"})
 
 _NAMES = {
-    fields.ADDRESS: "address addr vaddr va gva virtual_address mem_vaddr",
+    fields.ADDRESS: "address addr vaddr va gva virtual_address",
     fields.PAGE: "page vpn page_number vpage",
     fields.KIND: "rw r/w kind type op operation access access_type is_write write",
     fields.SIZE: "size bytes length len",
@@ -110,9 +110,7 @@ def _layout(stream: ByteStream) -> fields.Layout:
         if role in (fields.ADDRESS, fields.PAGE) and _is_hexadecimal(stream, delimiter, at):
             base = HEXADECIMAL
         columns.append(Column(role, base))
-    shown = (
-        delimiter.decode().replace("\t", "\\t").join(n.decode("ascii", "replace") for n in names)
-    )
+    shown = ", ".join(name.decode("ascii", "backslashreplace") for name in names)[:80]
     seen = False
 
     def other(line: bytes) -> text.Events:

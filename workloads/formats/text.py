@@ -16,7 +16,7 @@ from mmu.errors import InputError
 from mmu.jit import inlined
 from mmu.trace import EVENT, Chunk
 from workloads.formats import Options
-from workloads.streams import ByteStream
+from workloads.streams import HEAD, ByteStream
 
 BLOCK = 4 << 20
 
@@ -247,6 +247,7 @@ def most_lines(head: bytes, pattern: re.Pattern[bytes], least: float = 0.5) -> b
 
 
 def lines(head: bytes) -> list[bytes]:
-    """Whole lines of a file's beginning."""
+    """Whole lines of a file's beginning; the last may be cut where it is the only one."""
     parts = head.split(b"\n")
-    return [part.rstrip(b"\r") for part in (parts if len(parts) == 1 else parts[:-1])]
+    whole = parts if len(parts) == 1 or (len(head) < HEAD and parts[-1]) else parts[:-1]
+    return [part.rstrip(b"\r") for part in whole]
