@@ -11,6 +11,7 @@ import click
 from commands.compare import compare
 from commands.lists import presets, workloads
 from commands.mrc import mrc
+from commands.progress import heed_interrupts
 from commands.trace import trace
 from commands.walk import walk
 from mmu import __version__
@@ -30,6 +31,7 @@ for _command in (compare, walk, mrc, trace, workloads, presets):
 
 def main() -> None:
     """Runs the command; every error is one sentence and an exit code."""
+    heed_interrupts()
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

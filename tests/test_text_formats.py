@@ -42,6 +42,11 @@ View tool results:
               2 : total instructions
 """
 TABLE = b"tid;Addr;type;size;note;pid\n1;0x1000;load;8;x;5\n1;8192;W;4;;5\n2;0x3000;ifetch;2;y;5\n"
+EXECLOG = (
+    b'0, 0x401020, 0xe5894855, "pushq %rbp", store, 0x7ffe1000\n'
+    b'1, 0x401021, 0xec, "addl %eax, (%rdi)", load, 0x10, store, 0x10, rax -> 0x7\n'
+)
+XDIN = b"i 401020 3\nr 0x7ffe1000 8 ignored\nv 0 0\nw 7ffe1008 4\n"
 VPN = b"page,rw\n1,R\n2,W\n"
 
 # format, text, (address, kind, size) of each access, (position, pid, tid) of each switch
@@ -53,6 +58,11 @@ CASES = {
     "silberschatz": ("silberschatz", DECIMAL,
                      [(n & 0xFFFF, L, 1) for n in (16916, 62493, 30198, 53683, 40185, 65537)], []),
     "ostep": ("pages", OSTEP, [(n << 12, L, 1) for n in (0, 1, 2, 0, 7)], []),
+    "list": ("pages", b"7,0,1\n2\n", [(n << 12, L, 1) for n in (7, 0, 1, 2)], []),
+    "execlog": ("execlog", EXECLOG,
+                [(0x401020, F, 1), (0x7FFE1000, S, 1), (0x401021, F, 1), (16, L, 1), (16, S, 1)],
+                [(0, 1, 0), (2, 1, 1)]),
+    "xdin": ("xdin", XDIN, [(0x401020, F, 3), (0x7FFE1000, L, 8), (0x7FFE1008, S, 4)], []),
     "qemu": ("qemu", QEMU, [(0x7FFE1000, L, 8), (0x7FFE1008, S, 1)], []),
     "drview": ("drview", DRVIEW,
                [(0x720D35A6A4D0, F, 3), (0x7FFC3E1A8FF8, S, 8), (0x7FFC3E1A8FF0, L, 8)],

@@ -30,9 +30,10 @@ def owners(chunk: Chunk, last: tuple[int, int]) -> tuple[np.ndarray, np.ndarray,
 
     last: (pid, thread) at the chunk's beginning.
     """
-    pid = np.full(chunk.accesses, last[0], np.int64)
-    tid = np.full(chunk.accesses, last[1], np.int64)
-    for event in chunk.events[chunk.events["kind"] == SWITCH]:
-        last = int(event["pid"]), int(event["value"])
-        pid[event["position"] :], tid[event["position"] :] = last
-    return pid, tid, last
+    switches = chunk.events[chunk.events["kind"] == SWITCH]
+    bounds = np.concatenate([[0], switches["position"], [chunk.accesses]])
+    lengths = np.diff(bounds)
+    pids = np.concatenate([[last[0]], switches["pid"]]).astype(np.int64)
+    tids = np.concatenate([[last[1]], switches["value"]]).astype(np.int64)
+    last = int(pids[-1]), int(tids[-1])
+    return np.repeat(pids, lengths), np.repeat(tids, lengths), last

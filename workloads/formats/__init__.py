@@ -27,7 +27,8 @@ from workloads.streams import ByteStream
 
 _MODULES = (
     "columnar", "npy", "gem5", "drmemtrace", "champsim", "cloudsuite", "oracle", "lackey",
-    "drview", "qemu", "pinatrace", "plain", "din", "table", "pages", "silberschatz", "perf",
+    "drview", "qemu", "execlog", "pinatrace", "plain", "din", "xdin", "table", "pages",
+    "silberschatz", "perf",
 )  # fmt: skip
 
 

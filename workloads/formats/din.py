@@ -1,8 +1,10 @@
-"""Dinero's din: `label address`, one access a line, hexadecimal without 0x.
+"""Dinero's din: `label address`, one access a line, hexadecimal with or without 0x.
 
-Labels (Edler and Hill, Dinero IV, the manual's "din" format): 0 read, 1 write, 2 instruction
-fetch, 3 unknown access, which is read as a load, 4 cache flush, which is left out: it says
-nothing of translations. What follows the address on a line is ignored, as Dinero does.
+Labels (Edler and Hill, Dinero IV, dinfmt.c and d4.h): 0 read, 1 write, 2 instruction fetch,
+3 miscellaneous, which Dinero counts as a read: a load here; 4 cache flush, which is left
+out: it says nothing of translations. What follows the address on a line is ignored, as
+Dinero does. Dinero IV rounds addresses down to a word of four bytes; here they are kept,
+and every access is one byte, because the format has no sizes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import HEXADECIMAL, Column
 from workloads.streams import ByteStream
 
 NAME = "din"
@@ -24,15 +27,10 @@ HOLDS = frozenset({"kind", "fetch"})
 _LINE = re.compile(rb"\s*[0-4]\s+(0[xX])?[0-9a-fA-F]{1,16}(\s.*)?$")
 
 
-def _flush(line: bytes) -> text.Events:
-    return [] if line.split()[:1] == [b"4"] else text.only_blank(line)
-
-
 LAYOUT = fields.Layout(
-    columns=(fields.KIND, fields.ADDRESS_HEX),
-    kinds={"0": LOAD, "1": STORE, "2": FETCH, "3": LOAD},
+    columns=(Column(fields.KIND), Column(fields.ADDRESS, HEXADECIMAL)),
+    words={"0": LOAD, "1": STORE, "2": FETCH, "3": LOAD, "4": fields.SKIPPED},
     rest=True,
-    other=_flush,
     expected="a label 0 to 4 and an address, such as '0 7ffe1000'",
 )
 

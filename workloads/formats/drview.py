@@ -1,10 +1,15 @@
-"""The text of DynamoRIO's `drmemtrace view`: one record a line.
+"""DynamoRIO's human-readable view of a trace: `drrun -t drmemtrace -tool view`.
 
-    <record> <instruction>: W0.T1294139 ifetch   3 byte(s) @ 0x000072... 48 89 e7 mov ...
-    <record> <instruction>: W0.T1294139 write    8 byte(s) @ 0x00007f... by PC 0x000072...
+       9           2: W0.T3256418 ifetch       5 byte(s) @ 0x00007fc205a61943 e8 b8 0c 00 00 ...
+      10           2: W0.T3256418 write        8 byte(s) @ 0x00007fff9a9e3528 by PC 0x00007f...
 
-(DynamoRIO, clients/drcachesim/docs/drcachesim.dox.in, the view tool). Markers and other
-records are left out; threads are kept.
+Record number, instruction number, workload and thread, what it is, size and address
+(clients/drcachesim/tools/view.cpp and view.h). Older releases print the thread as T<tid>
+or <tid>, and the oldest no instruction number; all are read.
+
+Kept are ifetch, read and write, and a SWITCH wherever workload or thread changes: workload
+n is process n + 1. Passed over are markers, flushes, prefetches, and instructions that the
+trace says are not fetched ("non-fetched", iterations of a rep string instruction).
 """
 
 from __future__ import annotations
@@ -14,36 +19,59 @@ from collections.abc import Iterator
 
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import DECIMAL, HEXADECIMAL, SKIPPED, Column
 from workloads.streams import ByteStream
 
 NAME = "drview"
 SUMMARY = "DynamoRIO's `drmemtrace view` text"
+EXPECTED = (
+    "a record of DynamoRIO's view, such as "
+    "'2 1: W0.T7 read 8 byte(s) @ 0x00007fff9a9e3528 by PC 0x0000000000401136'"
+)
 
-_LINE = re.compile(rb"\s*\d+\s+\d+:\s+(W\d+\.T)?\d+\s+(ifetch|read|write|<)")
-_RECORD = re.compile(rb"\s*\d+\s+\d+:\s+(W\d+\.T)?\d+\s+(?!ifetch|read |write )\S")
-_FRAME = re.compile(rb"Output format:|<--record|-----|View tool results|\s*\d+ : total |=====")
+_RECORD = (
+    Column(fields.WORKLOAD_THREAD),
+    Column(fields.KIND),
+    Column(fields.SIZE, DECIMAL),
+    Column(fields.LITERAL, word="byte(s)"),
+    Column(fields.LITERAL, word="@"),
+    Column(fields.ADDRESS, HEXADECIMAL),
+)
+_KINDS = {
+    "ifetch": FETCH, "read": LOAD, "write": STORE,
+    "iflush": SKIPPED, "dflush": SKIPPED, "non-fetched": SKIPPED, "pref": SKIPPED,
+}  # fmt: skip
 
+_PREFIX = rb"\s*(\d+\s+)?\d+:\s+(W\d+\.)?T?\d+ "
 
-def _other(line: bytes) -> text.Events:
-    if _RECORD.match(line) or _FRAME.match(line):
-        return []
-    return text.only_blank(line)
+#: The head and the end of the view, dividers, and how the application ended.
+_FRAME = (
+    rb"(Output format:|<--record#->.*|<record#>.*|-+|----? <.*|=+|View tool results:"
+    rb"|\s*\d+ : total .*|\s*)$"
+)
 
+#: Records that are no access: markers and the end of a thread; prefetches; and what is left
+#: of an encoding that is too long for its line.
+_NO_ACCESS = _PREFIX + rb"\s*(<.*>|pref-\S+\s+\d+ byte\(s\) @ .*|([0-9a-f]{2} )*[0-9a-f]{2}\s*)$"
+_PASSED_OVER = re.compile(_FRAME + b"|" + _NO_ACCESS)
 
-LAYOUT = fields.Layout(
-    columns=(fields.SKIP, fields.SKIP, fields.TID, fields.KIND, fields.SIZE, fields.SKIP,
-             fields.SKIP, fields.ADDRESS_HEX),
-    kinds={"i": FETCH, "r": LOAD, "w": STORE},
-    rest=True,
-    other=_other,
-    expected="a record of drmemtrace view, such as '5 2: W0.T77 read 8 byte(s) @ 0x7ffe1000'",
-)  # fmt: skip
+_ACCESS = _PREFIX + rb"[a-z][a-zA-Z0-9-]*\s+\d+ byte\(s\) @ 0x[0-9a-f]+"
+_LINE = re.compile(_ACCESS + b"|" + _NO_ACCESS + b"|" + _FRAME)
 
 
 def matches(head: bytes) -> bool:
-    return text.most_lines(head, _LINE, least=0.3)
+    return bool(re.search(rb"(?m)^" + _PREFIX, head)) and text.most_lines(head, _LINE)
+
+
+def _other(line: bytes) -> text.Events:
+    return [] if _PASSED_OVER.match(line) else None
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of drmemtrace view's text. Raises InputError naming file and line."""
-    return fields.read(stream, options, LAYOUT)
+    first = next(filter(None, (re.match(_PREFIX, line) for line in text.lines(stream.head))), None)
+    ordinals = [Column(fields.NUMBER_COLON, DECIMAL)]
+    if first is None or first[1]:
+        ordinals.insert(0, Column(fields.NUMBER, DECIMAL))
+    layout = fields.Layout((*ordinals, *_RECORD), EXPECTED, _KINDS, rest=True, other=_other)
+    return fields.read(stream, options, layout)

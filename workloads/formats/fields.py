@@ -1,20 +1,22 @@
-"""Text formats whose lines are columns: a format says what each column holds.
+"""Text formats whose lines are columns: one kernel for them all.
 
-One kernel reads them all. What it does not understand goes, line by line, to the
-format's `other`, as in `workloads.formats.text`.
+A format says what its columns are (`Layout`); the kernel takes the lines that fit and
+leaves any other to the format's Python, as workloads.formats.text does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from mmu.bits import PAGE_SHIFT
 from mmu.jit import entry, inlined
-from mmu.trace import EVENT, LOAD, SWITCH, Chunk
+from mmu.trace import EVENT, LOAD, STORE, SWITCH, Chunk
 from workloads.formats import Options, text
 from workloads.formats.text import (
+    AGAIN,
     END,
     FULL,
     HEX,
@@ -28,218 +30,353 @@ from workloads.formats.text import (
 from workloads.streams import ByteStream
 
 # What a column holds.
-SKIP = 0
-ADDRESS_HEX = 1  # with or without 0x
-ADDRESS = 2  # decimal, or hexadecimal with 0x
-KIND = 3  # a word whose first letter is among the layout's
-SIZE = 4  # bytes, decimal
-SIZE_BITS = 5
-PID = 6  # decimal, after any prefix that is not digits
-TID = 7
+IGNORED = 0
+ADDRESS = 1
+PAGE = 2  # page number: the address is its first byte
+LOW16 = 3  # 32-bit number of which the low 16 bits are the address
+KIND = 4  # a word of the layout's `words`
+SIZE = 5  # bytes
+BITS = 6  # size in bits
+PROCESS = 7
+THREAD = 8
+WORKLOAD_THREAD = 9  # W<workload>.T<thread>, T<thread> or <thread>; workload n is process n + 1
+NUMBER = 10  # a number that says nothing here
+NUMBER_COLON = 11  # the same with a colon behind it
+LITERAL = 12  # a word that is the same in every line
 
-_BLANKS = 0  # delimiter: any number of spaces and tabs
-_TAB = 9
-_ZERO, _X = ord("0"), ord("x")
-_LOWER = 0x20
+# What the kernel finds in a line: an entry by role, and this.
+_TOO_LARGE = 13
+_FOUND = 14
 
-# Index of each number of a layout in the kernel's `numbers`.
-_VA_BITS, _SHIFT, _MASK, _DEFAULT_KIND, _DELIMITER, _REST = range(6)
+# How the number of a column is written.
+AUTO, DECIMAL, HEXADECIMAL = 0, 10, 16  # AUTO: hexadecimal with 0x, decimal without
 
-LARGEST_SIZE = (1 << 16) - 1
+# Kinds beyond those of mmu.trace.
+MODIFY = 3  # a load and a store
+SKIPPED = 4  # no access: the line is passed over
+
+_TAB, _QUOTE, _COLON, _DOT, _ZERO = 9, ord('"'), ord(":"), ord("."), ord("0")
+_X, _W, _T, _CASE = ord("x"), ord("w"), ord("t"), 0x20
+_WORD = 8  # bytes of a word that are compared
+
+# Entries of the kernel's state.
+_AT_PROCESS, _AT_THREAD, EVENTS = 0, 1, 2
+_NOBODY = -1
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Lines of a format.
+def pack(word: str) -> int:
+    """A word as the kernel compares it: its first eight bytes, lower case."""
+    return int.from_bytes(word.lower().encode()[:_WORD], "big")
 
-    columns: what each holds, in order. expected: what a line is, for messages. delimiter:
-    the character between columns; "" for white space. kinds: kind of access by the first
-    letter of its word. kind: of every access, where no column says. An address is
-    (number & mask) << shift. rest: more columns may follow. other: takes the lines that
-    are not accesses: None for a wrong line, a text that says what is wrong, or its events.
+
+class Column(NamedTuple):
+    """role: what it holds. base: how its number is written. word: of a LITERAL."""
+
+    role: int
+    base: int = AUTO
+    word: str = ""
+
+
+class Layout(NamedTuple):
+    """How a line reads.
+
+    columns: what each holds, in order. expected: what a line is, for messages. words: the
+    kind that each word of a KIND column means, whatever its case. delimiter: the character
+    between columns; None for white space. optional: how many of the last columns a line may
+    lack. rest: more may follow. other: takes the lines that do not fit, see text.Other.
     """
 
-    columns: tuple[int, ...]
+    columns: Sequence[Column]
     expected: str
-    delimiter: str = ""
-    kinds: Mapping[str, int] = field(default_factory=dict)
-    kind: int = LOAD
-    mask: int = -1
-    shift: int = 0
+    words: Mapping[str, int] = {}
+    delimiter: str | None = None
+    optional: int = 0
     rest: bool = False
-    other: Callable[[bytes], text.Events] = text.only_blank
+    other: text.Other = text.only_blank
 
 
 @inlined
-def _is_blank(byte):
-    return byte == SPACE or byte == _TAB
+def _is_end(character, delimiter):
+    """Does a field end before this character?"""
+    return (
+        character == delimiter
+        or character == NEWLINE
+        or character == SPACE
+        or character == RETURN
+        or character == _TAB
+    )
 
 
 @inlined
-def _ends(byte, delimiter):
-    """True for what ends a column."""
-    return _is_blank(byte) or byte == NEWLINE or byte == RETURN or byte == delimiter
+def _number(data, at, base):
+    """(value, where it ends, is it one): up to 64 bits, as the bit pattern of an int64."""
+    hexadecimal = base == HEXADECIMAL
+    if data[at] == _ZERO and data[at + 1] | _CASE == _X and base != DECIMAL:
+        hexadecimal = True
+        at += 2
+    begin = at
+    value = 0
+    digit = HEX[data[at]]
+    if hexadecimal:
+        while digit < 16:
+            value = (value << 4) | digit
+            at += 1
+            digit = HEX[data[at]]
+        return value, at, 0 < at - begin <= 16
+    while digit < 10:
+        value = value * 10 + digit
+        at += 1
+        digit = HEX[data[at]]
+    digits = at - begin
+    # 20 digits that fit in 64 bits begin with 1 and, being over 2^63, are negative here.
+    fits = digits < 20 or (digits == 20 and data[begin] == _ZERO + 1 and value < 0)
+    return value, at, 0 < digits and fits
+
+
+@inlined
+def _word(data, at, delimiter):
+    """(first eight bytes in lower case, where it ends)"""
+    value = 0
+    length = 0
+    while not _is_end(data[at], delimiter) and data[at] != _QUOTE:
+        if length < _WORD:
+            character = np.int64(data[at])
+            if ord("A") <= character <= ord("Z"):
+                character |= _CASE
+            value = (value << 8) | character
+        length += 1
+        at += 1
+    return value, at
+
+
+@inlined
+def _workload_thread(data, at):
+    """(process, thread, where it ends, is it one)"""
+    process = 1
+    good = True
+    if data[at] | _CASE == _W:
+        value, at, good = _number(data, at + 1, DECIMAL)
+        process = value + 1
+        good = good and data[at] == _DOT
+        at += 1 if good else 0
+    if data[at] | _CASE == _T:
+        at += 1
+    thread, at, is_number = _number(data, at, DECIMAL)
+    return process, thread, at, good and is_number
+
+
+@inlined
+def _skip_field(data, at, delimiter):
+    """Where an ignored field ends; a quoted one may hold delimiters."""
+    if data[at] == _QUOTE:
+        at += 1
+        while data[at] != _QUOTE and data[at] != NEWLINE:
+            at += 1
+    if delimiter == SPACE:
+        while not _is_end(data[at], delimiter):
+            at += 1
+    else:
+        while data[at] != delimiter and data[at] != NEWLINE:
+            at += 1
+    return at
+
+
+@inlined
+def _take_number(number, role, found):
+    """Puts a number where its role says; is it a good one?"""
+    if role == PAGE:
+        found[ADDRESS] = number << PAGE_SHIFT
+        found[_TOO_LARGE] |= number >> (64 - PAGE_SHIFT) != 0
+    elif role == LOW16:
+        found[ADDRESS] = number & 0xFFFF
+        return 0 <= number < 1 << 32
+    elif role == BITS:
+        found[SIZE] = number >> 3
+        return number & 7 == 0
+    else:
+        found[role] = number
+        return number >= 0 or (role != PROCESS and role != THREAD)
+    return True
+
+
+@inlined
+def _take_field(data, at, delimiter, role, base, literal, words, found):
+    """(where the field ends, is it what the role asks for)"""
+    if role == IGNORED:
+        return _skip_field(data, at, delimiter), True
+    quoted = data[at] == _QUOTE
+    at += 1 if quoted else 0
+    if role == LITERAL:
+        word, at = _word(data, at, delimiter)
+        good = word == literal
+    elif role == KIND:
+        word, at = _word(data, at, delimiter)
+        good = False
+        for i in range(len(words)):
+            if words[i, 0] == word:
+                found[KIND] = words[i, 1]
+                good = True
+    elif role == WORKLOAD_THREAD:
+        found[PROCESS], found[THREAD], at, good = _workload_thread(data, at)
+    else:
+        number, at, good = _number(data, at, base)
+        good = good and _take_number(number, role, found)
+        if role == NUMBER_COLON:
+            good = good and data[at] == _COLON
+            at += 1 if good else 0
+    if quoted:
+        good = good and data[at] == _QUOTE
+        at += 1 if good else 0
+    return at, good and _is_end(data[at], delimiter)
+
+
+@inlined
+def _take_line(data, at, columns, literals, words, delimiter, needed, found):
+    """(where the last column ends, are all as they should be)"""
+    found[:] = 0
+    found[KIND], found[SIZE], found[PROCESS], found[THREAD] = LOAD, 1, _NOBODY, _NOBODY
+    last = len(columns) - 1
+    for column in range(len(columns)):
+        at = _skip_space(data, at, delimiter)
+        if column >= needed and (data[at] == NEWLINE or data[at] == RETURN):
+            break
+        role, base = columns[column, 0], columns[column, 1]
+        literal = literals[column]
+        at, good = _take_field(data, at, delimiter, role, base, literal, words, found)
+        if not good:
+            return at, False
+        if delimiter != SPACE and column < last:
+            at = _skip_space(data, at, delimiter)
+            if data[at] == delimiter:
+                at += 1
+            elif column + 1 < needed:
+                return at, False
+    return at, 0 < found[SIZE] < 65536
+
+
+@inlined
+def _skip_space(data, at, delimiter):
+    while data[at] == SPACE or (data[at] == _TAB and delimiter != _TAB):
+        at += 1
+    return at
 
 
 @entry
-def parse(data, position, end, columns, letters, numbers, out, address, kind, size, process):
-    """Takes lines of columns, until a line is not as the layout says.
+def parse(
+    data, position, end, va_bits, address, kind, size, count,
+    columns, literals, words, delimiter, needed, rest, found, state, events,
+):  # fmt: skip
+    """Takes lines of the layout; see workloads.formats.text.Kernel.
 
-    process: int64[2, n + 1], pid and tid of each access; column n carries them over from
-    line to line. out: where it stopped: position, accesses, lines taken. Returns why.
+    columns: int64[n, 2], role and base. literals: int64[n]. words: int64[k, 2], word and
+    kind. needed: how many columns a line must have. rest: may more follow? found: int64[_FOUND],
+    scratch. state, events: see `switch`.
     """
-    limit = address.size - 1
-    delimiter = numbers[_DELIMITER]
-    count = out[1]
     lines = 0
-    why = END
+    limit = address.size - 1
     while position < end:
         if count >= limit:
-            why = FULL
-            break
-        at = position
-        value = 0
-        what = numbers[_DEFAULT_KIND]
-        bytes_ = 1
-        good = True
-        for column in range(columns.size):
-            while _is_blank(data[at]):
-                at += 1
-            if column and delimiter != _BLANKS:
-                good = data[at] == delimiter
-                at += good
-                while _is_blank(data[at]):
-                    at += 1
-            holds = columns[column]
-            begin = at
-            if holds == ADDRESS_HEX or holds == ADDRESS:
-                base = 16 if holds == ADDRESS_HEX else 10
-                if data[at] == _ZERO and data[at + 1] | _LOWER == _X:
-                    at += 2
-                    base = 16
-                begin = at
-                value = 0
-                digit = HEX[data[at]]
-                while digit < base:
-                    value = value * base + digit
-                    at += 1
-                    digit = HEX[data[at]]
-                good = good and at - begin <= (16 if base == 16 else 18)
-            elif holds == KIND:
-                what = letters[data[at]]
-                good = good and what >= 0
-                while not _ends(data[at], delimiter):
-                    at += 1
-            elif holds == SKIP:
-                while not _ends(data[at], delimiter):
-                    at += 1
-                begin -= delimiter != _BLANKS  # between delimiters it may be empty
-            else:
-                number = 0
-                while not _ends(data[at], delimiter):
-                    digit = HEX[data[at]]
-                    number = number * 10 + digit if digit < 10 else 0
-                    at += 1
-                good = good and at - begin <= 18
-                if holds == PID:
-                    process[0, limit + 1] = number
-                elif holds == TID:
-                    process[1, limit + 1] = number
-                else:
-                    bytes_ = number if holds == SIZE else number >> 3
-                    good = good and 0 < bytes_ <= LARGEST_SIZE
-            good = good and at > begin and _ends(data[at], delimiter)
-            if not good:
-                break
-        while _is_blank(data[at]) or data[at] == RETURN:
-            at += 1
-        if good and numbers[_REST]:
-            while data[at] != NEWLINE:
+            return FULL, position, count, lines
+        if state[EVENTS] == len(events):
+            return AGAIN, position, count, lines
+        at, good = _take_line(
+            data, position, columns, literals, words, delimiter, needed, found
+        )  # fmt: skip
+        if good:
+            while data[at] != NEWLINE and (rest or _is_end(data[at], SPACE)):
                 at += 1
         if not good or data[at] != NEWLINE:
-            why = OTHER
-            break
-        value = (value & numbers[_MASK]) << numbers[_SHIFT]
-        if not is_canonical(value, numbers[_VA_BITS]):
-            why = NOT_CANONICAL
-            break
-        address[count] = value
-        kind[count] = what
-        size[count] = bytes_
-        process[0, count] = process[0, limit + 1]
-        process[1, count] = process[1, limit + 1]
-        count += 1
+            return OTHER, position, count, lines
+        what = found[KIND]
+        if what != SKIPPED:
+            if found[_TOO_LARGE] or not is_canonical(found[ADDRESS], va_bits):
+                return NOT_CANONICAL, position, count, lines
+            if found[PROCESS] != _NOBODY or found[THREAD] != _NOBODY:
+                switch(found[PROCESS], found[THREAD], count, state, events)
+            address[count] = found[ADDRESS]
+            size[count] = found[SIZE]
+            kind[count] = LOAD if what == MODIFY else what
+            if what == MODIFY:
+                count += 1
+                address[count] = found[ADDRESS]
+                size[count] = found[SIZE]
+                kind[count] = STORE
+            count += 1
         lines += 1
         position = at + 1
-    out[0] = position
-    out[1] = count
-    out[2] = lines
-    return why
+    return END, position, count, lines
+
+
+@inlined
+def switch(process, thread, count, state, events):
+    """Makes a SWITCH where process or thread is another than before; -1 is not known.
+
+    state: int64[3], process, thread and number of events made so far; see `Switching`.
+    """
+    if process == _NOBODY:
+        process = 1
+    if thread == _NOBODY:
+        thread = 0
+    if state[_AT_PROCESS] != process or state[_AT_THREAD] != thread:
+        state[_AT_PROCESS], state[_AT_THREAD] = process, thread
+        row = state[EVENTS]
+        events[row] = 0
+        events[row, 0] = count
+        events[row, 1] = SWITCH
+        events[row, 2] = process
+        events[row, 5] = thread
+        state[EVENTS] = row + 1
+
+
+class Switching:
+    """Calls a kernel that makes switches, and hands them on. state: as `switch` keeps it."""
+
+    def __init__(self, room: int = 1 << 12) -> None:
+        self.state = np.array([_NOBODY, _NOBODY, 0], np.int64)
+        self.rows = np.zeros((room, len(EVENT.names or ())), np.int64)
+
+    def call(
+        self,
+        kernel: Callable[..., tuple[int, int, int, int]],
+        where: tuple[np.ndarray, int, int, int],
+        columns: text.Columns,
+        *layout: object,
+    ) -> tuple[int, int, int]:
+        """As text.Parser.parse. where: data, position, end, va_bits."""
+        self.state[EVENTS] = 0
+        why, position, columns.count, taken = kernel(
+            *where, columns.address, columns.kind, columns.size, columns.count,
+            *layout, self.state, self.rows,
+        )  # fmt: skip
+        columns.happened(self.rows[: self.state[EVENTS]].copy())
+        return why, position, taken
 
 
 class _Parser:
-    """Makes chunks of the lines of one layout; see `text.read`."""
+    """Takes the lines of one layout; see `text.Parser`."""
 
-    def __init__(self, layout: Layout, options: Options) -> None:
-        self._columns = np.array(layout.columns, np.int64)
-        self._letters = np.full(256, -1, np.int64)
-        for letter, kind in layout.kinds.items():
-            self._letters[ord(letter.lower())] = self._letters[ord(letter.upper())] = kind
-        delimiter = ord(layout.delimiter) if layout.delimiter else _BLANKS
-        self._numbers = np.array(
-            [options.va_bits, layout.shift, layout.mask, layout.kind, delimiter, layout.rest],
-            np.int64,
+    def __init__(self, layout: Layout, va_bits: int) -> None:
+        words = [(pack(word), kind) for word, kind in layout.words.items()]
+        self._va_bits = va_bits
+        self._switching = Switching()
+        self._layout = (
+            np.array([(c.role, c.base) for c in layout.columns], np.int64),
+            np.array([pack(c.word) for c in layout.columns], np.int64),
+            np.array(words, np.int64).reshape(-1, 2),
+            ord(layout.delimiter or " "),
+            len(layout.columns) - layout.optional,
+            layout.rest,
+            np.zeros(_FOUND, np.int64),
         )
-        self._out = np.zeros(3, np.int64)
-        self._process = np.zeros((2, options.chunk_accesses + 2), np.int64)
-        self._has_processes = PID in layout.columns or TID in layout.columns
-        self._only_threads = PID not in layout.columns
-        self._last = (1, 0)
 
     def parse(
         self, data: np.ndarray, position: int, end: int, columns: text.Columns
     ) -> tuple[int, int, int]:
-        self._out[1] = columns.count
-        why = parse(
-            data, position, end, self._columns, self._letters, self._numbers, self._out,
-            columns.address, columns.kind, columns.size, self._process,
-        )  # fmt: skip
-        columns.count = int(self._out[1])
-        return why, int(self._out[0]), int(self._out[2])
-
-    def finish(self, chunk: Chunk) -> Chunk:
-        """The chunk with a SWITCH wherever process or thread changes."""
-        if not self._has_processes or not chunk.accesses:
-            return chunk
-        pid, tid = self._process[0, : chunk.accesses], self._process[1, : chunk.accesses]
-        if self._only_threads:
-            pid = np.ones_like(pid)
-        return with_switches(chunk, pid, tid, self._previous(pid, tid))
-
-    def _previous(self, pid: np.ndarray, tid: np.ndarray) -> tuple[int, int]:
-        last, self._last = self._last, (int(pid[-1]), int(tid[-1]))
-        return last
-
-
-def with_switches(chunk: Chunk, pid: np.ndarray, tid: np.ndarray, last: tuple[int, int]) -> Chunk:
-    """A chunk with a SWITCH event before each access of another process or thread.
-
-    pid, tid: int64[accesses]. last: those of the access before the chunk.
-    """
-    changed = np.empty(len(pid), bool)
-    changed[0] = (pid[0], tid[0]) != last
-    np.not_equal(pid[1:], pid[:-1], out=changed[1:])
-    changed[1:] |= tid[1:] != tid[:-1]
-    where = np.flatnonzero(changed)
-    if not len(where):
-        return chunk
-    events = np.zeros(len(where), EVENT)
-    events["position"], events["kind"] = where, SWITCH
-    events["pid"], events["value"] = pid[where], tid[where]
-    every = np.concatenate([chunk.events, events])
-    return chunk._replace(events=every[np.argsort(every["position"], kind="stable")])
+        where = (data, position, end, self._va_bits)
+        return self._switching.call(parse, where, columns, *self._layout)
 
 
 def read(stream: ByteStream, options: Options, layout: Layout) -> Iterator[Chunk]:
     """Chunks of a text trace. Raises InputError naming file and line."""
-    return text.read(stream, options, _Parser(layout, options), layout.other, layout.expected)
+    parser = _Parser(layout, options.va_bits)
+    return text.read(stream, options, parser, layout.other, layout.expected)

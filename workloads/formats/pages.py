@@ -1,7 +1,8 @@
-"""OSTEP's homework: one decimal page number a line, for page-replacement exercises.
+"""OSTEP's homework: decimal page numbers, for page-replacement exercises.
 
-Arpaci-Dusseau, Operating Systems: Three Easy Pieces, paging-policy.py -f FILE. Page n is
-read as a load of the first byte of the n-th 4 KiB page.
+Arpaci-Dusseau, Operating Systems: Three Easy Pieces, paging-policy.py: one a line, as its
+-f FILE takes them, or several with commas between them, as -a takes them. Page n is read as
+a load of the first byte of the n-th 4 KiB page.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import BinaryIO
 import numpy as np
 
 from mmu.bits import PAGE_SHIFT
-from mmu.trace import Chunk
+from mmu.trace import LOAD, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import DECIMAL, Column
 from workloads.streams import ByteStream
 
 NAME = "pages"
-SUMMARY = "one decimal page number a line (OSTEP)"
+SUMMARY = "decimal page numbers, one a line or with commas (OSTEP)"
 HOLDS: frozenset[str] = frozenset()
 
 #: Where all numbers of a file's beginning are at most this, they are taken for page
@@ -26,19 +28,34 @@ HOLDS: frozenset[str] = frozenset()
 #: addresses of 16 bits nearly all are larger.
 LARGEST_PAGE = 1023
 
-LAYOUT = fields.Layout(
-    columns=(fields.ADDRESS,),
-    shift=PAGE_SHIFT,
-    expected="one decimal page number, such as '7'",
-)
+#: Digits of the largest page number, 2^52 - 1.
+_DIGITS = 16
 
-_LINE = re.compile(rb"\s*\d{1,4}\s*$")
+
+def _numbers(line: bytes) -> list[int]:
+    """The numbers of a line; none where it is no line of numbers."""
+    words = [word.strip() for word in line.strip().removesuffix(b",").split(b",")]
+    good = all(word.isdigit() and len(word) <= _DIGITS for word in words)
+    return [int(word) for word in words] if good else []
+
+
+def _list(line: bytes) -> text.Events:
+    pages = [text.Access(page << PAGE_SHIFT, LOAD, 1) for page in _numbers(line)]
+    return pages or text.only_blank(line)
+
+
+LAYOUT = fields.Layout(
+    columns=(Column(fields.PAGE, DECIMAL),),
+    other=_list,
+    expected="one decimal page number, such as '7', or several with commas",
+)
 
 
 def matches(head: bytes) -> bool:
-    if not text.most_lines(head, _LINE):
+    if not text.most_lines(head, re.compile(rb"[\d\s,]+$")):
         return False
-    return all(int(line) <= LARGEST_PAGE for line in text.lines(head) if _LINE.match(line))
+    seen = [_numbers(line) for line in text.lines(head)]
+    return any(seen) and all(max(numbers, default=0) <= LARGEST_PAGE for numbers in seen)
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:

@@ -1,12 +1,22 @@
-"""`perf script` text: samples with addresses, such as those of `perf record -d` or `perf mem`.
+"""`perf script`: samples that have a data address, as text.
 
-    sort  4242/4243 [001]  123.456789:   1 page-faults:   7f12a000 401020 main+0x10 (/bin/sort)
+    sh 27494/27494 17147.278293: page-faults:     562c4e832240 ffffffff8175336a
 
-(Linux, tools/perf/Documentation/perf-script.txt: comm, pid or pid/tid, cpu, time, period,
-event, addr and so on, in the order of -F; hexadecimal without 0x.) The first number after
-the event's name is read as the data address: record with -d, and let -F put addr first.
-Samples are a part of what happened, and are read as if they were all of it. An event
-whose name says store or write is a store; others are loads.
+Addresses are recorded by `perf mem record` or `perf record -d` and printed by
+`perf script -F comm,pid,tid,time,event,addr` or `-F +addr`. Columns come in one order
+whatever the order of -F (tools/perf/builtin-script.c): comm, process/thread, [cpu], time:,
+period, event:, address, and more that is passed over, such as ip and symbols; call chains
+on lines of their own are passed over too. comm, cpu, time, period and event may be
+missing. A file is taken to have the columns of its first sample. To be detected it needs
+time and event; other layouts want --format perf.
+
+Samples are a part of the accesses, as many as perf was told to take. What a sample is,
+load or store, is known from data_src where that is printed ("OP STORE"), else from an
+event whose name has "store" in it; anything else is a load. Sizes are not printed: every
+access is one byte. Where the process is printed as process/thread both are kept; a single
+number, perf's default, is a thread's: it is taken for its process, so that threads count
+as processes of their own. Samples with address 0, which perf could not find out, are
+left out.
 """
 
 from __future__ import annotations
@@ -14,66 +24,92 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import numpy as np
-
-from mmu.errors import InputError
-from mmu.trace import LOAD, NO_EVENTS, STORE, Chunk
+from mmu.trace import LOAD, STORE, SWITCH, Chunk
 from workloads.formats import Options, text
-from workloads.formats.fields import with_switches
 from workloads.streams import ByteStream
 
 NAME = "perf"
 SUMMARY = "`perf script` samples with data addresses"
-
-_LINE = re.compile(
-    rb"\s*(?P<comm>\S.*?)\s+(?P<pid>\d+)(?:/(?P<tid>\d+))?\s+(?:\[\d+\]\s+)?(?:[\d.]+:\s+)?"
-    rb"(?:\d+\s+)?(?P<event>[A-Za-z][^\s]*?):+\s+(?P<address>[0-9a-f]{1,16})(?:\s|$)"
+EXPECTED = "a sample of perf script with an address, such as 'sh 7/7 1.5: page-faults: 7ff0f00'"
+NO_ADDRESS = (
+    "a sample without a data address; expected perf record -d or perf mem, and perf script -F +addr"
 )
-_EXPECTED = "a sample such as 'sort 42/42 1.5: 1 page-faults: 7f12a000', as of perf record -d"
-_STACK = re.compile(rb"\s+[0-9a-f]{1,16} ")  # a frame of a call chain, on a line of its own
+
+_WHO = rb"\s*(?:\S.{0,63}?\s+)??(?P<pid>-?\d+)(?:/(?P<tid>-?\d+))?\s+(?:\[\d+\]\s+)?"
+_TIME = rb"\d+\.\d+:\s+"
+_EVENT = rb"(?:\d+\s+)?(?P<event>[^\s\d]\S*):\s+"
+_ADDRESS = rb"(?P<address>[0-9a-f]{1,16})(?P<rest>\s.*)?$"
+
+#: The layouts, those that say most first.
+_SAMPLES = tuple(
+    re.compile(pattern + _ADDRESS)
+    for pattern in (
+        _WHO + _TIME + _EVENT,
+        _WHO + _EVENT,
+        _WHO + _TIME,
+        rb"\s*(?:\[\d+\]\s+)?" + _TIME + _EVENT,
+        rb"\s*" + _EVENT,
+        rb"\s*" + _TIME,
+        _WHO,
+    )
+) + (re.compile(rb"\s*(?P<address>[0-9a-f]{1,16})(?P<rest>(\s+[0-9a-f]{1,16})*\s*)$"),)
+_CHAIN = re.compile(rb"\s+[0-9a-f]{1,16} \S.*$|\s*$")
+_SECOND_NUMBER = re.compile(rb".*\s[0-9a-f]+(\s|$)")
+_OPERATION = re.compile(rb"OP (?:LOAD\|)?STORE")
 
 
 def matches(head: bytes) -> bool:
-    return text.most_lines(head, _LINE, least=0.3)
+    if not text.looks_like_text(head):
+        return False
+    seen = [line for line in text.lines(head) if line.strip() and not line.startswith(b"#")]
+    known = [bool(_SAMPLES[0].match(line)) for line in seen]
+    rest = all(is_sample or _CHAIN.match(line) for line, is_sample in zip(seen, known, strict=True))
+    return any(known) and known[0] and rest
+
+
+class _Samples:
+    """Takes lines; the first sample fixes the columns."""
+
+    def __init__(self, chains: bool) -> None:
+        self._pattern: re.Pattern[bytes] | None = None
+        self._chains = chains
+        self._at: tuple[bytes | None, bytes | None] | None = None
+
+    def __call__(self, line: bytes) -> text.Events:
+        if not line.strip() or line.startswith(b"#"):
+            return []
+        pattern, first = self._pattern, self._pattern is None
+        found = pattern.match(line) if pattern else self._first(line)
+        if not found:
+            return [] if self._chains and not first and _CHAIN.match(line) else None
+        rest = found["rest"] or b""
+        if first and not self._chains and rest.strip() and not _SECOND_NUMBER.match(rest):
+            return NO_ADDRESS  # the one number is the ip, its symbol follows
+        address = int(found["address"], 16)
+        if not address:
+            return []
+        named = found.groupdict()
+        stores = _OPERATION.search(rest) or b"store" in (named.get("event") or b"").lower()
+        access = text.Access(address, STORE if stores else LOAD, 1)
+        who = (named.get("pid"), named.get("tid"))
+        if who == self._at or who[0] is None:
+            return [access]
+        self._at = who
+        pid, tid = (max(0, int((each or b"0")[:18])) for each in who)
+        return [(SWITCH, pid, 0, 0, tid), access]
+
+    def _first(self, line: bytes) -> re.Match[bytes] | None:
+        for pattern in _SAMPLES:
+            found = pattern.match(line)
+            if found:
+                self._pattern = pattern
+                return found
+        return None
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
-    """Chunks of perf's samples. Raises InputError naming file and line."""
-    rows: list[tuple[int, int, int, int]] = []
-    last, accesses = (1, 0), 0
-    for number, line in enumerate(text.lines_of(stream), 1):
-        found = _LINE.match(line)
-        if found:
-            pid = int(found["pid"][:18])
-            kind = STORE if re.search(rb"store|write", found["event"]) else LOAD
-            address = _signed(found["address"])
-            if address >> (options.va_bits - 1) not in (0, -1):
-                raise InputError(
-                    f"{stream.name}: line {number}: address not canonical in {options.va_bits} bits"
-                )
-            rows.append((address, kind, pid, int((found["tid"] or b"0")[:18])))
-        elif text.only_blank(line) is None and not _STACK.match(line):
-            shown = line[:60].decode("ascii", "backslashreplace")
-            raise InputError(f"{stream.name}: line {number}: expected {_EXPECTED}, got {shown!r}")
-        if len(rows) == options.chunk_accesses:
-            chunk, last = _chunk(rows, last)
-            accesses += len(rows)
-            rows = []
-            yield chunk
-    if rows:
-        yield _chunk(rows, last)[0]
-    elif not accesses:
-        raise InputError(f"{stream.name}: no samples with addresses found; expected {_EXPECTED}")
-
-
-def _signed(digits: bytes) -> int:
-    value = int(digits, 16)
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _chunk(
-    rows: list[tuple[int, int, int, int]], last: tuple[int, int]
-) -> tuple[Chunk, tuple[int, int]]:
-    address, kind, pid, tid = np.array(rows, np.int64).T
-    chunk = Chunk(address.copy(), kind.astype(np.uint8), np.ones(len(rows), np.uint16), NO_EVENTS)
-    return with_switches(chunk, pid, tid, last), (int(pid[-1]), int(tid[-1]))
+    """Chunks of samples. Raises InputError naming file and line."""
+    samples = [x for x in text.lines(stream.head) if x.strip() and not x.startswith(b"#")]
+    # perf indents the lines of a call chain by a tab, and nothing else.
+    chains = any(line.startswith(b"\t") for line in samples[1:])
+    return text.read(stream, options, text.NoParser(), _Samples(chains), EXPECTED)

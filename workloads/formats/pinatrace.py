@@ -1,8 +1,12 @@
 """Pin's pinatrace.out: `0xIP: R 0xADDRESS`, one memory operand a line, ended by #eof.
 
-The layout is that of Intel Pin's example tool (source/tools/ManualExamples/pinatrace.cpp).
-It lists operands only, so that the instructions without any are missing: the addresses of
-instructions are not read as fetches. No sizes: every access is one byte.
+    0x401136: R 0x7ffd1e3c2b60
+    0x401136: W     0x7ffd1e3c2b60  8       0x1
+
+The layouts are those of Intel Pin's example tools, source/tools/ManualExamples and, with
+the size in bytes and the value behind, SimpleExamples/pinatrace.cpp. They list operands
+only, so that the instructions without any are missing: the addresses of instructions are
+not read as fetches. Without a size an access is one byte.
 """
 
 from __future__ import annotations
@@ -12,18 +16,26 @@ from collections.abc import Iterator
 
 from mmu.trace import LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
 from workloads.streams import ByteStream
 
 NAME = "pinatrace"
 SUMMARY = "Pin's pinatrace.out: `0xIP: R 0xADDRESS`"
 
 LAYOUT = fields.Layout(
-    columns=(fields.SKIP, fields.KIND, fields.ADDRESS_HEX),
-    kinds={"R": LOAD, "W": STORE},
+    columns=(
+        Column(fields.NUMBER_COLON, HEXADECIMAL),
+        Column(fields.KIND),
+        Column(fields.ADDRESS, HEXADECIMAL),
+        Column(fields.SIZE, DECIMAL),
+    ),
+    words={"R": LOAD, "W": STORE},
+    optional=1,
+    rest=True,
     expected="'0xIP: R 0xADDRESS'",
 )
 
-_LINE = re.compile(rb"\s*0x[0-9a-fA-F]+: [RW]\s+0x[0-9a-fA-F]+\s*$")
+_LINE = re.compile(rb"\s*0x[0-9a-fA-F]+: [RW]\s+0x[0-9a-fA-F]+(\s+\d+(\s.*)?)?\s*$")
 
 
 def matches(head: bytes) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import HEXADECIMAL, Column
 from workloads.streams import ByteStream
 
 NAME = "plain"
@@ -21,8 +22,8 @@ SUMMARY = "lines of `address R|W`, hexadecimal: course traces"
 HOLDS = frozenset({"kind", "fetch"})
 
 LAYOUT = fields.Layout(
-    columns=(fields.ADDRESS_HEX, fields.KIND),
-    kinds={"R": LOAD, "W": STORE, "I": FETCH},
+    columns=(Column(fields.ADDRESS, HEXADECIMAL), Column(fields.KIND)),
+    words={"R": LOAD, "W": STORE, "I": FETCH},
     expected="an address and R or W, such as '0x7ffe1000 R'",
 )
 

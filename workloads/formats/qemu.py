@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from mmu.trace import LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
 from workloads.streams import ByteStream
 
 NAME = "qemu"
@@ -31,13 +32,20 @@ def _other(line: bytes) -> text.Events:
 
 
 LAYOUT = fields.Layout(
-    columns=(fields.SKIP, fields.SKIP, fields.ADDRESS_HEX, fields.SKIP, fields.SIZE_BITS,
-             fields.KIND, fields.SKIP),
+    columns=(
+        Column(fields.NUMBER, HEXADECIMAL),
+        Column(fields.IGNORED),
+        Column(fields.ADDRESS, HEXADECIMAL),
+        Column(fields.NUMBER, HEXADECIMAL),
+        Column(fields.BITS, DECIMAL),
+        Column(fields.KIND),
+    ),
     delimiter=",",
-    kinds={"l": LOAD, "s": STORE},
+    words={"load": LOAD, "store": STORE},
+    rest=True,
     other=_other,
     expected=f"a line of {HEADER.decode()}",
-)  # fmt: skip
+)
 
 
 def matches(head: bytes) -> bool:

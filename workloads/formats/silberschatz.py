@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from mmu.trace import Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import DECIMAL, Column
 from workloads.formats.pages import LARGEST_PAGE
 from workloads.streams import ByteStream
 
@@ -20,18 +21,20 @@ NAME = "silberschatz"
 SUMMARY = "one decimal address a line, its low 16 bits (Silberschatz)"
 
 LAYOUT = fields.Layout(
-    columns=(fields.ADDRESS,),
-    mask=0xFFFF,
-    expected="one decimal address, such as '16916'",
+    columns=(Column(fields.LOW16, DECIMAL),),
+    expected="one decimal address of 32 bits, such as '16916'",
 )
 
 _LINE = re.compile(rb"\s*\d{1,10}\s*$")
+
+_WORDS = 1 << 32  # addresses are integers of 32 bits
 
 
 def matches(head: bytes) -> bool:
     if not text.most_lines(head, _LINE):
         return False
-    return any(int(line) > LARGEST_PAGE for line in text.lines(head) if _LINE.match(line))
+    numbers = [int(line) for line in text.lines(head) if _LINE.match(line)]
+    return LARGEST_PAGE < max(numbers) < _WORDS
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:

@@ -1,79 +1,138 @@
-"""CSV with a header line that names the columns, in any order, other columns ignored.
+"""CSV with a header: columns are found by their names.
 
-    address (addr, vaddr, va)   hexadecimal with 0x, or decimal; this one must be there
-    page (vpn)                  instead of address: number of a 4 KiB page
-    type (kind, op, rw, access) load, read, store, write, fetch, ifetch, instruction, or
-                                their first letter; loads where there is no such column
-    size (bytes)                1 where there is no such column
-    pid (process), tid (thread)
+    address,rw,size,pid,tid
+    0x7ffe1000,W,8,412,412
 
-Columns are separated by commas, semicolons or tabs.
+The delimiter is the one of comma, semicolon and tab that the header has. Names, whatever
+their case:
+
+    address  address addr vaddr va gva virtual_address, or
+             page vpn page_number vpage: a page number, the address is number * 4096
+    kind     rw r/w kind type op operation access access_type is_write write
+    size     size bytes length len, in bytes
+    process  pid process process_id asid
+    thread   tid thread thread_id
+
+Other columns are passed over. Only address (or page) must be there: without kind all are
+loads, without size all of one byte. Kinds are r read l ld load 0 false; w write s st store
+1 true; i x f fetch ifetch inst(ruction) exec(ute) 2; m modify rmw, a load and a store.
+Numbers are decimal, or hexadecimal with 0x; where an address at the file's beginning has
+letters and no 0x, all of that column are hexadecimal. A field may stand in quotes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT
 from mmu.errors import InputError
 from mmu.trace import FETCH, LOAD, STORE, Chunk
 from workloads.formats import Options, fields, text
+from workloads.formats.fields import AUTO, DECIMAL, HEXADECIMAL, MODIFY, Column
 from workloads.slices import owners
 from workloads.streams import ByteStream
 
 NAME = "table"
 SUMMARY = "CSV whose header names address, type, size, pid, tid"
-HOLDS = frozenset({"kind", "fetch", "size", "process"})
+HOLDS = frozenset({"kind", "fetch", "size", "process", "thread"})
 
 _NAMES = {
-    "address": fields.ADDRESS, "addr": fields.ADDRESS, "vaddr": fields.ADDRESS,
-    "va": fields.ADDRESS, "page": fields.ADDRESS, "vpn": fields.ADDRESS,
-    "type": fields.KIND, "kind": fields.KIND, "op": fields.KIND, "rw": fields.KIND,
-    "access": fields.KIND,
-    "size": fields.SIZE, "bytes": fields.SIZE,
-    "pid": fields.PID, "process": fields.PID, "tid": fields.TID, "thread": fields.TID,
+    fields.ADDRESS: "address addr vaddr va gva virtual_address",
+    fields.PAGE: "page vpn page_number vpage",
+    fields.KIND: "rw r/w kind type op operation access access_type is_write write",
+    fields.SIZE: "size bytes length len",
+    fields.PROCESS: "pid process process_id asid",
+    fields.THREAD: "tid thread thread_id",
+}
+_ROLES = {name.encode(): role for role, names in _NAMES.items() for name in names.split()}
+_WHAT = {
+    fields.ADDRESS: "address", fields.PAGE: "address", fields.KIND: "kind", fields.SIZE: "size",
+    fields.PROCESS: "process", fields.THREAD: "thread",
 }  # fmt: skip
-_KINDS = {"l": LOAD, "r": LOAD, "s": STORE, "w": STORE, "f": FETCH, "i": FETCH}
+_KINDS = {
+    LOAD: "r read l ld load 0 false",
+    STORE: "w write s st store 1 true",
+    FETCH: "i x f fetch ifetch inst instr instruction exec execute 2",
+    MODIFY: "m modify rmw",
+}
+_WORDS = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+
+_LETTERS = re.compile(rb"[0-9a-f]*[a-f][0-9a-f]*$", re.IGNORECASE)
 
 
-def _header(head: bytes) -> tuple[str, list[str]]:
-    """(delimiter, names of columns) of a file's first line."""
-    line = head.split(b"\n", 1)[0].decode("ascii", "replace").strip().lower()
-    delimiter = max(",;\t", key=line.count)
-    return delimiter, [name.strip(' "') for name in line.split(delimiter)]
+def _header(head: bytes) -> tuple[bytes, list[bytes]] | None:
+    """The delimiter and the names of the first line that is not empty, or None."""
+    seen = [line for line in text.lines(head) if line.strip()]
+    if not seen or not text.looks_like_text(head):
+        return None
+    counts = {each: seen[0].count(each) for each in (b",", b";", b"\t")}
+    delimiter = max(counts, key=lambda each: counts[each])
+    return delimiter, [_field(name).lower() for name in seen[0].split(delimiter)]
+
+
+def _field(text_of: bytes) -> bytes:
+    return text_of.strip(b"\xef\xbb\xbf").strip().strip(b'"').strip()  # a byte order mark
 
 
 def matches(head: bytes) -> bool:
-    if not text.looks_like_text(head):
-        return False
-    _, names = _header(head)
-    return any(_NAMES.get(name) == fields.ADDRESS for name in names)
+    _, names = _header(head) or (b"", [])
+    return any(_ROLES.get(name) in (fields.ADDRESS, fields.PAGE) for name in names)
+
+
+def _layout(stream: ByteStream) -> fields.Layout:
+    """The layout that the header describes."""
+    header = _header(stream.head)
+    if not header:
+        raise InputError(f"{stream.name}: line 1: expected a CSV header with a column 'address'")
+    delimiter, names = header
+    where: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if name not in _ROLES:
+            continue
+        what = _WHAT[_ROLES[name]]
+        if what in where:
+            raise InputError(
+                f"{stream.name}: line 1: two columns of {what}, {names[where[what]].decode()!r} "
+                f"and {name.decode()!r}; expected one"
+            )
+        where[what] = at
+    if "address" not in where:
+        known = ", ".join(f"{_NAMES[fields.ADDRESS]} {_NAMES[fields.PAGE]}".split())
+        raise InputError(f"{stream.name}: line 1: expected a column of addresses, one of {known}")
+    last = max(where.values())
+    columns = []
+    for at, name in enumerate(names[: last + 1]):
+        role = _ROLES.get(name, fields.IGNORED)
+        base = DECIMAL if role == fields.SIZE else AUTO
+        if role in (fields.ADDRESS, fields.PAGE) and _is_hexadecimal(stream, delimiter, at):
+            base = HEXADECIMAL
+        columns.append(Column(role, base))
+    shown = ", ".join(name.decode("ascii", "backslashreplace") for name in names)[:80]
+    seen = False
+
+    def other(line: bytes) -> text.Events:
+        nonlocal seen
+        if not line.strip():
+            return []
+        first, seen = not seen, True
+        return [] if first else text.only_blank(line)  # the header
+
+    return fields.Layout(
+        columns, f"columns {shown}", _WORDS, delimiter.decode(), rest=True, other=other
+    )
+
+
+def _is_hexadecimal(stream: ByteStream, delimiter: bytes, at: int) -> bool:
+    rows = (line.split(delimiter) for line in text.lines(stream.head)[1:])
+    return any(len(row) > at and _LETTERS.match(_field(row[at])) for row in rows)
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a table. Raises InputError naming file and line."""
-    delimiter, names = _header(stream.head)
-    columns = tuple(_NAMES.get(name, fields.SKIP) for name in names)
-    addresses = [name for name in names if _NAMES.get(name) == fields.ADDRESS]
-    if len(addresses) != 1:
-        found = ", ".join(names)[:80]
-        raise InputError(
-            f"{stream.name}: line 1: expected a header with one column named address (or addr, "
-            f"vaddr, va, page, vpn), got {found!r}"
-        )
-    header = stream.head.split(b"\n", 1)[0].rstrip(b"\r")
-    layout = fields.Layout(
-        columns=columns,
-        delimiter=delimiter,
-        kinds=_KINDS,
-        shift=PAGE_SHIFT if addresses[0] in ("page", "vpn") else 0,
-        other=lambda line: [] if line == header else text.only_blank(line),
-        expected=f"columns {', '.join(names)}",
-    )
-    return fields.read(stream, options, layout)
+    return fields.read(stream, options, _layout(stream))
 
 
 def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, Union
+from typing import NamedTuple, Protocol, Union
 
 import numpy as np
 
@@ -16,15 +16,15 @@ from mmu.errors import InputError
 from mmu.jit import inlined
 from mmu.trace import EVENT, Chunk
 from workloads.formats import Options
-from workloads.streams import ByteStream
+from workloads.streams import HEAD, ByteStream
 
 BLOCK = 4 << 20
 
 #: The longest line that is read: a guard against files that are not text.
 LONGEST_LINE = 1 << 16
 
-# Why a kernel stopped.
-END, FULL, OTHER, NOT_CANONICAL = 0, 1, 2, 3
+# Why a kernel stopped. AGAIN: its room for events is full; it goes on once they are taken.
+END, FULL, OTHER, NOT_CANONICAL, AGAIN = 0, 1, 2, 3, 4
 
 NEWLINE, RETURN, SPACE, COMMA = 10, 13, 32, 44
 
@@ -40,8 +40,17 @@ def is_canonical(address, va_bits):
     return ((address << unused) >> unused) == address
 
 
-#: What a line that is no access comes to: events without their position, what is wrong
-#: with it, or None for a line that should not be there.
+class Access(NamedTuple):
+    """An access that Python found in a line. address: of 64 bits, unsigned."""
+
+    address: int
+    kind: int
+    size: int
+
+
+#: What a line that the parser leaves comes to: accesses, and events without their position
+#: as plain tuples, in order; what is wrong with it; or None for a line that should not be
+#: there.
 Events = Union[Sequence[tuple[int, ...]], str, None]  # noqa: UP007  (Python 3.10 at run time)
 Other = Callable[[bytes], Events]
 
@@ -59,16 +68,38 @@ class Columns:
         self.address = np.empty(accesses + 1, np.int64)
         self.kind = np.empty(accesses + 1, np.uint8)
         self.size = np.empty(accesses + 1, np.uint16)
-        self.events: list[tuple[int, ...]] = []
         self.count = 0
+        self._room = accesses
+        self._events: list[np.ndarray] = []
+        self._happened = 0
+
+    @property
+    def full(self) -> bool:
+        return self.count >= self._room or self._happened > self._room
+
+    def add(self, access: Access) -> None:
+        value = access.address
+        self.address[self.count] = value - (value >> 63 << 64)
+        self.kind[self.count] = access.kind
+        self.size[self.count] = access.size
+        self.count += 1
+
+    def happened(self, rows: np.ndarray) -> None:
+        """Takes events: int64[n, 6], the fields of EVENT, after those that are there."""
+        if len(rows):
+            self._events.append(rows.view(EVENT).reshape(-1))
+            self._happened += len(rows)
 
     def chunk(self) -> Chunk:
         return Chunk(
             self.address[: self.count],
             self.kind[: self.count],
             self.size[: self.count],
-            np.array(self.events, EVENT),
+            np.concatenate(self._events) if self._events else np.zeros(0, EVENT),
         )
+
+    def __bool__(self) -> bool:
+        return self.count > 0 or self._happened > 0
 
 
 class Parser(Protocol):
@@ -78,10 +109,6 @@ class Parser(Protocol):
         self, data: np.ndarray, position: int, end: int, columns: Columns
     ) -> tuple[int, int, int]:
         """Takes lines from position on. Returns why it stopped, where, and lines taken."""
-        ...
-
-    def finish(self, chunk: Chunk) -> Chunk:
-        """The chunk as it is handed on."""
         ...
 
 
@@ -105,8 +132,14 @@ class KernelParser:
         )  # fmt: skip
         return why, position, taken
 
-    def finish(self, chunk: Chunk) -> Chunk:
-        return chunk
+
+class NoParser:
+    """A Parser that leaves every line to Python."""
+
+    def parse(
+        self, data: np.ndarray, position: int, end: int, columns: Columns
+    ) -> tuple[int, int, int]:
+        return OTHER, position, 0
 
 
 def read(
@@ -119,50 +152,65 @@ def read(
     """
     columns = Columns(options.chunk_accesses)
     line = 1
-    accesses = 0
+    found = False
+    why = END
     for block in _whole_lines(stream):
         data = np.frombuffer(block, np.uint8)
         position = 0
         while position < len(block):
+            if columns.full or why == FULL:
+                yield columns.chunk()
+                columns = Columns(options.chunk_accesses)
             why, position, taken = parser.parse(data, position, len(block), columns)
             line += taken
-            if why == FULL:
-                accesses += columns.count
-                yield parser.finish(columns.chunk())
-                columns = Columns(options.chunk_accesses)
-            elif why != END:
+            found = found or columns.count > 0
+            if why in (OTHER, NOT_CANONICAL):
                 end = block.index(b"\n", position)
-                text = block[position:end].rstrip(b"\r")
-                _take(stream, line, why, text, columns, other, expected, options)
+                where = _Line(stream.name, line, block[position:end].rstrip(b"\r"), expected)
+                for item in _take(where, why, other, options.va_bits):
+                    if columns.full:
+                        yield columns.chunk()
+                        columns = Columns(options.chunk_accesses)
+                    if isinstance(item, Access):
+                        columns.add(item)
+                        found = True
+                    else:
+                        columns.happened(np.array([(columns.count, *item)], np.int64))
                 position = end + 1
                 line += 1
-    accesses += columns.count
-    if not accesses:
+    if not found:
         raise InputError(f"{stream.name}: no memory accesses found; expected {expected}")
-    if columns.count or columns.events:
-        yield parser.finish(columns.chunk())
+    if columns:
+        yield columns.chunk()
 
 
-def _take(
-    stream: ByteStream,
-    line: int,
-    why: int,
-    text: bytes,
-    columns: Columns,
-    other: Other,
-    expected: str,
-    options: Options,
-) -> None:
-    where = f"{stream.name}: line {line}"
-    shown = repr(text[:60].decode("ascii", "backslashreplace"))
+class _Line(NamedTuple):
+    file: str
+    number: int
+    text: bytes
+    expected: str
+
+    def error(self, what: str) -> InputError:
+        shown = repr(self.text[:60].decode("ascii", "backslashreplace"))
+        return InputError(f"{self.file}: line {self.number}: {what}{shown}")
+
+
+def _take(line: _Line, why: int, other: Other, va_bits: int) -> Sequence[tuple[int, ...]]:
+    not_canonical = f"address not canonical in {va_bits} bits: "
     if why == NOT_CANONICAL:
-        raise InputError(f"{where}: address not canonical in {options.va_bits} bits: {shown}")
-    result = other(text)
+        raise line.error(not_canonical)
+    result = other(line.text)
     if result is None:
-        raise InputError(f"{where}: expected {expected}, got {shown}")
+        raise line.error(f"expected {line.expected}, got ")
     if isinstance(result, str):
-        raise InputError(f"{where}: {result}: {shown}")
-    columns.events += [(columns.count, *event) for event in result]
+        raise line.error(f"{result}: ")
+    for item in result:
+        if isinstance(item, Access):
+            # Canonical: all bits from va_bits - 1 up are the same.
+            upper = item.address >> (va_bits - 1)
+            if upper and upper != (1 << (65 - va_bits)) - 1:
+                raise line.error(not_canonical)
+    return result
 
 
 def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
@@ -186,13 +234,6 @@ def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
             rest += block
 
 
-def lines_of(stream: ByteStream) -> Iterator[bytes]:
-    """Lines of a stream without their ends, for formats that no kernel reads."""
-    for block in _whole_lines(stream):
-        for line in block[:-1].split(b"\n"):
-            yield line.rstrip(b"\r")
-
-
 def looks_like_text(head: bytes) -> bool:
     return b"\0" not in head and sum(byte > 126 for byte in head) * 20 <= len(head)
 
@@ -206,6 +247,7 @@ def most_lines(head: bytes, pattern: re.Pattern[bytes], least: float = 0.5) -> b
 
 
 def lines(head: bytes) -> list[bytes]:
-    """Whole lines of a file's beginning."""
+    """Whole lines of a file's beginning; the last may be cut where it is the only one."""
     parts = head.split(b"\n")
-    return [part.rstrip(b"\r") for part in (parts if len(parts) == 1 else parts[:-1])]
+    whole = parts if len(parts) == 1 or (len(head) < HEAD and parts[-1]) else parts[:-1]
+    return [part.rstrip(b"\r") for part in whole]
