@@ -22,11 +22,11 @@ from mmu.errors import InputError, unknown
 from mmu.trace import Chunk
 from workloads.generators.parameters import Parameter
 
-_MODULES = ("gups", "scan", "chase", "zipf", "churn")
+_MODULES = ("gups", "scan", "chase", "zipf", "churn", "gcheap", "webserver", "buildfarm")
 
 _UNITS = (
     "Sizes are bytes and have binary suffixes (256M is 2**28), counts have decimal ones (20M is\n"
-    "2 * 10**7). Accesses are loads and stores of data; instruction fetches are left out."
+    "2 * 10**7). Accesses are loads and stores of data; only buildfarm has instruction fetches."
 )
 
 
