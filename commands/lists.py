@@ -21,7 +21,12 @@ def presets(name: str | None) -> None:
 @click.command()
 @click.argument("name", required=False)
 def workloads(name: str | None) -> None:
-    """List the workload generators and their parameters."""
-    from workloads import generators
+    """List the workload generators and their parameters, and the traces that come along."""
+    from workloads import BUNDLED, generators
 
+    if name is None:
+        click.echo("real traces that come with mmulab:")
+        for bundled, what in BUNDLED.items():
+            click.echo(f"    {'@' + bundled:<10} {what}")
+        click.echo()
     click.echo(generators.listing(name))

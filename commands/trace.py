@@ -33,7 +33,7 @@ trace.add_command(info)
 @click.option("--skip", type=Count(), default="0", help="Leave out the first accesses.")
 @click.option("--sample", metavar="PERIOD:LENGTH", help="Keep the first LENGTH of each PERIOD.")
 @click.option(
-    "--contents", is_flag=True, help="Note what pages hold, for deduplication, every 10M accesses."
+    "--contents", is_flag=True, help="Note what pages hold, for deduplication, every 1M accesses."
 )
 @click.option(
     "--children/--no-children",
@@ -41,16 +41,32 @@ trace.add_command(info)
     show_default=True,
     help="Follow programs that PROG starts.",
 )
+@click.option(
+    "--with",
+    "tool",
+    type=click.Choice(["valgrind", "qemu"]),
+    default="valgrind",
+    show_default=True,
+    help="What runs PROG.",
+)
+@click.option("--plugin", metavar="FILE", help="QEMU's libmem.so or libexeclog.so.")
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROG [ARG]..."
 )
 def record(output: str, command: tuple[str, ...], maximum: int | None, skip: int,
-           sample: str | None, contents: bool, children: bool) -> None:  # fmt: skip
-    """Run PROG under Valgrind and write its memory trace."""
+           sample: str | None, contents: bool, children: bool, tool: str,
+           plugin: str | None) -> None:  # fmt: skip
+    """Run PROG under Valgrind, or QEMU, and write its memory trace."""
     from workloads.cut import Sample, Selection
-    from workloads.recording import record as run
 
     selection = Selection(skip, maximum, Sample.parse(sample) if sample else None)
+    if tool == "qemu":
+        from workloads.recording_qemu import record_qemu
+
+        click.echo(str(record_qemu(list(command), output, selection, plugin)), err=True)
+        return
+    from workloads.recording import record as run
+
     click.echo(str(run(list(command), output, selection, children, contents)), err=True)
 
 

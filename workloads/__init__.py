@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmu.errors import InputError
+from mmu.errors import InputError, unknown
 from mmu.trace import Chunk, Trace
 
 
@@ -81,13 +81,16 @@ def open_trace(
 
 
 def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 48) -> Trace:
-    """The trace that a user names: '-', a file, or a generator such as gups:size=1G.
+    """The trace that a user names: '-', a file, a generator such as gups:size=1G, or @name
+    for one that comes with the package.
 
     Raises InputError where there is neither a file nor a generator of that name.
     """
     from workloads import generators
 
     name = spec.partition(":")[0]
+    if spec.startswith("@"):
+        return open_trace(bundled(spec[1:]), format, va_bits)
     if spec == "-" or os.path.exists(spec) or format:
         return open_trace(spec, format, va_bits)
     if name in generators.names():
@@ -97,6 +100,17 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
     raise InputError(f"{spec}: {generators.unknown_name(name)}")
 
 
-def bundled() -> Path:
-    """The small real trace that comes with the package; its metadata says how it was made."""
-    return Path(__file__).parent / "data" / "python.mmt.xz"
+#: Small real traces that come with the package, with what each is an example of; the
+#: metadata of each, and data/README.md, say how it was made.
+BUNDLED = {
+    "python": "an interpreter: much code, a small heap that is used again and again",
+    "xz": "a compressor: a large buffer, first touched all over, then hash chains through it",
+    "shell": "a shell that forks and runs six programs: address spaces come and go",
+}
+
+
+def bundled(name: str = "python") -> Path:
+    """A small real trace that comes with the package. Raises InputError for another name."""
+    if name not in BUNDLED:
+        raise unknown("bundled trace", name, BUNDLED)
+    return Path(__file__).parent / "data" / f"{name}.mmt.xz"

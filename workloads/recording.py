@@ -41,6 +41,10 @@ _TOOL = (
 #: Accesses that one process runs ahead of another in the trace, at least.
 CHUNK = 1 << 17
 
+#: Valgrind sends line by line. Waking up for each would take more time than all the rest:
+#: bytes that a connection holds, and that it waits for before it is read.
+_ROOM, _AT_ONCE = 8 << 20, 256 << 10
+
 _QUEUED = 16  # chunks that may wait to be written; then the program waits
 
 Item = tuple["_Log", Chunk | None]  # None: the connection has ended
@@ -48,11 +52,16 @@ Item = tuple["_Log", Chunk | None]  # None: the connection has ended
 
 @dataclass(frozen=True)
 class Recording:
-    """What was recorded. status: the program's exit code, None where it was stopped."""
+    """What was recorded.
+
+    torn: lines of the log that were left out; see `workloads.formats.lackey.Syscalls`.
+    status: the program's exit code, None where it was stopped.
+    """
 
     path: Path
     accesses: int
     processes: int
+    torn: int
     status: int | None
 
     def __str__(self) -> str:
@@ -63,7 +72,8 @@ class Recording:
         else:
             end = f"exit code {self.status}"
         several = f" of {self.processes:,} processes" if self.processes > 1 else ""
-        return f"{self.path}: {self.accesses:,} accesses{several} ({end})"
+        torn = f", {self.torn:,} torn lines left out" if self.torn else ""
+        return f"{self.path}: {self.accesses:,} accesses{several}{torn} ({end})"
 
 
 class _Log:
@@ -73,6 +83,7 @@ class _Log:
         self.error: MMULabError | None = None
         self.pid = 0  # of the trace; known once the log's banner has been read
         self.current = 0
+        self.torn = 0
         self.begun = False  # a chunk of it has been handed out
         self._first_pid = first_pid
         self._connection = connection
@@ -87,8 +98,10 @@ class _Log:
             os_pid = int(banner[1]) if len(banner) > 2 and banner[1].isdigit() else self._first_pid
             self.pid = self.current = 1 if os_pid == self._first_pid else os_pid
             options = Options(va_bits=57, chunk_accesses=CHUNK)
-            for chunk in lackey.read_process(stream, options, self._first_pid, self.pid):
+            syscalls = lackey.Syscalls(self._first_pid, self.pid)
+            for chunk in lackey.read_process(stream, options, syscalls):
                 self._queue.put((self, chunk))
+            self.torn = syscalls.torn
         except MMULabError as error:
             self.error = error
         except OSError:
@@ -101,6 +114,7 @@ class _Recorder:
 
     def __init__(self, command: list[str], children: bool) -> None:
         self._server = socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         self._server.bind(("127.0.0.1", 0))
         self._server.listen(64)
         self._queue: queue.Queue[Item] = queue.Queue(_QUEUED)
@@ -113,6 +127,7 @@ class _Recorder:
         ]
         self.process = subprocess.Popen(["valgrind", *_TOOL, *flags, "--", *command])
         self.processes: set[int] = set()
+        self.torn = 0
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -120,6 +135,7 @@ class _Recorder:
         while True:
             try:
                 connection, _ = self._server.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _AT_ONCE)
             except OSError:
                 return
             with self._lock:
@@ -143,6 +159,7 @@ class _Recorder:
             if chunk is None:
                 with self._lock:
                     self._open -= 1
+                self.torn += log.torn
                 if log.error and "no memory accesses" not in str(log.error):
                     raise log.error
                 continue
@@ -204,7 +221,7 @@ def record(
             yield reader.annotate(chunk, log.current) if reader else chunk
 
     try:
-        with ColumnarWriter(target, _metadata(command, selection)) as writer:
+        with ColumnarWriter(target, metadata(command, selection)) as writer:
             for chunk in selection.of(chunks()):
                 writer.write(chunk)
             accesses = writer.accesses
@@ -218,10 +235,13 @@ def record(
         recorder.stop()
     status = recorder.process.wait()
     recorder.close()
-    return Recording(target, accesses, len(recorder.processes), None if limited else status)
+    return Recording(
+        target, accesses, len(recorder.processes), recorder.torn, None if limited else status
+    )
 
 
-def _metadata(command: list[str], selection: Selection) -> dict[str, Any]:
+def metadata(command: list[str], selection: Selection) -> dict[str, Any]:
+    """What a recording says of its making."""
     sample = selection.sample
     return {
         "program": command[0],

@@ -156,10 +156,16 @@ class Syscalls:
 
     def __init__(self, first: int | None = None, current: int = 1) -> None:
         """first: the operating system's pid of process 1; the first seen unless given.
-        current: the process that the log begins in."""
+        current: the process that the log begins in.
+
+        torn: lines left out. After a fork two processes write to one log until one calls
+        exec, and where they meet in the middle of a line neither half is one.
+        """
         self._pending: dict[tuple[bytes, bytes], tuple[bytes, list[int]]] = {}
         self._first = None if first is None else str(first).encode()
         self._current = current
+        self._shared = False
+        self.torn = 0
         self._children: set[int] = set()
 
     def __call__(self, line: bytes) -> list[Event] | None:
@@ -169,11 +175,17 @@ class Syscalls:
         created = _CREATED.search(line)
         if created:
             parent, child = created.groups()
+            self._shared = True
             self._children.add(int(child))
             return [*self._switch(parent), (FORK, self._current, 0, 0, int(child))]
         if not found:
             # What a system call prints of its own can wrap onto lines of its own.
-            return [] if _CONTINUED.match(line) else None
+            if _CONTINUED.match(line):
+                return []
+            if not self._shared:
+                return None
+            self.torn += 1
+            return []
         pid_text, thread, _number, rest = found.groups()
         events = self._switch(pid_text)
         return events + self._call(self._current, (pid_text, thread), rest)
@@ -263,10 +275,10 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     return text.read(stream, options, parser, Syscalls(), EXPECTED)
 
 
-def read_process(stream: ByteStream, options: Options, first: int, current: int) -> Iterator[Chunk]:
-    """`read` for the log of one of several processes; see Syscalls."""
+def read_process(stream: ByteStream, options: Options, syscalls: Syscalls) -> Iterator[Chunk]:
+    """`read` for the log of one of several processes, whose syscalls know which."""
     parser = text.KernelParser(parse, options.va_bits)
-    return text.read(stream, options, parser, Syscalls(first, current), EXPECTED)
+    return text.read(stream, options, parser, syscalls, EXPECTED)
 
 
 def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:

@@ -17,12 +17,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from mmu.errors import InputError, unknown
 from mmu.trace import Chunk
 from workloads.generators.parameters import Parameter
 
-_MODULES = ("gups", "scan", "chase", "zipf", "churn", "gcheap", "webserver", "buildfarm")
+_MODULES = (
+    "gups", "triad", "scan", "chase", "zipf", "ycsb", "hashjoin", "btree", "graph", "matmul",
+    "fft", "spmv", "quicksort", "gcheap", "churn", "webserver", "buildfarm", "mix", "phases",
+)  # fmt: skip
+
+Values = dict[str, Any]  # parameters by name; numbers, but for texts
 
 _UNITS = (
     "Sizes are bytes and have binary suffixes (256M is 2**28), counts have decimal ones (20M is\n"
@@ -48,7 +54,7 @@ def _module(name: str) -> ModuleType:
 class Generated:
     """A trace that is made as it is read: same spec and seed, same accesses."""
 
-    def __init__(self, module: ModuleType, values: dict[str, int | float], seed: int) -> None:
+    def __init__(self, module: ModuleType, values: Values, seed: int) -> None:
         self._module = module
         self._values = values
         self._seed = seed
@@ -77,8 +83,8 @@ def create(spec: str, seed: int = 1) -> Generated:
     parameters: dict[str, Parameter] = module.PARAMETERS
     if not 0 < seed < 1 << 62:
         raise InputError(f"seed {seed}: expected 1 to 2**62 - 1")
-    given: dict[str, int | float] = {}
-    for item in rest.split(",") if colon else ():
+    given: Values = {}
+    for item in _items(rest) if colon else ():
         key, equals, text = item.partition("=")
         if not equals:
             raise InputError(f"{name}: {item!r}: expected KEY=VALUE")
@@ -91,6 +97,18 @@ def create(spec: str, seed: int = 1) -> Generated:
     if hasattr(module, "check"):
         module.check(values)
     return Generated(module, values, seed)
+
+
+def _items(text: str) -> list[str]:
+    """The parts between commas that are not within parentheses."""
+    items, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    return items
 
 
 def listing(name: str | None = None) -> str:

@@ -67,11 +67,11 @@ SUMMARY = (
 PARAMETERS = {
     "jobs": Parameter(4, "jobs at a time, -j", most=1024),
     "heap": size(8 << 20, "bytes of a compiler's heap; an assumption"),
-    "work": Parameter(200_000, "accesses of a compilation; an assumption", most=1 << 40),
+    "job": Parameter(200_000, "accesses of a compilation; an assumption", most=1 << 40),
     "text": size(32 << 20, "bytes of the compiler's text; cc1 of GCC 12 on x86-64 has 33 million",
                  _LARGEST_TEXT),
-    "source": size(256 << 10, "bytes of a source with its headers, and of an output; an "
-                   "assumption", _LARGEST_SOURCE),
+    "sources": size(256 << 10, "bytes of sources and headers that a job maps and reads, and of its "
+                    "output; an assumption", _LARGEST_SOURCE),
     "make": size(16 << 20, "bytes of make's heap; an assumption"),
     "vfork": Parameter(0, "1: make starts jobs by vfork, which copies nothing; 0: by fork",
                        least=0, most=1),
@@ -282,14 +282,14 @@ def _fill(out, farm):
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
     jobs = int(parameters["jobs"])
     heap, text, source, make = (
-        int(parameters[name]) // _PAGE * _PAGE for name in ("heap", "text", "source", "make")
+        int(parameters[name]) // _PAGE * _PAGE for name in ("heap", "text", "sources", "make")
     )
     farm = _Farm(
         np.zeros(len(_STATE), np.int64),
         np.zeros((jobs, len(_JOB)), np.int64),
         np.zeros(jobs, np.int64),
         heap,
-        max(1, int(parameters["work"]) // _TOKEN),
+        max(1, int(parameters["job"]) // _TOKEN),
         text,
         source,
         make,

@@ -292,6 +292,9 @@ def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
 
     spare = 2 * record + 3 * heap.reads + 8 * heap.fields + 16
     regions = mapped(
-        (HEAP, roots), (remembered_set, len(heap.remembered) * WORD), (ARENA, nursery + old)
+        (HEAP, roots),
+        (remembered_set, len(heap.remembered) * WORD),
+        (ARENA, nursery),
+        (ARENA + nursery, old),
     )
     return stepped(int(parameters["accesses"]), regions, fill, spare)

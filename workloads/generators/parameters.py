@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from mmu.trace import EVENT, MMAP, NO_EVENTS, PROT_READ, PROT_WRITE, Chunk
 from mmu.units import parse_bytes, parse_count, show
 
 CHUNK = 1 << 20
+
+#: Accesses that one step of an algorithm may make beyond the end of a chunk.
+SPARE = 64
 
 # A Linux process's usual places (x86-64, position-independent executable).
 HEAP = 0x5555_5600_0000
@@ -26,16 +30,27 @@ LARGEST, LARGEST_ARENA = 1 << 44, 1 << 39
 
 @dataclass(frozen=True)
 class Parameter:
-    """kind: "bytes" (binary suffixes), "count" (decimal suffixes) or "fraction"."""
+    """kind: "bytes" (binary suffixes), "count" (decimal suffixes), "fraction", "choice" or
+    "text".
 
-    default: int | float
+    A choice's value is its place in `choices`.
+    """
+
+    default: Any
     meaning: str
     kind: str = "count"
     least: float = 1
     most: float = 1 << 50
+    choices: tuple[str, ...] = ()
 
-    def parse(self, what: str, text: str) -> int | float:
+    def parse(self, what: str, text: str) -> Any:
         """The value of a text. Raises InputError saying what was expected."""
+        if self.kind == "text":
+            return text
+        if self.kind == "choice":
+            if text not in self.choices:
+                raise InputError(f"{what}={text}: expected {', '.join(self.choices)}")
+            return self.choices.index(text)
         parse = {"bytes": parse_bytes, "count": parse_count}.get(self.kind, float)
         try:
             value = parse(text)
@@ -54,8 +69,12 @@ class Parameter:
             "count": "number such as 20M (K, M, G, T are decimal)",
         }.get(self.kind, "fraction")
 
-    def show(self, value: int | float) -> str:
+    def show(self, value: Any) -> str:
         """The shortest text that parses to the value."""
+        if self.kind == "text":
+            return str(value)
+        if self.kind == "choice":
+            return self.choices[int(value)]
         if self.kind == "fraction":
             return repr(float(value)).removesuffix(".0")
         return show(int(value), 1024 if self.kind == "bytes" else 1000)
@@ -66,6 +85,11 @@ ACCESSES = Parameter(20_000_000, "accesses in all")
 
 def size(default: int, meaning: str, most: int = LARGEST) -> Parameter:
     return Parameter(default, meaning, "bytes", 4096, most)
+
+
+def choice(meaning: str, *choices: str) -> Parameter:
+    """A parameter that is one of several words, the first unless given."""
+    return Parameter(0, f"{meaning}: {', '.join(choices)}", "choice", choices=choices)
 
 
 def mapped(*regions: tuple[int, int]) -> np.ndarray:
@@ -91,3 +115,19 @@ def stream(
         fill(first, address, kind)
         yield Chunk(address, kind, np.full(count, WORD, np.uint16), events)
         events = NO_EVENTS
+
+
+def resumed(
+    accesses: int,
+    events: np.ndarray,
+    fill: Callable[[np.ndarray, np.ndarray], int],
+) -> Iterator[Chunk]:
+    """Chunks of an algorithm that keeps its own state: `fill(address, kind)` goes on from
+    where it stopped, fills at most what there is, in whole steps, and returns how much."""
+    made = 0
+    while made < accesses:
+        address, kind = np.empty(CHUNK + SPARE, np.int64), np.empty(CHUNK + SPARE, np.uint8)
+        count = min(fill(address, kind), accesses - made)
+        yield Chunk(address[:count], kind[:count], np.full(count, WORD, np.uint16), events)
+        events = NO_EVENTS
+        made += count

@@ -58,7 +58,7 @@ SUMMARY = (
     "are forked anew (Apache's prefork MPM; documents of SPECweb96)"
 )
 PARAMETERS = {
-    "children": Parameter(16, "child processes", most=1024),
+    "workers": Parameter(16, "child processes that serve", most=1024),
     "requests": Parameter(100, "requests after which a child exits (MaxConnectionsPerChild)"),
     "directories": Parameter(4, "directories of 36 documents, 5 MB each, in the cache",
                              most=1 << 16),
@@ -268,7 +268,7 @@ def _directory() -> tuple[np.ndarray, np.ndarray]:
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
-    children, directories = int(parameters["children"]), int(parameters["directories"])
+    children, directories = int(parameters["workers"]), int(parameters["directories"])
     heap = int(parameters["heap"]) // _PAGE * _PAGE
     starts, lines = _directory()
     cache = directories * int(starts[-1])

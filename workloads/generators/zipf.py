@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmu.errors import InputError
-from mmu.jit import entry, inlined
+from mmu.jit import entry
 from mmu.trace import LOAD, STORE, Chunk
 from workloads.generators.parameters import (
     ACCESSES,
@@ -20,6 +20,7 @@ from workloads.generators.parameters import (
     stream,
 )
 from workloads.generators.randoms import hashed, unit
+from workloads.generators.zipf_law import rank_of, zeta_of
 
 SUMMARY = (
     "GETs and PUTs of a hash table, keys by Zipf's law, hot keys scattered "
@@ -38,38 +39,6 @@ PARAMETERS = {
 _LINE = 64
 
 
-def _zeta(keys: int, theta: float) -> float:
-    """The sum of rank**-theta over ranks 1 to keys.
-
-    Beyond the first ranks by the Euler-Maclaurin formula (Knuth, TAOCP vol. 1, 1.2.11.2)
-    up to the first derivative; the next term is below 1e-15 of the sum.
-    """
-    head = min(keys, 10_000)
-    total = float(np.sum(np.arange(1, head + 1, dtype=np.float64) ** -theta))
-    if keys > head:
-        low, high = float(head), float(keys)
-        total += (high ** (1 - theta) - low ** (1 - theta)) / (1 - theta)
-        total += (high**-theta - low**-theta) / 2
-        total -= theta * (high ** (-theta - 1) - low ** (-theta - 1)) / 12
-    return total
-
-
-@inlined
-def _rank(drawn, keys, theta, zeta):
-    """A rank from 0 by Zipf's law for a number drawn from [0, 1), in constant time.
-
-    Gray et al., Quickly generating billion-record synthetic databases, SIGMOD 1994,
-    figure 3; YCSB's ZipfianGenerator. Ranks 0 and 1 are exact, others approximate.
-    """
-    second = 1.0 + 0.5**theta
-    if drawn * zeta < 1.0:
-        return np.int64(0)
-    if drawn * zeta < second:
-        return np.int64(1)
-    eta = (1.0 - (2.0 / keys) ** (1.0 - theta)) / (1.0 - second / zeta)
-    return min(np.int64(keys * (eta * drawn - eta + 1.0) ** (1.0 / (1.0 - theta))), keys - 1)
-
-
 @entry
 def _fill(first, address, kind, seed, keys, value, theta, read, zeta):
     """An operation is a load of the key's bucket, then each line of the value.
@@ -82,7 +51,7 @@ def _fill(first, address, kind, seed, keys, value, theta, read, zeta):
     position = 0
     while position < address.size:
         operation, step = divmod(first + position, steps)
-        rank = _rank(unit(seed, 2 * operation), keys, theta, zeta)
+        rank = rank_of(unit(seed, 2 * operation), keys, theta, zeta)
         key = np.int64(hashed(0, rank) % np.uint64(keys))
         what = LOAD if unit(seed, 2 * operation + 1) < read else STORE
         if step == 0:
@@ -113,7 +82,7 @@ def check(parameters: dict[str, int | float]) -> None:
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
     keys, value = int(parameters["keys"]), _stored(parameters)
     theta, read = float(parameters["theta"]), float(parameters["read"])
-    zeta = _zeta(keys, theta)
+    zeta = zeta_of(keys, theta)
     return stream(
         int(parameters["accesses"]),
         mapped((HEAP, keys * WORD), (ARENA, keys * value)),

@@ -1,0 +1,39 @@
+"""Speed of stack distances, in memory, on one core.
+
+    python benchmarks/mrc.py [TRACE]...
+
+For each trace (the bundled ones unless given), cut or repeated to 20 M accesses, M accesses a
+second for each page size, exact, and for 4K pages with a hundredth of the pages sampled.
+Beside them the time that mmulab's own TLB simulator takes for one geometry.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from simulator import best, load
+
+from mmu.tlb_stream import Geometry, TLBStream
+from mmu.trace import Chunk
+from workloads import BUNDLED
+from workloads.analysis.stack_distance import StackDistances
+
+
+def seconds(chunk: Chunk, page_size: int, rate: float = 1.0) -> float:
+    return best(lambda: StackDistances(page_size, rate).add(chunk))
+
+
+def main() -> None:
+    print(f"{'M accesses/s':<24}{'4K':>8}{'2M':>8}{'1G':>8}{'sampled':>9}{'one TLB':>9}")
+    for spec in sys.argv[1:] or [f"@{name}" for name in BUNDLED]:
+        chunk = load(spec)
+        times = [seconds(chunk, size) for size in range(3)]
+        times.append(seconds(chunk, 0, 0.01))
+        stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
+        times.append(best(lambda: stream.run(chunk.address)))  # noqa: B023
+        rates = [chunk.accesses / taken / 1e6 for taken in times]
+        print(f"{spec[-24:]:<24}" + "".join(f"{rate:>8.0f}" for rate in rates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Fast Fourier transform: strides that double from stage to stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmu.jit import entry, inlined
+from mmu.trace import LOAD, STORE, Chunk
+from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
+
+SUMMARY = (
+    "radix-2 FFT of complex numbers, bit reversal, then log2 n stages "
+    "(Cooley and Tukey 1965; Bailey, FFTs in external or hierarchical memory, 1990)"
+)
+PARAMETERS = {
+    "log2n": Parameter(20, "log2 of the elements, of 16 bytes each", least=2, most=36),
+    "accesses": ACCESSES,
+}
+
+_ELEMENT = 2 * WORD  # a real and an imaginary part, one access of each element
+
+
+@inlined
+def _reversed(index, bits):
+    result = 0
+    for _ in range(bits):
+        result = (result << 1) | (index & 1)
+        index >>= 1
+    return result
+
+
+@entry
+def _fill(first, address, kind, bits):
+    """Reversal: load x[i], store y[reversed i]. A butterfly of stage s: load the twiddle
+    factor, y[k], y[k + 2**s]; store both."""
+    n = 1 << bits
+    x, y, twiddles = HEAP, HEAP + n * _ELEMENT, HEAP + 2 * n * _ELEMENT
+    reversal, butterflies = 2 * n, 5 * (n >> 1)
+    total = reversal + bits * butterflies
+    for position in range(address.size):
+        at = (first + position) % total
+        what = LOAD
+        if at < reversal:
+            index = at >> 1
+            where = x + index * _ELEMENT
+            if at & 1:
+                where = y + _reversed(index, bits) * _ELEMENT
+                what = STORE
+        else:
+            stage, rest = divmod(at - reversal, butterflies)
+            butterfly, step = divmod(rest, 5)
+            half = 1 << stage
+            low = butterfly & (half - 1)
+            index = ((butterfly >> stage) << (stage + 1)) | low
+            if step == 0:
+                where = twiddles + (low << (bits - 1 - stage)) * _ELEMENT
+            else:
+                where = y + (index + (half if step == 2 or step == 4 else 0)) * _ELEMENT
+                what = STORE if step > 2 else LOAD
+        address[position] = where
+        kind[position] = what
+
+
+def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
+    bits = int(parameters["log2n"])
+    return stream(
+        int(parameters["accesses"]),
+        mapped((HEAP, (5 * _ELEMENT << bits) // 2)),
+        lambda first, address, kind: _fill(first, address, kind, bits),
+    )

@@ -1,0 +1,167 @@
+"""Breadth-first search and PageRank on R-MAT graphs, as Graph500 makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmu.jit import entry
+from mmu.trace import LOAD, STORE, Chunk
+from workloads.generators.parameters import (
+    ACCESSES,
+    HEAP,
+    WORD,
+    Parameter,
+    choice,
+    mapped,
+    resumed,
+)
+from workloads.generators.randoms import below, hashed, unit
+
+SUMMARY = (
+    "breadth-first search or PageRank on an R-MAT graph (Chakrabarti, Zhan and Faloutsos, SDM "
+    "2004; Graph500's A, B, C = 0.57, 0.19, 0.19; Page et al. 1999)"
+)
+PARAMETERS = {
+    "algorithm": choice("what is computed, over and over", "bfs", "pagerank"),
+    "scale": Parameter(16, "log2 of the vertices; the generator itself takes 12 bytes an edge",
+                       least=2, most=23),
+    "edgefactor": Parameter(16, "edges a vertex", least=1, most=64),
+    "accesses": ACCESSES,
+}  # fmt: skip
+
+_A, _B, _C = 0.57, 0.19, 0.19  # Graph500 specification 3.0, Kronecker generator
+_UNSEEN = -1
+
+# Places in the state; QUEUED and DONE are ends of the queue, EDGE is within DONE's vertex.
+_ROUND, _QUEUED, _DONE, _EDGE = range(4)
+_NEW = -1  # EDGE before the vertex's offsets have been loaded
+
+
+@entry
+def _edges(seed, scale, source, target):
+    """R-MAT: a bit of both ends at a time, by the four quadrants' probabilities; then the
+    vertices' numbers are hashed, as Graph500 permutes them."""
+    mask = (1 << scale) - 1
+    for edge in range(source.size):
+        u = v = 0
+        for bit in range(scale):
+            drawn = unit(seed, edge * scale + bit)
+            u = (u << 1) | (1 if drawn >= _A + _B else 0)
+            v = (v << 1) | (1 if _A <= drawn < _A + _B or drawn >= _A + _B + _C else 0)
+        source[edge] = np.int64(hashed(seed, u)) & mask
+        target[edge] = np.int64(hashed(seed, v)) & mask
+
+
+@entry
+def _search(address, kind, state, seed, offset, edge, parent, queue, at):
+    """Search from one seeded root after another. A vertex: load its queue entry and its
+    offsets; for each edge load its end and that one's parent; if unseen store parent and queue.
+
+    at: where queue, offsets, edges and parents begin.
+    """
+    limit = address.size - 64
+    count = 0
+    while count < limit:
+        if state[_DONE] == state[_QUEUED]:
+            root = below(seed, state[_ROUND], parent.size)
+            state[_ROUND] += 1
+            parent[:] = _UNSEEN
+            parent[root] = root
+            queue[0] = root
+            state[_QUEUED], state[_DONE], state[_EDGE] = 1, 0, _NEW
+        vertex = np.int64(queue[state[_DONE]])
+        first, last = offset[vertex], offset[vertex + 1]
+        if state[_EDGE] == _NEW:
+            state[_EDGE] = 0
+            address[count] = at[0] + state[_DONE] * WORD
+            address[count + 1] = at[1] + vertex * WORD
+            address[count + 2] = at[1] + (vertex + 1) * WORD
+            kind[count], kind[count + 1], kind[count + 2] = LOAD, LOAD, LOAD
+            count += 3
+        while first + state[_EDGE] < last and count < limit:
+            number = first + state[_EDGE]
+            state[_EDGE] += 1
+            end = np.int64(edge[number])
+            address[count] = at[2] + number * WORD
+            address[count + 1] = at[3] + end * WORD
+            kind[count], kind[count + 1] = LOAD, LOAD
+            count += 2
+            if parent[end] == _UNSEEN:
+                parent[end] = vertex
+                queue[state[_QUEUED]] = end
+                address[count] = at[3] + end * WORD
+                address[count + 1] = at[0] + state[_QUEUED] * WORD
+                kind[count], kind[count + 1] = STORE, STORE
+                state[_QUEUED] += 1
+                count += 2
+        if first + state[_EDGE] == last:
+            state[_DONE] += 1
+            state[_EDGE] = _NEW
+    return count
+
+
+@entry
+def _rank(address, kind, state, offset, edge, at):
+    """Pull: a vertex loads its offsets, for each edge its end and that one's contribution,
+    and stores its own. at[0] holds contributions, read and written."""
+    limit = address.size - 64
+    count = 0
+    while count < limit:
+        vertex = state[_DONE]
+        first, last = offset[vertex], offset[vertex + 1]
+        if state[_EDGE] == _NEW:
+            state[_EDGE] = 0
+            address[count] = at[1] + vertex * WORD
+            address[count + 1] = at[1] + (vertex + 1) * WORD
+            kind[count], kind[count + 1] = LOAD, LOAD
+            count += 2
+        while first + state[_EDGE] < last and count < limit:
+            number = first + state[_EDGE]
+            state[_EDGE] += 1
+            address[count] = at[2] + number * WORD
+            address[count + 1] = at[0] + np.int64(edge[number]) * WORD
+            kind[count], kind[count + 1] = LOAD, LOAD
+            count += 2
+        if first + state[_EDGE] == last and count < limit:
+            address[count] = at[3] + vertex * WORD
+            kind[count] = STORE
+            count += 1
+            state[_EDGE] = _NEW
+            state[_DONE] = vertex + 1 if vertex + 2 < offset.size else 0
+        elif first + state[_EDGE] == last:
+            break
+    return count
+
+
+def _rows(scale: int, factor: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets, ends) of the graph in compressed rows."""
+    edges = factor << scale
+    source, target = np.empty(edges, np.int32), np.empty(edges, np.int32)
+    _edges(seed, scale, source, target)
+    offset = np.zeros((1 << scale) + 1, np.int64)
+    np.cumsum(np.bincount(source, minlength=1 << scale), out=offset[1:])
+    return offset, target[np.argsort(source, kind="stable")]
+
+
+def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
+    scale, factor = int(parameters["scale"]), int(parameters["edgefactor"])
+    offset, edge = _rows(scale, factor, seed)
+    vertices = 1 << scale
+    lengths = (vertices * WORD, (vertices + 1) * WORD, len(edge) * WORD, vertices * WORD)
+    at = HEAP + np.concatenate([[0], np.cumsum([-(-n // 4096) * 4096 for n in lengths])])
+    state = np.array([0, 0, 0, _NEW])
+    events = mapped((HEAP, int(at[-1]) - HEAP))
+    if int(parameters["algorithm"]):
+        return resumed(
+            int(parameters["accesses"]),
+            events,
+            lambda address, kind: _rank(address, kind, state, offset, edge, at),
+        )
+    parent, queue = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
+    return resumed(
+        int(parameters["accesses"]),
+        events,
+        lambda address, kind: _search(address, kind, state, seed, offset, edge, parent, queue, at),
+    )

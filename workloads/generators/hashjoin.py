@@ -1,0 +1,72 @@
+"""Hash join of two relations: a table built from one, probed by the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmu.jit import entry
+from mmu.trace import LOAD, STORE, Chunk
+from workloads.generators.parameters import ACCESSES, ARENA, HEAP, Parameter, mapped, stream
+from workloads.generators.permutation import permuted, shape
+from workloads.generators.randoms import below
+
+SUMMARY = (
+    "no-partitioning hash join: build, then probe (Blanas, Li and Patel, SIGMOD 2011; "
+    "Balkesen et al., ICDE 2013, whose tuples and buckets these are)"
+)
+PARAMETERS = {
+    "build": Parameter(1 << 20, "tuples of the relation that the table is built from", least=2,
+                       most=1 << 34),
+    "probe": Parameter(1 << 24, "tuples of the relation that probes it", least=1, most=1 << 34),
+    "accesses": ACCESSES,
+}  # fmt: skip
+
+_TUPLE = 16  # bytes: key and payload
+_BUCKET = 48  # a header of 16 bytes and two tuples
+_BUILD, _PROBE = 4, 3  # accesses of a tuple
+
+
+@entry
+def _fill(first, address, kind, seed, build, probe, rows, columns, inputs):
+    """The keys of the build side are a permutation, so that hashing modulo the buckets,
+    half as many, fills each bucket's two tuples. Build: load the tuple, load and store the
+    bucket's header, store the tuple. Probe, keys uniform: load the tuple, the header, the match.
+    """
+    buckets = (build + 1) >> 1
+    total = build * _BUILD + probe * _PROBE
+    for position in range(address.size):
+        at = (first + position) % total
+        what = LOAD
+        if at < build * _BUILD:
+            tuple_, step = divmod(at, _BUILD)
+            key = permuted(seed, tuple_, build, rows, columns)
+            what = STORE if step >= 2 else LOAD
+            if step == 0:
+                where = inputs + tuple_ * _TUPLE
+            else:
+                where = HEAP + key % buckets * _BUCKET
+                if step == 3:
+                    where += _TUPLE * (1 + key // buckets)
+        else:
+            tuple_, step = divmod(at - build * _BUILD, _PROBE)
+            key = below(seed, tuple_, build)
+            if step == 0:
+                where = inputs + (build + tuple_) * _TUPLE
+            else:
+                where = HEAP + key % buckets * _BUCKET
+                if step == 2:
+                    where += _TUPLE * (1 + key // buckets)
+        address[position] = where
+        kind[position] = what
+
+
+def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
+    build, probe = int(parameters["build"]), int(parameters["probe"])
+    rows, columns = shape(build)
+    return stream(
+        int(parameters["accesses"]),
+        mapped((HEAP, (build + 1) // 2 * _BUCKET), (ARENA, (build + probe) * _TUPLE)),
+        lambda first, address, kind: _fill(
+            first, address, kind, seed, build, probe, rows, columns, ARENA
+        ),
+    )

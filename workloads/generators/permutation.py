@@ -1,0 +1,47 @@
+"""Random permutations of any many numbers, without a table."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+from mmu.jit import inlined
+from workloads.generators.randoms import below
+
+_ROUNDS = 4
+
+
+@inlined
+def _permuted(seed, index, rows, columns):
+    """Where a random permutation of rows * columns numbers takes one of them.
+
+    A Feistel network on (row, column), which needs no table: four rounds of random
+    functions are as good as a random permutation (Luby and Rackoff, SIAM J. Computing 17,
+    1988), modular sums in place of XOR take it to any product of two numbers (Black and
+    Rogaway, Ciphers with arbitrary finite domains, CT-RSA 2002, generalized Feistel).
+    """
+    row = index // columns
+    column = index - row * columns
+    for number in range(0, _ROUNDS, 2):
+        row += below(seed, column * _ROUNDS + number, rows)
+        if row >= rows:
+            row -= rows
+        column += below(seed, row * _ROUNDS + number + 1, columns)
+        if column >= columns:
+            column -= columns
+    return row * columns + column
+
+
+@inlined
+def permuted(seed, index, count, rows, columns):
+    """Where a random permutation of `count` numbers takes one; rows, columns: `shape(count)`."""
+    # Cycle walking (Black and Rogaway): again, until the number is one of them.
+    at = _permuted(seed, index, rows, columns)
+    while at >= count:
+        at = _permuted(seed, at, rows, columns)
+    return at
+
+
+def shape(count: int) -> tuple[int, int]:
+    """(rows, columns) of the smallest near-square that holds so many numbers."""
+    columns = isqrt(count - 1) + 1
+    return -(-count // columns), columns

@@ -1,0 +1,138 @@
+"""Quicksort of random words: the real algorithm, on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmu.jit import entry
+from mmu.trace import LOAD, STORE, Chunk
+from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, resumed
+from workloads.generators.randoms import hashed
+
+SUMMARY = (
+    "quicksort of random words, over and over (Hoare 1962; median of three and insertion sort "
+    "of small parts as Sedgewick, Implementing quicksort programs, CACM 1978)"
+)
+PARAMETERS = {
+    "size": Parameter(8 << 20, "bytes that are sorted; the generator itself takes as many",
+                      "bytes", 4096, 1 << 31),
+    "cutoff": Parameter(10, "words that insertion sort takes over at", least=3, most=100),
+    "accesses": ACCESSES,
+}  # fmt: skip
+
+# Places in the state. LOW and HIGH are the part in work, I and J its ends as they close in.
+_PASS, _PHASE, _DEPTH, _LOW, _HIGH, _I, _J, _PIVOT = range(8)
+_FILL, _PICK, _PARTITION, _INSERT = range(4)  # phases
+_STACK = 128  # parts that wait, two entries each: the larger is put off, so 64 are enough
+
+
+@entry
+def _fill(address, kind, state, stack, data, seed, cutoff):
+    """One step a turn: a word filled, a pivot picked, one comparison of a partition, or one
+    word inserted."""
+    limit = address.size - 64
+    count = 0
+    words = data.size
+    while count < limit:
+        phase = state[_PHASE]
+        if phase == _FILL:
+            at = state[_I]
+            data[at] = np.int64(hashed(seed, state[_PASS] * words + at) >> np.uint64(1))
+            address[count] = HEAP + at * WORD
+            kind[count] = STORE
+            count += 1
+            state[_I] = at + 1
+            if at + 1 == words:
+                state[_LOW], state[_HIGH], state[_PHASE], state[_DEPTH] = 0, words - 1, _PICK, 0
+            continue
+        low, high = state[_LOW], state[_HIGH]
+        if phase == _PICK:
+            if high - low < cutoff:
+                state[_I], state[_J], state[_PHASE] = low + 1, low, _INSERT
+                state[_PIVOT] = data[min(low + 1, high)]
+                continue
+            middle = (low + high) >> 1
+            a, b, c = data[low], data[middle], data[high]
+            for at in (low, middle, high):
+                address[count] = HEAP + at * WORD
+                kind[count] = LOAD
+                count += 1
+            state[_PIVOT] = max(min(a, b), min(max(a, b), c))
+            state[_I], state[_J], state[_PHASE] = low, high, _PARTITION
+        elif phase == _PARTITION:
+            i, j, pivot = state[_I], state[_J], state[_PIVOT]
+            if data[i] < pivot:
+                address[count] = HEAP + i * WORD
+                kind[count] = LOAD
+                count += 1
+                state[_I] = i + 1
+            elif data[j] > pivot:
+                address[count] = HEAP + j * WORD
+                kind[count] = LOAD
+                count += 1
+                state[_J] = j - 1
+            elif i <= j:
+                for step in range(4):  # both are loaded and stored
+                    address[count] = HEAP + (i if step % 2 == 0 else j) * WORD
+                    kind[count] = LOAD if step < 2 else STORE
+                    count += 1
+                data[i], data[j] = data[j], data[i]
+                state[_I], state[_J] = i + 1, j - 1
+            if state[_I] > state[_J]:
+                i, j = state[_I], state[_J]
+                depth = state[_DEPTH]
+                left_larger = j - low > high - i
+                stack[2 * depth] = low if left_larger else i
+                stack[2 * depth + 1] = j if left_larger else high
+                state[_DEPTH] = depth + 1
+                state[_LOW] = i if left_larger else low
+                state[_HIGH] = high if left_larger else j
+                state[_PHASE] = _PICK
+        else:  # insertion sort: word I, now in PIVOT, goes down from place J
+            i, j = state[_I], state[_J]
+            if i > high:
+                if state[_DEPTH] == 0:
+                    state[_PASS] += 1
+                    state[_I], state[_PHASE] = 0, _FILL
+                else:
+                    state[_DEPTH] -= 1
+                    state[_LOW] = stack[2 * state[_DEPTH]]
+                    state[_HIGH] = stack[2 * state[_DEPTH] + 1]
+                    state[_PHASE] = _PICK
+                continue
+            if j == i - 1:
+                address[count] = HEAP + i * WORD
+                kind[count] = LOAD
+                count += 1
+            if j >= low:
+                address[count] = HEAP + j * WORD
+                kind[count] = LOAD
+                count += 1
+            if j >= low and data[j] > state[_PIVOT]:
+                data[j + 1] = data[j]
+                address[count] = HEAP + (j + 1) * WORD
+                kind[count] = STORE
+                count += 1
+                state[_J] = j - 1
+            else:
+                data[j + 1] = state[_PIVOT]
+                address[count] = HEAP + (j + 1) * WORD
+                kind[count] = STORE
+                count += 1
+                state[_I], state[_J] = i + 1, i
+                if i + 1 <= high:
+                    state[_PIVOT] = data[i + 1]
+    return count
+
+
+def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
+    words, cutoff = int(parameters["size"]) // WORD, int(parameters["cutoff"])
+    data = np.zeros(words, np.int64)
+    state, stack = np.zeros(8, np.int64), np.zeros(2 * _STACK, np.int64)
+    return resumed(
+        int(parameters["accesses"]),
+        mapped((HEAP, words * WORD)),
+        lambda address, kind: _fill(address, kind, state, stack, data, seed, cutoff),
+    )
