@@ -7,7 +7,7 @@ import pytest
 from test_generators import columns
 
 from mmu.errors import InputError
-from mmu.trace import LOAD, MMAP, MUNMAP, STORE
+from mmu.trace import LOAD, STORE
 from workloads import generators
 from workloads.generators.parameters import ARENA, HEAP
 
@@ -189,17 +189,6 @@ def test_ycsb_mixes() -> None:
     assert abs(sum(kind == STORE for _, kind in trace) / sum(a < ARENA for a, _ in trace) - 0.5) < 0.02  # fmt: skip  # noqa: E501
 
 
-def test_gcheap_collects() -> None:
-    spec = "gcheap:nursery=16K,old=96K,survival=0.5,live=0.3,accesses=300K"
-    address, kind, events = columns(spec)
-    halves = [event for event in events if event[3] in (ARENA, ARENA + (96 << 10))]
-    assert [event[1] for event in halves[1:7]] == [MMAP, MUNMAP] * 3
-    nursery = (address >= HEAP) & (address < HEAP + (16 << 10))
-    copied = nursery & (kind == LOAD)
-    allocated = nursery & (kind == STORE)
-    assert abs(copied.sum() / allocated.sum() - 0.5) < 0.05
-
-
 def test_mix_gives_turns_by_weight() -> None:
     address, _, events = columns("mix:of=scan(size=8K)*3+triad(size=64K),quantum=100,accesses=4000")
     turns = [(position, pid) for position, kind, pid, *_ in events if kind == 7]
@@ -214,9 +203,7 @@ def test_mix_gives_turns_by_weight() -> None:
         ("mix:of=mix", "cannot be part"),
         ("phases:of=churn", "makes processes"),
         ("matmul:n=10,block=3", "divisor"),
-        ("buildfarm:job=1000,quantum=300", "divisor"),
         ("triad:kernel=tetrad", "expected triad"),
-        ("gcheap:nursery=64M", "too small"),
     ],
 )
 def test_what_cannot_be(spec: str, message: str) -> None:

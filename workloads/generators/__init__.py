@@ -32,7 +32,7 @@ Values = dict[str, Any]  # parameters by name; numbers, but for texts
 
 _UNITS = (
     "Sizes are bytes and have binary suffixes (256M is 2**28), counts have decimal ones (20M is\n"
-    "2 * 10**7). Accesses are loads and stores of data; instruction fetches are left out."
+    "2 * 10**7). Accesses are loads and stores of data; only buildfarm has instruction fetches."
 )
 
 

@@ -1,28 +1,33 @@
-"""A build farm: make forks compilers, which exec, read sources, fill a heap, and exit."""
+"""A parallel build: make starts compilers by fork and exec, as many at a time as -j says.
+
+make stores to each page of its heap, then starts the jobs, which run in turn for a quantum of
+accesses each (SWITCH). A job:
+
+    FORK by make (or, by vfork, a process without memory), SWITCH
+    EXEC of the shell, MMAPs of its text, data, libraries and stack
+        fetches, loads of data and stores to the stack
+    EXEC of the compiler in the same process, its MMAPs, the first BRK
+    MMAP of the source file
+        tokens: a fetch of text and, for one in eight, of libraries, a load of the source, a
+        store of a new node of the heap (BRK where it ends), a load of an older one
+    MMAP of a buffer for the output
+        a load of a node and a store to the buffer for each line
+    MUNMAP of both, EXIT, SWITCH to make
+    make looks through its heap, stores to some of it, and starts the next
+
+A trace has no file mappings, so that text is private to each process: a first touch of each
+page, as where the page cache is cold, but with no page shared between compilers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import (
-    EVENT,
-    EXEC,
-    EXIT,
-    FETCH,
-    FORK,
-    LOAD,
-    MMAP,
-    PROT_EXEC,
-    PROT_READ,
-    PROT_WRITE,
-    STORE,
-    SWITCH,
-    Chunk,
-)
+from mmu.jit import entry, inlined
+from mmu.trace import BRK, FETCH, LOAD, PROT_EXEC, PROT_READ, PROT_WRITE, STORE, Chunk
 from workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -31,104 +36,269 @@ from workloads.generators.parameters import (
     Parameter,
     mapped,
     size,
-    stream,
 )
-from workloads.generators.randoms import unit
+from workloads.generators.randoms import below, unit
+from workloads.generators.steps import (
+    PARENT,
+    Output,
+    execute,
+    fork,
+    free_pid,
+    full,
+    happen,
+    leave,
+    mmap,
+    munmap,
+    put,
+    stepped,
+    switch,
+)
+
+# Where a program lies: the program below its heap, what it maps and its libraries above.
+_TEXT = HEAP - (1 << 32)
+_SOURCE, _OUTPUT, _LIBRARY = ARENA, ARENA + (1 << 37), ARENA + (1 << 38)
+_STACK = (1 << 47) - (1 << 30)
+_LARGEST_TEXT, _LARGEST_SOURCE = 1 << 30, 1 << 36
 
 SUMMARY = (
-    "make -j: compilers forked and exec'd side by side, each with text, sources and a growing "
-    "heap (kernel compiles, the usual load for shadow paging: Adams and Agesen, ASPLOS 2006)"
+    "make -j: shells and compilers by fork and exec, that fetch from large texts, grow a heap, "
+    "read a source and write an output (the kernel builds of Adams and Agesen, ASPLOS 2006)"
 )
 PARAMETERS = {
-    "jobs": Parameter(4, "compilers at a time, as make -j", least=1, most=1000),
-    "job": Parameter(200_000, "accesses of a compiler, from its exec to its exit"),
-    "quantum": Parameter(10_000, "accesses from one context switch to the next, a divisor of job"),
-    "text": size(4 << 20, "bytes of the compiler's text"),
-    "sources": size(1 << 20, "bytes of the sources that it maps and reads"),
-    "heap": size(4 << 20, "bytes of heap that it fills as it goes"),
+    "jobs": Parameter(4, "jobs at a time, -j", most=1024),
+    "heap": size(8 << 20, "bytes of a compiler's heap; an assumption"),
+    "job": Parameter(200_000, "accesses of a compilation; an assumption", most=1 << 40),
+    "text": size(32 << 20, "bytes of the compiler's text; cc1 of GCC 12 on x86-64 has 33 million",
+                 _LARGEST_TEXT),
+    "sources": size(256 << 10, "bytes of sources and headers that a job maps and reads, and of its "
+                    "output; an assumption", _LARGEST_SOURCE),
+    "make": size(16 << 20, "bytes of make's heap; an assumption"),
+    "vfork": Parameter(0, "1: make starts jobs by vfork, which copies nothing; 0: by fork",
+                       least=0, most=1),
+    "quantum": Parameter(10_000, "accesses of a job's turn"),
     "accesses": ACCESSES,
-}
+}  # fmt: skip
 
-_MAKE, _FIRST, _PIDS = 1, 2, 32_000
-_TEXT, _SOURCES = ARENA + (1 << 38), ARENA
-_OWN = 1 << 20  # bytes of make's heap
+_PAGE, _LINE = 4096, 64
+_READ_EXECUTE, _READ_WRITE = PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE
 
-# Of a compiler's accesses: fetches, loads of sources, loads of its heap; the rest are
-# stores to the heap's growing end. Assumptions, near to what cc1 does under Valgrind.
-_FETCHES, _READS, _LOADS = 0.6, 0.05, 0.2
-_HOT = 0.9  # of fetches, to a sixteenth of the text
+# Bytes, by size(1), of dash 0.5.12, cc1 of GCC 12.2 and libc of glibc 2.36, Debian 12, amd64.
+_SHELL_TEXT, _SHELL_DATA = 112 << 10, 16 << 10
+_COMPILER_DATA = 1728 << 10
+_LIBRARY_TEXT, _LIBRARY_DATA = 1844 << 10, 72 << 10
+_STACK_BYTES = 132 << 10  # of a Linux stack at exec, stack_guard_gap and growth left out
+_TOP_PAD = 128 << 10  # by which malloc grows the heap (glibc malloc.c, DEFAULT_TOP_PAD)
+
+_SHELL_STEPS = 300  # accesses of the shell are three times as many; an assumption
+_CHORES = 64  # accesses of make between two jobs; an assumption
+_TOKEN = 4  # accesses of a token, fetches of libraries left out
+_CALLS = 8  # a token in so many calls a library; an assumption
+
+# Places in the state, and in a job's row.
+_STATE = (_PHASE, _AT, _TURN, _LEFT, _NEXT, _LAST) = range(6)
+_JOB = (_NUMBER, _STAGE, _STEP, _BREAK) = range(4)
+_HEAP_FILL, _RUN, _CHORE = range(3)  # phases of make
+_UNBORN, _SHELL, _COMPILE, _WRITE = range(4)  # stages of a job
+
+
+class _Farm(NamedTuple):
+    state: np.ndarray
+    job: np.ndarray  # a row each
+    pid: np.ndarray  # of the jobs; 0: none
+    heap: int
+    tokens: int
+    text: int
+    source: int
+    make: int
+    vfork: int
+    quantum: int
+    seed: int
+
+
+@inlined
+def _hot(seed, number, length):
+    """A word of a text: the cube of a random number, so that half of all fetches are to an
+    eighth of it. The law is an assumption."""
+    drawn = unit(seed, number)
+    return np.int64(drawn * drawn * drawn * (length // WORD)) * WORD
+
+
+@inlined
+def _load_program(out, pid, text, data):
+    """exec: a new address space, as the kernel and the dynamic linker set it up."""
+    execute(out, pid)
+    mmap(out, pid, _TEXT, text, _READ_EXECUTE)
+    mmap(out, pid, _TEXT + text, data, _READ_WRITE)
+    mmap(out, pid, _LIBRARY, _LIBRARY_TEXT, _READ_EXECUTE)
+    mmap(out, pid, _LIBRARY + _LIBRARY_TEXT, _LIBRARY_DATA, _READ_WRITE)
+    mmap(out, pid, _STACK, _STACK_BYTES, _READ_WRITE)
+
+
+@inlined
+def _shell(out, farm, row, pid):
+    step = row[_STEP]
+    number = (row[_NUMBER] * _SHELL_STEPS + step) * 3
+    put(out, _TEXT + _hot(farm.seed, number, _SHELL_TEXT), FETCH)
+    data = below(farm.seed, number + 1, _SHELL_DATA // WORD)
+    put(out, _TEXT + _SHELL_TEXT + data * WORD, LOAD)
+    put(out, _STACK + _STACK_BYTES - WORD - step % 512 * WORD, STORE)
+    if step + 1 < _SHELL_STEPS:
+        row[_STEP] = step + 1
+        return
+    _load_program(out, pid, farm.text, _COMPILER_DATA)
+    happen(out, BRK, pid, HEAP, 0, 0)
+    happen(out, BRK, pid, HEAP + _TOP_PAD, 0, 0)
+    mmap(out, pid, _SOURCE, farm.source, PROT_READ)
+    row[_BREAK] = _TOP_PAD
+    row[_STAGE], row[_STEP] = _COMPILE, 0
+
+
+@inlined
+def _spread(step, steps, length):
+    """The word that is step / steps of the way through length bytes."""
+    return np.int64(np.float64(step) / steps * (length // WORD)) * WORD
+
+
+@inlined
+def _token(out, farm, row, pid):
+    """Nodes are made from the heap's beginning to its end; the older one is, the more seldom
+    it is looked at (the law, that of `_hot`, is an assumption)."""
+    step = row[_STEP]
+    number = row[_NUMBER] * farm.tokens + step
+    seed = farm.seed ^ 1
+    put(out, _TEXT + _hot(seed, 2 * number, farm.text), FETCH)
+    if step % _CALLS == 0:
+        put(out, _LIBRARY + _hot(farm.seed ^ 2, number, _LIBRARY_TEXT), FETCH)
+    put(out, _SOURCE + _spread(step, farm.tokens, farm.source), LOAD)
+    node = _spread(step, farm.tokens, farm.heap)
+    if node + WORD > row[_BREAK]:
+        row[_BREAK] = (node + WORD + _TOP_PAD - 1) // _TOP_PAD * _TOP_PAD
+        happen(out, BRK, pid, HEAP + row[_BREAK], 0, 0)
+    put(out, HEAP + node, STORE)
+    put(out, HEAP + node - _hot(seed, 2 * number + 1, node + WORD), LOAD)
+    if step + 1 < farm.tokens:
+        row[_STEP] = step + 1
+        return
+    mmap(out, pid, _OUTPUT, farm.source, _READ_WRITE)
+    row[_STAGE], row[_STEP] = _WRITE, 0
+
+
+@inlined
+def _write(out, farm, row, pid):
+    """A line of the output, from nodes of the heap in order; true where it was the last."""
+    step = row[_STEP]
+    lines = farm.source // _LINE
+    node = _spread(step, lines, _spread(farm.tokens - 1, farm.tokens, farm.heap) + WORD)
+    put(out, HEAP + node, LOAD)
+    put(out, _OUTPUT + step * _LINE, STORE)
+    row[_STEP] = step + 1
+    if step + 1 < lines:
+        return False
+    munmap(out, pid, _OUTPUT, farm.source)
+    munmap(out, pid, _SOURCE, farm.source)
+    leave(out, pid)
+    return True
+
+
+@inlined
+def _begin(out, farm, slot):
+    """make starts a job; it runs when its turn comes.
+
+    A child by vfork borrows its parent's memory until it calls exec, and touches none here:
+    it is a new process at its SWITCH.
+    """
+    pid = free_pid(farm.pid, farm.state[_LAST])
+    farm.state[_LAST] = farm.pid[slot] = pid
+    row = farm.job[slot]
+    row[_NUMBER] = farm.state[_NEXT]
+    row[_STAGE], row[_STEP] = _UNBORN, 0
+    farm.state[_NEXT] += 1
+    if not farm.vfork:
+        fork(out, PARENT, pid)
+
+
+@inlined
+def _turn(out, farm, slot):
+    """Gives a slot its turn; its job is begun where there is none."""
+    state = farm.state
+    if farm.pid[slot] == 0:
+        _begin(out, farm, slot)
+    pid = farm.pid[slot]
+    state[_PHASE], state[_TURN], state[_LEFT] = _RUN, slot, farm.quantum
+    switch(out, pid)
+    if farm.job[slot, _STAGE] == _UNBORN:
+        farm.job[slot, _STAGE] = _SHELL
+        _load_program(out, pid, _SHELL_TEXT, _SHELL_DATA)
+
+
+@inlined
+def _run(out, farm):
+    """A step of the job whose turn it is."""
+    state, slot = farm.state, farm.state[_TURN]
+    row, pid = farm.job[slot], farm.pid[slot]
+    before = out.used[0]
+    stage = row[_STAGE]
+    if stage == _SHELL:
+        _shell(out, farm, row, pid)
+    elif stage == _COMPILE:
+        _token(out, farm, row, pid)
+    elif _write(out, farm, row, pid):
+        switch(out, PARENT)
+        farm.pid[slot] = 0
+        state[_PHASE], state[_AT] = _CHORE, 0
+        return
+    state[_LEFT] -= out.used[0] - before
+    if state[_LEFT] <= 0:
+        following = slot + 1 if slot + 1 < farm.pid.size else 0
+        if farm.pid[following] == 0:
+            switch(out, PARENT)
+            state[_PHASE], state[_TURN], state[_AT] = _CHORE, following, 0
+        elif following != slot:
+            _turn(out, farm, following)
+        else:
+            state[_LEFT] = farm.quantum
 
 
 @entry
-def _fill(first, address, kind, seed, jobs, job, quantum, text, sources, heap):
-    """A compiler's next access, by how far it has come."""
-    for position in range(address.size):
-        at = first + position
-        slice_, offset = divmod(at, quantum)
-        progress = (slice_ // jobs * quantum + offset) % job
-        drawn, place = unit(seed, 2 * at), unit(seed, 2 * at + 1)
-        grown = WORD * (1 + progress * (heap // WORD - 1) // job)
-        what = LOAD
-        if drawn < _FETCHES:
-            what = FETCH
-            length = text >> 4 if drawn < _FETCHES * _HOT else text
-            where = _TEXT + np.int64(place * (length // WORD)) * WORD
-        elif drawn < _FETCHES + _READS:
-            where = _SOURCES + progress * (sources // WORD) // job * WORD
-        elif drawn < _FETCHES + _READS + _LOADS:
-            where = HEAP + np.int64(place * (grown // WORD)) * WORD
+def _fill(out, farm):
+    state = farm.state
+    while not full(out):
+        at = state[_AT]
+        state[_AT] = at + 1
+        if state[_PHASE] == _RUN:
+            _run(out, farm)
+        elif state[_PHASE] == _HEAP_FILL:
+            put(out, HEAP + at * _PAGE, STORE)
+            if (at + 1) * _PAGE >= farm.make:
+                state[_PHASE], state[_AT] = _CHORE, 0
+        elif at < _CHORES:
+            number = state[_NEXT] * _CHORES + at
+            word = below(farm.seed ^ 3, number, farm.make // WORD)
+            put(out, HEAP + word * WORD, STORE if at % 4 == 0 else LOAD)
         else:
-            where = HEAP + grown - WORD
-            what = STORE
-        address[position] = where
-        kind[position] = what
-
-
-def _events(first: int, count: int, parameters: dict[str, int | float]) -> np.ndarray:
-    """What happens at the beginnings of time slices."""
-    jobs, job, quantum = (int(parameters[name]) for name in ("jobs", "job", "quantum"))
-    lengths = {name: int(parameters[name]) for name in ("text", "sources", "heap")}
-    rows: list[tuple[int, ...]] = []
-    for slice_ in range(-(-first // quantum), -(-(first + count) // quantum)):
-        turn, slot = divmod(slice_, jobs)
-        number, progress = divmod(turn * quantum, job)
-        pid = _FIRST + (number * jobs + slot) % _PIDS
-        at = slice_ * quantum - first
-        if progress == 0:
-            rows.append((at, SWITCH, _MAKE, 0, 0, 0))
-            if number:
-                rows.append((at, EXIT, _FIRST + ((number - 1) * jobs + slot) % _PIDS, 0, 0, 0))
-            rows.append((at, FORK, _MAKE, 0, 0, pid))
-            rows.append((at, SWITCH, pid, 0, 0, 0))
-            rows.append((at, EXEC, pid, 0, 0, 0))
-            for start, name, rights in (
-                (_TEXT, "text", PROT_READ | PROT_EXEC),
-                (_SOURCES, "sources", PROT_READ),
-                (HEAP, "heap", PROT_READ | PROT_WRITE),
-            ):
-                rows.append((at, MMAP, pid, start, lengths[name], rights))
-        else:
-            rows.append((at, SWITCH, pid, 0, 0, 0))
-    return np.array(rows, EVENT)
-
-
-def check(parameters: dict[str, int | float]) -> None:
-    if int(parameters["job"]) % int(parameters["quantum"]):
-        raise InputError(
-            f"buildfarm: quantum={parameters['quantum']}: expected a divisor of "
-            f"job={parameters['job']}"
-        )
+            _turn(out, farm, state[_TURN])
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
-    numbers = [int(parameters[name])
-               for name in ("jobs", "job", "quantum", "text", "sources", "heap")]  # fmt: skip
-    first = 0
-    for chunk in stream(
-        int(parameters["accesses"]),
-        mapped((HEAP, _OWN)),
-        lambda first, address, kind: _fill(first, address, kind, seed, *numbers),
-    ):
-        events = _events(first, chunk.accesses, parameters)
-        yield chunk._replace(events=np.concatenate([chunk.events, events]))
-        first += chunk.accesses
+    jobs = int(parameters["jobs"])
+    heap, text, source, make = (
+        int(parameters[name]) // _PAGE * _PAGE for name in ("heap", "text", "sources", "make")
+    )
+    farm = _Farm(
+        np.zeros(len(_STATE), np.int64),
+        np.zeros((jobs, len(_JOB)), np.int64),
+        np.zeros(jobs, np.int64),
+        heap,
+        max(1, int(parameters["job"]) // _TOKEN),
+        text,
+        source,
+        make,
+        int(parameters["vfork"]),
+        int(parameters["quantum"]),
+        seed,
+    )
+
+    def fill(out: Output) -> None:
+        _fill(out, farm)
+
+    return stepped(int(parameters["accesses"]), mapped((HEAP, make)), fill, 2 * _TOKEN)

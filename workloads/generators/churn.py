@@ -46,6 +46,7 @@ from workloads.generators.parameters import (
     stream,
 )
 from workloads.generators.randoms import below
+from workloads.generators.steps import FIRST_CHILD, LAST_PID, PARENT
 
 SUMMARY = (
     "a parent forks children that write part of its heap, map an arena, use, protect and "
@@ -64,7 +65,6 @@ PARAMETERS = {
 }  # fmt: skip
 
 _PAGE, _LINE = 4096, 64
-_PARENT, _FIRST_CHILD, _LAST_PID = 1, 2, 32768  # Linux's default pid_max
 
 
 class _Round(NamedTuple):
@@ -113,20 +113,20 @@ def _events(first: int, count: int, initial: int, arena: int, phases: _Round) ->
     child = 0  # stands for the round's child
     template = np.array(
         [
-            (0, FORK, _PARENT, 0, 0, child),
+            (0, FORK, PARENT, 0, 0, child),
             (0, SWITCH, child, 0, 0, 0),
             (phases.written, MMAP, child, ARENA, arena, PROT_READ | PROT_WRITE),
             (phases.filled, MPROTECT, child, ARENA, arena, PROT_READ),
             (phases.worked, MUNMAP, child, ARENA, arena, 0),
             (phases.worked, EXIT, child, 0, 0, 0),
-            (phases.worked, SWITCH, _PARENT, 0, 0, 0),
+            (phases.worked, SWITCH, PARENT, 0, 0, 0),
         ],
         EVENT,
     )
     begin = max(0, (first - initial) // phases.end)
     rounds = np.arange(begin, max(begin, -(-(first + count - initial) // phases.end)))
     events = np.tile(template, (len(rounds), 1))
-    pids = (_FIRST_CHILD + rounds % (_LAST_PID - _FIRST_CHILD + 1))[:, None]
+    pids = (FIRST_CHILD + rounds % (LAST_PID - FIRST_CHILD + 1))[:, None]
     events["position"] += (initial + rounds * phases.end)[:, None] - first
     events["pid"] = np.where(events["pid"] == child, pids, events["pid"])
     events["value"] = np.where(events["kind"] == FORK, pids, events["value"])

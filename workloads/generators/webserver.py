@@ -1,13 +1,35 @@
-"""A pre-forking web server: workers serve requests in turn, live for some, and are replaced."""
+"""A pre-forking web server: children that share their parent's memory until they write it.
+
+The parent stores to each page of its heap, maps and fills the document cache, makes it
+read-only and forks the children (MMAP, MPROTECT, FORKs). Then the children run in turn, for a
+quantum of accesses each (SWITCH): the server is saturated, so that there always is a request.
+
+    a request       stores of its lines to the child's pool
+                    loads of random words of the heap, with stores to random pages of it
+                    for each line of the document: a load, and a store to the pool
+                    a store to the log buffer
+    after `requests` of them the child exits (EXIT, SWITCH to the parent); the parent looks
+    through its scoreboard and forks another (FORK)
+
+The pool and the log buffer lie in the heap, where the first store to a page after the fork
+copies it. Memory that processes share to write (Apache's scoreboard) is not modelled: a
+trace's mappings are private.
+
+Documents are SPECweb96's: directories of 36 files in four classes, 100 bytes to 900 KB; the
+directory is drawn by Zipf's law (Arlitt and Williamson, SIGMETRICS 1996, found it in six
+sites' logs), a file of a class evenly (SPECweb96 favours the middle ones).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from mmu.jit import entry
-from mmu.trace import EVENT, EXIT, FORK, LOAD, STORE, SWITCH, Chunk
+from mmu.errors import InputError
+from mmu.jit import entry, inlined
+from mmu.trace import LOAD, MPROTECT, PROT_READ, STORE, Chunk
 from workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -16,94 +38,260 @@ from workloads.generators.parameters import (
     Parameter,
     mapped,
     size,
-    stream,
 )
-from workloads.generators.randoms import below, hashed, unit
-from workloads.generators.zipf_law import rank_of, zeta_of
+from workloads.generators.randoms import below, unit
+from workloads.generators.steps import (
+    PARENT,
+    Output,
+    fork,
+    free_pid,
+    full,
+    happen,
+    leave,
+    put,
+    stepped,
+    switch,
+)
 
 SUMMARY = (
-    "pre-forked workers that serve documents by Zipf's law (Apache's prefork MPM; Arlitt and "
-    "Williamson, Web server workload characterization, SIGMETRICS 1996)"
+    "a parent forks children that serve documents in turn, exit after a number of requests and "
+    "are forked anew (Apache's prefork MPM; documents of SPECweb96)"
 )
 PARAMETERS = {
-    "workers": Parameter(8, "children that serve requests in turn", least=1, most=1000),
-    "requests": Parameter(100, "requests that a worker serves before it exits and another is "
-                          "forked; Apache's MaxConnectionsPerChild", least=1),
-    "heap": size(1 << 20, "bytes of the parent's heap, shared copy-on-write"),
-    "documents": Parameter(10_000, "documents in the cache", least=2, most=1 << 24),
-    "document": Parameter(16 << 10, "bytes of a document", "bytes", 64, 1 << 20),
-    "stores": Parameter(40, "stores of a request to the worker's own copy of the heap", least=0),
+    "workers": Parameter(16, "child processes that serve", most=1024),
+    "requests": Parameter(100, "requests after which a child exits (MaxConnectionsPerChild)"),
+    "directories": Parameter(4, "directories of 36 documents, 5 MB each, in the cache",
+                             most=1 << 16),
+    "heap": size(4 << 20, "bytes of the parent's heap; an assumption"),
+    "work": Parameter(200, "loads of the heap for a request; an assumption", least=0,
+                      most=1 << 30),
+    "writes": Parameter(8, "stores to random pages of the heap for a request (reference counts "
+                        "of an interpreter, say), spread over its loads; an assumption", least=0,
+                        most=1 << 30),
+    "quantum": Parameter(10_000, "accesses of a child's turn"),
     "accesses": ACCESSES,
 }  # fmt: skip
 
-_PARENT, _FIRST, _PIDS = 1, 2, 32_000
-_LINE = 64
-_LOADS = 40  # of configuration in the heap, an assumption: as many as stores
+_PAGE, _LINE = 4096, 64
+# Two pages: the least that apr_pool_create takes (APR, memory/unix/apr_pools.c, MIN_ALLOC).
+_POOL = 2 * _PAGE
+_HEADER = 512  # bytes of a request: an assumption
+_LOG = _POOL  # the page of the log buffer, behind the pool
+_LEAST_HEAP = _POOL + 2 * _PAGE
+_REAP = 32  # accesses of the parent to its scoreboard for an exit; an assumption
+
+# SPECweb96: shares of the classes; file k of class c has k * 102.4 * 10**c bytes.
+_CLASSES = (0.35, 0.50, 0.14, 0.01)
+_FILES = 9
+_SMALLEST = 102.4
+
+# Places in the state, and in a child's row.
+_STATE = (_PHASE, _AT, _TURN, _LEFT, _NEXT, _LAST) = range(6)
+_CHILD = (_SERVED, _REQUEST, _STEP, _DOCUMENT, _LINES) = range(5)
+_HEAP, _CACHE, _SPAWN, _SERVE, _WAIT = range(5)  # phases
+
+
+class _Server(NamedTuple):
+    state: np.ndarray
+    child: np.ndarray  # a row each
+    pid: np.ndarray  # of the children; 0: none
+    popular: np.ndarray  # cumulative probabilities of the directories
+    start: np.ndarray  # of a directory's files, in bytes; and at last its size
+    lines: np.ndarray  # of a directory's files
+    heap: int
+    cache: int
+    requests: int
+    work: int
+    writes: int
+    quantum: int
+    seed: int
+
+
+@inlined
+def _draw(server, row):
+    """The child's next request."""
+    request = server.state[_NEXT]
+    server.state[_NEXT] = request + 1
+    drawn = unit(server.seed, 3 * request)
+    low, high = 0, server.popular.size - 1
+    while low < high:
+        middle = (low + high) >> 1
+        if server.popular[middle] > drawn:
+            high = middle
+        else:
+            low = middle + 1
+    drawn = unit(server.seed, 3 * request + 1)
+    number = below(server.seed, 3 * request + 2, _FILES)
+    for share in _CLASSES[:-1]:
+        if drawn >= share:
+            number += _FILES
+        drawn -= share if drawn >= share else 1.0
+    row[_REQUEST], row[_STEP] = request, 0
+    row[_DOCUMENT] = low * server.start[server.start.size - 1] + server.start[number]
+    row[_LINES] = server.lines[number]
+
+
+@inlined
+def _work(out, server, request, step):
+    """A load of a random word of the heap; `writes` of the `work` loads (or all that there
+    are, again and again) also store to a random page."""
+    number = request * (server.work + server.writes) + step
+    stores = server.writes
+    loads = server.work
+    if step * stores // (stores + loads) < (step + 1) * stores // (stores + loads):
+        page = below(server.seed ^ 1, number, server.heap // _PAGE)
+        put(out, HEAP + page * _PAGE, STORE)
+    else:
+        put(out, HEAP + below(server.seed ^ 1, number, server.heap // WORD) * WORD, LOAD)
+
+
+@inlined
+def _serve(out, server, row):
+    """One access of the request, or two; true where it was the last."""
+    header = _HEADER // _LINE
+    step = row[_STEP]
+    row[_STEP] = step + 1
+    if step < header:
+        put(out, HEAP + step * _LINE, STORE)
+        return False
+    step -= header
+    if step < server.work + server.writes:
+        _work(out, server, row[_REQUEST], step)
+        return False
+    line = step - server.work - server.writes
+    if line < row[_LINES]:
+        put(out, ARENA + row[_DOCUMENT] + line * _LINE, LOAD)
+        put(out, HEAP + _HEADER + line * _LINE % (_POOL - _HEADER), STORE)
+        return False
+    put(out, HEAP + _LOG + row[_REQUEST] * _LINE % _PAGE, STORE)
+    return True
+
+
+@inlined
+def _start(out, server):
+    """One store to a page of the heap, then of the cache; then the cache is read-only."""
+    state = server.state
+    base, length = (HEAP, server.heap) if state[_PHASE] == _HEAP else (ARENA, server.cache)
+    put(out, base + state[_AT] * _PAGE, STORE)
+    state[_AT] += 1
+    if state[_AT] * _PAGE >= length:
+        if state[_PHASE] == _CACHE:
+            happen(out, MPROTECT, PARENT, ARENA, server.cache, PROT_READ)
+        state[_PHASE] += 1
+        state[_AT] = 0
+
+
+@inlined
+def _spawn(out, server, slot):
+    """The parent forks a child and writes its pid to the scoreboard."""
+    pid = free_pid(server.pid, server.state[_LAST])
+    server.state[_LAST] = server.pid[slot] = pid
+    fork(out, PARENT, pid)
+    put(out, HEAP + _LEAST_HEAP - _PAGE + slot * WORD % _PAGE, STORE)
+    server.child[slot, _SERVED] = 0
+    _draw(server, server.child[slot])
+
+
+@inlined
+def _turn(out, server, slot):
+    state = server.state
+    state[_PHASE], state[_TURN], state[_LEFT] = _SERVE, slot, server.quantum
+    switch(out, server.pid[slot])
+
+
+@inlined
+def _run(out, server):
+    """A step of the child whose turn it is."""
+    state, slot = server.state, server.state[_TURN]
+    row = server.child[slot]
+    before = out.used[0]
+    done = _serve(out, server, row)
+    state[_LEFT] -= out.used[0] - before
+    if done:
+        row[_SERVED] += 1
+        if row[_SERVED] == server.requests:
+            leave(out, server.pid[slot])
+            switch(out, PARENT)
+            server.pid[slot] = 0
+            state[_PHASE], state[_AT] = _WAIT, 0
+            return
+        _draw(server, row)
+    if state[_LEFT] <= 0:
+        following = slot + 1 if slot + 1 < server.pid.size else 0
+        if following != slot:
+            _turn(out, server, following)
+        else:
+            state[_LEFT] = server.quantum
 
 
 @entry
-def _fill(first, address, kind, seed, initial, heap, documents, lines, stores, theta, zeta):
-    """The parent writes its heap; then each request loads the heap, loads its document, and
-    stores to the heap, at words that depend on the worker's turn only."""
-    each = _LOADS + lines + stores
-    words = heap // WORD
-    for position in range(address.size):
-        at = first + position
-        if at < initial:
-            address[position] = HEAP + at * _LINE
-            kind[position] = STORE
-            continue
-        request, step = divmod(at - initial, each)
-        if _LOADS <= step < _LOADS + lines:
-            rank = rank_of(unit(seed, request), documents, theta, zeta)
-            document = np.int64(hashed(0, rank) % np.uint64(documents))
-            address[position] = ARENA + (document * lines + step - _LOADS) * _LINE
-            kind[position] = LOAD
+def _fill(out, server):
+    state = server.state
+    children = server.pid.size
+    while not full(out):
+        phase = state[_PHASE]
+        if phase == _SERVE:
+            _run(out, server)
+        elif phase < _SPAWN:
+            _start(out, server)
+        elif phase == _SPAWN:
+            _spawn(out, server, state[_AT])
+            state[_AT] += 1
+            if state[_AT] == children:
+                _turn(out, server, 0)
+        elif state[_AT] < _REAP:
+            put(out, HEAP + _LEAST_HEAP - _PAGE + state[_AT] * WORD, LOAD)
+            state[_AT] += 1
         else:
-            address[position] = HEAP + below(seed + 1, at, words) * WORD
-            kind[position] = LOAD if step < _LOADS else STORE
+            slot = state[_TURN]
+            _spawn(out, server, slot)
+            _turn(out, server, slot + 1 if slot + 1 < children else 0)
 
 
-_THETA = 0.8  # of documents: Breslau et al., INFOCOM 1999, find 0.64 to 0.83
+def check(parameters: dict[str, int | float]) -> None:
+    if parameters["heap"] < _LEAST_HEAP:
+        raise InputError(
+            f"webserver: heap={int(parameters['heap'])}: expected at least {_LEAST_HEAP}"
+        )
 
 
-def _events(
-    first: int, count: int, initial: int, each: int, workers: int, lives: int
-) -> np.ndarray:
-    """Switches between workers, with the forks and exits between their lives."""
-    begin = max(0, -(-(first - initial) // each))
-    rows: list[tuple[int, ...]] = []
-    for request in range(begin, max(begin, -(-(first + count - initial) // each))):
-        turn, worker = divmod(request, workers)
-        life, served = divmod(turn, lives)
-        pid = _FIRST + (life * workers + worker) % _PIDS
-        at = initial + request * each - first
-        if served == 0:
-            rows.append((at, SWITCH, _PARENT, 0, 0, 0))
-            if life:
-                before = _FIRST + ((life - 1) * workers + worker) % _PIDS
-                rows.append((at, EXIT, before, 0, 0, 0))
-            rows.append((at, FORK, _PARENT, 0, 0, pid))
-        rows.append((at, SWITCH, pid, 0, 0, 0))
-    return np.array(rows, EVENT)
+def _directory() -> tuple[np.ndarray, np.ndarray]:
+    """(starts, lines) of a directory's files, each on pages of its own; the last start is the
+    directory's size."""
+    sizes = [
+        int(number * _SMALLEST * 10**group)
+        for group in range(len(_CLASSES))
+        for number in range(1, _FILES + 1)
+    ]
+    starts = np.cumsum([0, *(-(-each // _PAGE) * _PAGE for each in sizes)])
+    return starts, np.array([-(-each // _LINE) for each in sizes])
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
-    heap, documents = int(parameters["heap"]), int(parameters["documents"])
-    lines, stores = int(parameters["document"]) // _LINE, int(parameters["stores"])
-    zeta = zeta_of(documents, _THETA)
-    initial = (heap - WORD) // _LINE + 1
-    first = 0
-    for chunk in stream(
-        int(parameters["accesses"]),
-        mapped((HEAP, heap), (ARENA, documents * lines * _LINE)),
-        lambda first, address, kind: _fill(
-            first, address, kind, seed, initial, heap, documents, lines, stores, _THETA, zeta
-        ),
-    ):
-        events = _events(
-            first, chunk.accesses, initial, _LOADS + lines + stores,
-            int(parameters["workers"]), int(parameters["requests"]),
-        )  # fmt: skip
-        yield chunk._replace(events=np.concatenate([chunk.events, events]))
-        first += chunk.accesses
+    children, directories = int(parameters["workers"]), int(parameters["directories"])
+    heap = int(parameters["heap"]) // _PAGE * _PAGE
+    starts, lines = _directory()
+    cache = directories * int(starts[-1])
+    popular = np.cumsum(1 / np.arange(1, directories + 1.0))
+    server = _Server(
+        np.zeros(len(_STATE), np.int64),
+        np.zeros((children, len(_CHILD)), np.int64),
+        np.zeros(children, np.int64),
+        popular / popular[-1],
+        starts,
+        lines,
+        heap,
+        cache,
+        int(parameters["requests"]),
+        int(parameters["work"]),
+        int(parameters["writes"]),
+        int(parameters["quantum"]),
+        seed,
+    )
+
+    def fill(out: Output) -> None:
+        _fill(out, server)
+
+    # The cache is mapped writable, and made read-only when it is filled.
+    regions = mapped((HEAP, heap), (ARENA, cache))
+    return stepped(int(parameters["accesses"]), regions, fill, 2)
