@@ -29,6 +29,16 @@ def _reversed(index, bits):
     return result
 
 
+@inlined
+def _next_reversed(reversed_, n):
+    """The reversal of the next number: a carry that runs from the top bit down. 0 at the end."""
+    bit = n >> 1
+    while reversed_ & bit:
+        reversed_ ^= bit
+        bit >>= 1
+    return reversed_ | bit
+
+
 @entry
 def _fill(first, address, kind, bits):
     """Reversal: load x[i], store y[reversed i]. A butterfly of stage s: load the twiddle
@@ -36,27 +46,36 @@ def _fill(first, address, kind, bits):
     n = 1 << bits
     x, y, twiddles = HEAP, HEAP + n * _ELEMENT, HEAP + 2 * n * _ELEMENT
     reversal, butterflies = 2 * n, 5 * (n >> 1)
-    total = reversal + bits * butterflies
+    at = first % (reversal + bits * butterflies)
+    stage = max(0, (at - reversal) // butterflies)
+    butterfly, step = divmod(max(0, at - reversal - stage * butterflies), 5)
+    back = _reversed(at >> 1, bits) if at < reversal else 0
     for position in range(address.size):
-        at = (first + position) % total
         what = LOAD
         if at < reversal:
-            index = at >> 1
-            where = x + index * _ELEMENT
             if at & 1:
-                where = y + _reversed(index, bits) * _ELEMENT
+                where = y + back * _ELEMENT
                 what = STORE
+                back = _next_reversed(back, n)
+            else:
+                where = x + (at >> 1) * _ELEMENT
+            at += 1
         else:
-            stage, rest = divmod(at - reversal, butterflies)
-            butterfly, step = divmod(rest, 5)
             half = 1 << stage
             low = butterfly & (half - 1)
-            index = ((butterfly >> stage) << (stage + 1)) | low
             if step == 0:
                 where = twiddles + (low << (bits - 1 - stage)) * _ELEMENT
             else:
+                index = ((butterfly >> stage) << (stage + 1)) | low
                 where = y + (index + (half if step == 2 or step == 4 else 0)) * _ELEMENT
                 what = STORE if step > 2 else LOAD
+            step += 1
+            if step == 5:
+                step, butterfly = 0, butterfly + 1
+                if butterfly == n >> 1:
+                    butterfly, stage = 0, stage + 1
+                    if stage == bits:
+                        stage = at = 0
         address[position] = where
         kind[position] = what
 

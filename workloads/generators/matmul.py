@@ -31,23 +31,35 @@ def _fill(first, address, kind, n, block, length):
     begin = 0 if block == n else 1  # C is loaded
     steps = 2 * block + 1 + begin
     blocks = n // block
+    rest, step = divmod(first, steps)
+    rest, j = divmod(rest, block)
+    rest, i = divmod(rest, n)
+    rest, jj = divmod(rest, blocks)
+    kk = rest % blocks
     for position in range(address.size):
-        rest, step = divmod(first + position, steps)
-        rest, j = divmod(rest, block)
-        rest, i = divmod(rest, n)
-        rest, jj = divmod(rest, blocks)
-        kk = rest % blocks
-        j += jj * block
+        column = jj * block + j
+        what = LOAD
         if step < begin or step == steps - 1:
-            address[position] = c + (i * n + j) * WORD
-            kind[position] = STORE if step == steps - 1 else LOAD
-            continue
-        k = kk * block + (step - begin) // 2
-        if (step - begin) & 1:
-            address[position] = b + (k * n + j) * WORD
+            where = c + (i * n + column) * WORD
+            if step == steps - 1:
+                what = STORE
         else:
-            address[position] = a + (i * n + k) * WORD
-        kind[position] = LOAD
+            k = kk * block + (step - begin) // 2
+            if (step - begin) & 1:
+                where = b + (k * n + column) * WORD
+            else:
+                where = a + (i * n + k) * WORD
+        address[position] = where
+        kind[position] = what
+        step += 1
+        if step == steps:
+            step, j = 0, j + 1
+            if j == block:
+                j, i = 0, i + 1
+                if i == n:
+                    i, jj = 0, jj + 1
+                    if jj == blocks:
+                        jj, kk = 0, (kk + 1) % blocks
 
 
 def check(parameters: dict[str, int | float]) -> None:

@@ -36,9 +36,9 @@ _STEPS = 1 + 3 * _ENTRIES + 1
 def _fill(first, address, kind, seed, grid, random, starts, columns, values, x, y):
     """A row: load its start; for each entry load its column, its value, and x there; store y."""
     rows = grid * grid * grid
+    turn, step = divmod(first, _STEPS)
+    row = turn % rows
     for position in range(address.size):
-        turn, step = divmod(first + position, _STEPS)
-        row = turn % rows
         what = LOAD
         if step == 0:
             where = starts + row * WORD
@@ -57,9 +57,19 @@ def _fill(first, address, kind, seed, grid, random, starts, columns, values, x, 
             else:
                 layer, cell = divmod(entry_, 9)
                 offset = (layer - 1) * grid * grid + (cell // 3 - 1) * grid + cell % 3 - 1
-                where = x + (row + offset + rows) % rows * WORD
+                column = row + offset
+                if column < 0:
+                    column += rows
+                elif column >= rows:
+                    column -= rows
+                where = x + column * WORD
         address[position] = where
         kind[position] = what
+        step += 1
+        if step == _STEPS:
+            step, row = 0, row + 1
+            if row == rows:
+                row = 0
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
