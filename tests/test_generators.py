@@ -51,7 +51,7 @@ SMALL = {
 SEEDLESS = {"scan", "triad", "matmul", "fft"}
 
 #: Their chunks end where a step of the algorithm or a turn ends.
-WHOLE_STEPS = {"ycsb", "graph", "quicksort", "mix", "phases"}
+WHOLE_STEPS = {"mix", "phases"}
 
 
 def columns(spec: str, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list]:

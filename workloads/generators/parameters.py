@@ -122,12 +122,20 @@ def resumed(
     events: np.ndarray,
     fill: Callable[[np.ndarray, np.ndarray], int],
 ) -> Iterator[Chunk]:
-    """Chunks of an algorithm that keeps its own state: `fill(address, kind)` goes on from
-    where it stopped, fills at most what there is, in whole steps, and returns how much."""
-    made = 0
-    while made < accesses:
-        address, kind = np.empty(CHUNK + SPARE, np.int64), np.empty(CHUNK + SPARE, np.uint8)
-        count = min(fill(address, kind), accesses - made)
+    """Chunks of word-sized accesses of an algorithm that keeps its own state.
+
+    `fill(address, kind)` goes on from where it stopped and takes whole steps, of at most
+    SPARE accesses each, while there is room for one; it returns how many accesses it made.
+    What a step makes beyond the end of a chunk goes into the next.
+    """
+    address, kind = np.empty(0, np.int64), np.empty(0, np.uint8)
+    for first in range(0, accesses, CHUNK):
+        count = min(CHUNK, accesses - first)
+        made, end = len(address), count + SPARE
+        address = np.concatenate([address, np.empty(max(0, end - made), np.int64)])
+        kind = np.concatenate([kind, np.empty(max(0, end - made), np.uint8)])
+        while made < count:
+            made += fill(address[made:end], kind[made:end])
         yield Chunk(address[:count], kind[:count], np.full(count, WORD, np.uint16), events)
+        address, kind = address[count:made], kind[count:made]
         events = NO_EVENTS
-        made += count

@@ -41,6 +41,30 @@ def permuted(seed, index, count, rows, columns):
     return at
 
 
+@inlined
+def _restored(seed, index, rows, columns):
+    """The number that `_permuted` takes to this one: its rounds undone, the last first."""
+    row = index // columns
+    column = index - row * columns
+    for number in range(_ROUNDS - 2, -1, -2):
+        column -= below(seed, row * _ROUNDS + number + 1, columns)
+        if column < 0:
+            column += columns
+        row -= below(seed, column * _ROUNDS + number, rows)
+        if row < 0:
+            row += rows
+    return row * columns + column
+
+
+@inlined
+def restored(seed, index, count, rows, columns):
+    """The number that `permuted` takes to this one."""
+    at = _restored(seed, index, rows, columns)
+    while at >= count:
+        at = _restored(seed, at, rows, columns)
+    return at
+
+
 def shape(count: int) -> tuple[int, int]:
     """(rows, columns) of the smallest near-square that holds so many numbers."""
     columns = isqrt(count - 1) + 1
