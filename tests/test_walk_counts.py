@@ -257,6 +257,27 @@ def test_store_through_a_clean_entry_walks_again(technique, one_walk):
     assert driver.access(GVA, STORE) == 0
 
 
+@pytest.mark.parametrize("technique", ["native", "shadow", "nested"])
+@pytest.mark.parametrize("page_size", ["4k", "2m"])
+def test_a_store_is_not_served_because_the_slot_served_another_pages(technique, page_size):
+    # Given five pages of one set of the L1 TLB, all alike in the low bits of their numbers,
+    driver = Driver(technique, page_size=page_size)
+    pages = [GVA + number * (1 << 30) for number in range(5)]
+    for gva in pages:
+        driver.access(gva)
+    driver.access(pages[0], STORE)
+    driver.flush()
+    # when one is written, and the last, which is clean, then takes its slot,
+    driver.access(pages[0], STORE)
+    for gva in pages[1:]:
+        driver.access(gva)
+    # a store to the last needs a walk, to set D (as one to a read-only page needs a fault).
+    before = int(driver.stats["dirty_walks"])
+    driver.access(pages[-1], STORE)
+    assert driver.stats["dirty_walks"] == before + 1
+    assert {gva: bool(gpte & D) for gva, _, gpte, _ in driver.leaves()}[pages[-1]]
+
+
 def nested_bits(driver: Driver) -> dict[int, int]:
     """A and D of the EPT leaf of each gfn that is backed by a 4 KiB page."""
     found = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import GUEST_SIZE_SHIFT, INDEX_BITS, PAGE_SHIFT, G, pages_in
+from mmu.bits import GUEST_SIZE_SHIFT, INDEX_BITS, PAGE_SHIFT, RW, XD, D, G, pages_in
 from mmu.hardware.assoc import (
     drop,
     drop_all,
@@ -31,10 +31,12 @@ from mmu.state import (
     ROUTE_L2D,
     ROUTE_L2I,
 )
-from mmu.trace import FETCH
+from mmu.trace import FETCH, STORE
 
 GLOBAL = 0xFFF
 _PAGE_NUMBER = (1 << 45) - 1
+_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
+_STORABLE = RW | D  # a store needs no walk
 
 STRADDLES = 4  # flag beside the kind of an access that touches two pages
 
@@ -86,6 +88,19 @@ def _guest_size(entry):
     return (entry >> GUEST_SIZE_SHIFT) & 3
 
 
+@inlined
+def _forget(core, kind, gva, size, slot):
+    """Forgets that accesses of a kind hit a slot: its new page denies what the page there
+    before it allowed, and may share its prediction."""
+    row = kind << PREDICTOR_BITS
+    if size == 0:
+        core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
+        return
+    for index in range(row, row + _LOW_PAGE + 1):
+        if core.predictor[np.uint64(index)] == slot:
+            core.predictor[np.uint64(index)] = 0
+
+
 @kernel
 def _fill(core, row, gva, entry, size, splinter, clock, held):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
@@ -125,6 +140,10 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
         span = ~(pages_in(size) - 1)
         core.span[at] = span
         core.first[at] = (gva >> PAGE_SHIFT) & span
+        if entry & _STORABLE != _STORABLE:
+            _forget(core, STORE, gva, size, slot)
+        if entry & XD and route_to(core, ROUTE_L1I, size).unit == route.unit:
+            _forget(core, FETCH, gva, size, slot)
     return slot
 
 
