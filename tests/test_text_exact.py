@@ -273,6 +273,18 @@ def test_lists_of_pages() -> None:
     assert formats.get("pages").matches(b"7,0,1,2") and formats.get("pages").matches(b"3\n0\n")
 
 
+def test_lines_of_execlog_that_run_into_another() -> None:
+    """As QEMU 7.2 wrote them: threads write a line and its end in two steps."""
+    data = (
+        b'0, 0x460a50, 0x2876050f, "syscall "1, 0x460a52, 0xf8c08548, "testq %rax, %rax"\n\n'
+        b'0, 0x4, 0x90, "push", store, 0x400080084812, 0x8, 0x90, "pop", load, 0x10\n'
+    )
+    assert read("execlog", data) == [
+        (0x460A50, FETCH, 1, 1, 0), (0x460A52, FETCH, 1, 1, 1), (4, FETCH, 1, 1, 0),
+        (0x40008008481, STORE, 1, 1, 0), (8, FETCH, 1, 1, 2), (0x10, LOAD, 1, 1, 2),
+    ]  # fmt: skip
+
+
 def test_din_labels_and_xdin_types_that_are_no_accesses() -> None:
     assert read("din", b"4 10\n3 20\n") == [(0x20, LOAD, 1, 1, 0)]
     assert read("xdin", b"c 10 4\nv 0 0\nm 20 4\n") == [(0x20, LOAD, 4, 1, 0)]

@@ -8,6 +8,10 @@ over. In user mode each thread is a vCPU of its own: a SWITCH stands before the 
 and wherever the vCPU changes, with process 1 and the vCPU's number as thread. Each line
 is a fetch and its accesses, in order. The plugin prints no sizes: all are one byte.
 
+QEMU writes a line and its end one after the other, so that a line of one thread can begin
+before that of another has ended: both are read; the vCPU of the second is taken to have
+one digit where it follows an address.
+
 In full-system mode it prints physical addresses, with the device's name behind them; such
 a log is refused, because there is nothing to translate.
 """
@@ -39,15 +43,18 @@ from workloads.streams import ByteStream
 
 NAME = "execlog"
 SUMMARY = "QEMU execlog plugin, user mode: fetches, loads and stores, with vCPUs as threads"
+PHYSICAL = "a physical address; expected a log of user-mode QEMU"
 EXPECTED = "a line of QEMU's execlog such as '0, 0x401126, 0xe5894855, \"pushq %rbp\"'"
 
-_LINE = re.compile(rb'(\d+), 0x([0-9a-f]{1,16}), 0x[0-9a-f]+, "[^"]*"((?:, .*)?)\s*$')
-_ACCESS = re.compile(rb", (load|store), 0x([0-9a-f]{1,16})(?=, |\s*$)(, [A-Za-z][^,]*(?=, |\s*$))?")
-_REGISTER = re.compile(rb", \S+ -> 0x[0-9a-f]+")
+_NEXT = rb'\d, 0x[0-9a-f]+, 0x[0-9a-f]+, "'  # a record glued to this one
+_RECORD = re.compile(rb'(\d{1,9}), 0x([0-9a-f]{1,16}), 0x[0-9a-f]+, "[^"]*"')
+_ENDS = rb"(?=, |\s*$|" + _NEXT + rb")"
+_ACCESS = re.compile(rb", (load|store), 0x([0-9a-f]{1,16}?)" + _ENDS)
+_REGISTER = re.compile(rb", \S+ -> 0x[0-9a-f]+?" + _ENDS)
 
 
 def matches(head: bytes) -> bool:
-    return text.most_lines(head, _LINE)
+    return text.most_lines(head, _RECORD)
 
 
 _ZERO, _X, _QUOTE = ord("0"), ord("x"), ord('"')
@@ -159,31 +166,33 @@ class _Parser:
         return self._switching.call(parse, (data, position, end, self._va_bits), columns)
 
     def other(self, line: bytes) -> text.Events:
-        found = _LINE.match(line)
-        if not found:
-            return None if line.strip() else []
-        cpu, address, rest = found.groups()
         items: list[tuple[int, ...]] = []
-        who = [1, int(cpu[:18])]
-        if self._switching.state[:2].tolist() != who:
-            self._switching.state[:2] = who
-            items.append((SWITCH, 1, 0, 0, who[1]))
-        items.append(text.Access(int(address, 16), FETCH, 1))
-        at = 0
-        while at < len(rest):
-            access = _ACCESS.match(rest, at)
-            if access:
-                what, where, device = access.groups()
-                if device and device[2:] not in (b"load", b"store") and b" -> " not in device:
-                    return "a physical address; expected a log of user-mode QEMU"
-                items.append(text.Access(int(where, 16), LOAD if what == b"load" else STORE, 1))
-                at = access.end(2)
-                continue
-            register = _REGISTER.match(rest, at)
-            if not register:
+        at, end = 0, len(line.rstrip())
+        while at < end:
+            record = _RECORD.match(line, at)
+            if not record:
                 return None
-            at = register.end()
+            items += self._begin(int(record[1]), int(record[2], 16))
+            at, is_access = record.end(), False
+            while line[at : at + 1] == b",":
+                found = _ACCESS.match(line, at) or _REGISTER.match(line, at)
+                if not found:
+                    return PHYSICAL if is_access else None
+                is_access = found.re is _ACCESS
+                if is_access:
+                    kind = LOAD if found[1] == b"load" else STORE
+                    items.append(text.Access(int(found[2], 16), kind, 1))
+                at = found.end()
         return items
+
+    def _begin(self, cpu: int, address: int) -> list[tuple[int, ...]]:
+        """The fetch of a record, and a SWITCH before it where another vCPU ran last."""
+        fetch = text.Access(address, FETCH, 1)
+        who = [1, cpu]
+        if self._switching.state[:2].tolist() == who:
+            return [fetch]
+        self._switching.state[:2] = who
+        return [(SWITCH, 1, 0, 0, cpu), fetch]
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:

@@ -38,6 +38,8 @@ NO_ADDRESS = (
 _WHO = rb"\s*(?:\S.{0,63}?\s+)??(?P<pid>-?\d+)(?:/(?P<tid>-?\d+))?\s+(?:\[\d+\]\s+)?"
 _TIME = rb"\d+\.\d+:\s+"
 _EVENT = rb"(?:\d+\s+)?(?P<event>[^\s\d]\S*):\s+"
+_NOBODY = rb"(?P<pid>(?!))?(?P<tid>(?!))?"  # groups that never match
+_NO_EVENT = rb"(?P<event>(?!))?"
 _ADDRESS = rb"(?P<address>[0-9a-f]{1,16})(?P<rest>\s.*)?$"
 
 #: The layouts, those that say most first.
@@ -46,15 +48,22 @@ _SAMPLES = tuple(
     for pattern in (
         _WHO + _TIME + _EVENT,
         _WHO + _EVENT,
-        _WHO + _TIME,
-        rb"\s*(?:\[\d+\]\s+)?" + _TIME + _EVENT,
-        rb"\s*" + _EVENT,
-        rb"\s*" + _TIME,
-        _WHO,
+        _WHO + _TIME + _NO_EVENT,
+        rb"\s*(?:\[\d+\]\s+)?" + _NOBODY + _TIME + _EVENT,
+        rb"\s*" + _NOBODY + _EVENT,
+        rb"\s*" + _NOBODY + _TIME + _NO_EVENT,
+        _WHO + _NO_EVENT,
     )
-) + (re.compile(rb"\s*(?P<address>[0-9a-f]{1,16})(?P<rest>(\s+[0-9a-f]{1,16})*\s*)$"),)
+)
+_SAMPLES += (
+    re.compile(
+        rb"\s*" + _NOBODY + _NO_EVENT
+        + rb"(?P<address>[0-9a-f]{1,16})(?P<rest>(\s+[0-9a-f]{1,16})*\s*)$"
+    ),
+)  # fmt: skip
 _CHAIN = re.compile(rb"\s+[0-9a-f]{1,16} \S.*$|\s*$")
 _SECOND_NUMBER = re.compile(rb".*\s[0-9a-f]+(\s|$)")
+_STORE = re.compile(rb"store", re.IGNORECASE)
 _OPERATION = re.compile(rb"OP (?:LOAD\|)?STORE")
 
 
@@ -82,21 +91,19 @@ class _Samples:
         found = pattern.match(line) if pattern else self._first(line)
         if not found:
             return [] if self._chains and not first and _CHAIN.match(line) else None
-        rest = found["rest"] or b""
-        if first and not self._chains and rest.strip() and not _SECOND_NUMBER.match(rest):
+        pid, tid, event, address, rest = found.group("pid", "tid", "event", "address", "rest")
+        if first and not self._chains and rest and rest.strip() and not _SECOND_NUMBER.match(rest):
             return NO_ADDRESS  # the one number is the ip, its symbol follows
-        address = int(found["address"], 16)
-        if not address:
+        value = int(address, 16)
+        if not value:
             return []
-        named = found.groupdict()
-        stores = _OPERATION.search(rest) or b"store" in (named.get("event") or b"").lower()
-        access = text.Access(address, STORE if stores else LOAD, 1)
-        who = (named.get("pid"), named.get("tid"))
-        if who == self._at or who[0] is None:
+        stores = _STORE.search(event or b"") or (rest and _OPERATION.search(rest))
+        access = text.Access(value, STORE if stores else LOAD, 1)
+        if pid is None or self._at == (pid, tid):
             return [access]
-        self._at = who
-        pid, tid = (max(0, int((each or b"0")[:18])) for each in who)
-        return [(SWITCH, pid, 0, 0, tid), access]
+        self._at = (pid, tid)
+        process, thread = (max(0, int((each or b"0")[:18])) for each in (pid, tid))
+        return [(SWITCH, process, 0, 0, thread), access]
 
     def _first(self, line: bytes) -> re.Match[bytes] | None:
         for pattern in _SAMPLES:

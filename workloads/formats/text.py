@@ -166,8 +166,13 @@ def read(
             found = found or columns.count > 0
             if why in (OTHER, NOT_CANONICAL):
                 end = block.index(b"\n", position)
-                where = _Line(stream.name, line, block[position:end].rstrip(b"\r"), expected)
-                for item in _take(where, why, other, options.va_bits):
+                text = block[position:end].rstrip(b"\r")
+                items = other(text) if why == OTHER else []
+                wrong = _wrong(why, items, expected, options.va_bits)
+                if wrong or items is None or isinstance(items, str):
+                    shown = repr(text[:60].decode("ascii", "backslashreplace"))
+                    raise InputError(f"{stream.name}: line {line}: {wrong}{shown}")
+                for item in items:
                     if columns.full:
                         yield columns.chunk()
                         columns = Columns(options.chunk_accesses)
@@ -184,33 +189,19 @@ def read(
         yield columns.chunk()
 
 
-class _Line(NamedTuple):
-    file: str
-    number: int
-    text: bytes
-    expected: str
-
-    def error(self, what: str) -> InputError:
-        shown = repr(self.text[:60].decode("ascii", "backslashreplace"))
-        return InputError(f"{self.file}: line {self.number}: {what}{shown}")
-
-
-def _take(line: _Line, why: int, other: Other, va_bits: int) -> Sequence[tuple[int, ...]]:
-    not_canonical = f"address not canonical in {va_bits} bits: "
-    if why == NOT_CANONICAL:
-        raise line.error(not_canonical)
-    result = other(line.text)
-    if result is None:
-        raise line.error(f"expected {line.expected}, got ")
-    if isinstance(result, str):
-        raise line.error(f"{result}: ")
-    for item in result:
+def _wrong(why: int, items: Events, expected: str, va_bits: int) -> str:
+    """What is wrong with a line, to be followed by the line; empty where nothing is."""
+    if items is None:
+        return f"expected {expected}, got "
+    if isinstance(items, str):
+        return f"{items}: "
+    good = why != NOT_CANONICAL
+    for item in items:
         if isinstance(item, Access):
             # Canonical: all bits from va_bits - 1 up are the same.
             upper = item.address >> (va_bits - 1)
-            if upper and upper != (1 << (65 - va_bits)) - 1:
-                raise line.error(not_canonical)
-    return result
+            good = good and (not upper or upper == (1 << (65 - va_bits)) - 1)
+    return "" if good else f"address not canonical in {va_bits} bits: "
 
 
 def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
