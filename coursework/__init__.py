@@ -1,0 +1,1 @@
+"""Coursework: problems that mmulab sets each student differently, solves and grades."""
