@@ -10,15 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from mmu.errors import InputError
-from mmu.jit import kernel
+from mmu.jit import inlined, kernel
 from mmu.state import FRAME_RECORD, FREE, MAX_ORDER, NIL, Frames
 
 # Indices into Frames.counts.
-TOTAL, IN_USE, LOW, HIGH = 0, 1, 2, 3
+TOTAL, IN_USE, LOW, HIGH, MIN = 0, 1, 2, 3, 4
 
 # Linux's watermarks are a few thousandths of memory (mm/page_alloc.c,
 # watermark_scale_factor 10 of 10,000 between two marks); low is where reclaim
-# would start, high where it would stop.
+# starts, high where it stops. Below min nothing is begun that may need frames, so
+# that what has begun can end; it is 0 where nothing could be reclaimed.
 WATERMARK_STEP = 0.001
 
 
@@ -33,10 +34,10 @@ def make_frames(total: int) -> Frames:
     frames = Frames(
         frame=np.zeros(total, FRAME_RECORD),
         free=np.zeros(MAX_ORDER + 1, np.int64),
-        counts=np.zeros(4, np.int64),
+        counts=np.zeros(5, np.int64),
     )
     step = int(total * WATERMARK_STEP)
-    frames.counts[:] = total, 0, 2 * step, 3 * step
+    frames.counts[:] = total, 0, 2 * step, 3 * step, 0
     start = total
     blocks = []
     at = 0
@@ -54,6 +55,12 @@ def make_frames(total: int) -> Frames:
             frames.frame[head - 1]["previous"] = first + 1
         frames.free[order] = first + 1
     return frames
+
+
+@inlined
+def available(frames):
+    """Frames that are free."""
+    return frames.counts[TOTAL] - frames.counts[IN_USE]
 
 
 @kernel

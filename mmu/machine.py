@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mmu import engine, techniques
+from mmu.bits import ENTRIES
 from mmu.config import HUGE_POLICIES, Config
 from mmu.core_builder import build_core
+from mmu.disk import make_disk
 from mmu.errors import InputError, RunError
 from mmu.frames import IN_USE, TOTAL, make_frames
 from mmu.guest.process import BOOT
@@ -17,6 +19,7 @@ from mmu.state import (
     LIVELOCK,
     NO_SUCH_PROCESS,
     OK,
+    OUT_OF_DISK,
     OUT_OF_GUEST_FRAMES,
     OUT_OF_HOST_FRAMES,
     OUT_OF_PROCESSES,
@@ -48,18 +51,37 @@ def build(technique: str, preset: Preset, config: Config, log_size: int = 0) -> 
     the guest's. Raises InputError where the configuration makes no machine, RunError
     where its memory cannot hold even the first tables.
     """
+    core, units = build_core(preset, config, log_size)
+    virtual = techniques.get(technique).virtual
+    host_frames = config.host_frames if virtual else config.guest_frames
+    host = Host(frames=make_frames(host_frames), memory=make_memory(host_frames), swap=make_disk(0))
+    vm = make_vm(technique, preset, config, host)
+    core.regs[0]["vpid"] = 1 if virtual else 0
+    return Simulator(technique, Machine(core=core, host=host, vm=vm), units, config)
+
+
+def make_vm(
+    technique: str,
+    preset: Preset,
+    config: Config,
+    host: Host,
+    number: int = 1,
+    disk_blocks: int = 0,
+) -> VM:
+    """The state of a VM before it boots.
+
+    number: the owner of its host frames, from 1. disk_blocks: of its disk, in pages; a
+    guest with a disk pages to it.
+    """
     identity = techniques.NAMES.index(technique)
     about = techniques.get(technique)
-    core, units = build_core(preset, config, log_size)
-    host_frames = config.host_frames if about.virtual else config.guest_frames
-    host = Host(frames=make_frames(host_frames), memory=make_memory(host_frames))
-    guest = make_frames(config.guest_frames) if about.virtual else host.frames
     count = config.guest_frames
     per_gfn = count if about.virtual else 1
+    host_frames = len(host.frames.frame)
     shadows = min(MAX_TABLES, host_frames) if technique == "shadow" else 1
     record = np.zeros(1, VM_RECORD)
     this = record[0]
-    this["id"] = 1
+    this["id"] = number
     this["technique"] = identity
     this["levels"] = config.levels
     this["huge"] = HUGE_POLICIES.index(config.page_size)
@@ -69,21 +91,23 @@ def build(technique: str, preset: Preset, config: Config, log_size: int = 0) -> 
     this["unsync"] = config.shadow_policy == "unsync"
     this["shadows_used"] = 1
     this["reverses_used"] = 1
-    vm = VM(
+    return VM(
         record=record,
-        frames=guest,
+        frames=make_frames(count) if about.virtual else host.frames,
         contents=np.zeros(count, np.int64),
+        block=np.zeros(count, np.int32),
+        disk=make_disk(disk_blocks),
+        balloon=np.zeros(per_gfn, np.int32),
         used=np.zeros(count, np.int32),
         p2m=np.zeros(per_gfn, np.int64),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
         shadow=np.zeros(shadows, SHADOW_PAGE),
         shadowed=np.zeros(per_gfn, np.int32),
+        spte_gfn=np.zeros(shadows * ENTRIES, np.int32),
         reverse_head=np.zeros(per_gfn, np.int32),
         reverse=np.zeros(2 * per_gfn if technique == "shadow" else 1, REVERSE),
     )
-    core.regs[0]["vpid"] = 1 if about.virtual else 0
-    return Simulator(technique, Machine(core=core, host=host, vm=vm), units, config)
 
 
 class Simulator:
@@ -150,6 +174,7 @@ class Simulator:
                 f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
                 f"in use; give more with --memory"
             ),
+            OUT_OF_DISK: "the disk that the guest pages to is full",
             OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
             OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
             OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",

@@ -17,13 +17,15 @@ MAX_TABLES = 1 << 18
 JUNK = 0x5A5A5A5A5A5A5A58
 
 
-def make_memory(frames: int, tables: int = MAX_TABLES) -> Memory:
-    """Contents for the tables of a host of so many frames."""
+def make_memory(frames: int, tables: int = MAX_TABLES, tracked: bool = False) -> Memory:
+    """Contents for the tables of a host of so many frames; for other pages if tracked."""
     tables = min(tables, frames)
     return Memory(
         entry=np.zeros(tables * ENTRIES, np.int64),
         table=np.zeros(frames, np.int32),
         spare=np.zeros(tables + 2, np.int64),
+        contents=np.zeros(frames if tracked else 1, np.int64),
+        written=np.zeros(frames if tracked else 1, np.uint8),
     )
 
 

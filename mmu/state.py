@@ -24,6 +24,7 @@ OUT_OF_VMAS = 7
 NO_SUCH_PROCESS = 8
 LIVELOCK = 9  # the same access faults over and over: a bug in a technique
 OUT_OF_REVERSE_MAPS = 10
+OUT_OF_DISK = 11  # a guest's disk is full
 
 NIL = -1  # no frame, no slot, no unit
 
@@ -51,6 +52,7 @@ REGS = np.dtype(
         ("fault_code", np.int64),  # page-fault error code
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
         ("walked", np.int64),  # 1 once there has been a walk: see mmu.lookahead
+        ("tracking", np.int64),  # 1: stores are marked in Memory.written
     ]
 )
 
@@ -133,6 +135,18 @@ STATS = np.dtype(
         ("synced_entries", np.int64),
         ("unsynced_pages", np.int64),
         ("unshadowed_pages", np.int64),
+        ("host_copies", np.int64),  # merged pages that a store gave a frame of its own
+        ("host_swap_ins", np.int64),
+        ("host_swap_outs", np.int64),
+        ("host_drops", np.int64),  # reclaimed without a write: the guest's disk has the page
+        ("host_refetches", np.int64),  # dropped pages read back from the guest's disk
+        ("guest_swap_ins", np.int64),
+        ("guest_swap_outs", np.int64),
+        ("guest_drops", np.int64),  # pages evicted unchanged, that need no write
+        ("silent_swap_writes", np.int64),
+        ("stale_swap_reads", np.int64),
+        ("false_swap_reads", np.int64),
+        ("double_faults", np.int64),  # host reads of what the guest was about to page out
     ]
 )
 
@@ -202,8 +216,8 @@ class Core(Struct):
 MAX_ORDER = 18  # 1 GiB of 4 KiB frames
 
 # What a frame is used for.
-FREE, GUEST_PAGE, GPT_PAGE, SPT_PAGE, NPT_PAGE = 0, 1, 2, 3, 4
-FRAME_KINDS = ("free", "guest page", "gPT", "sPT", "nPT")
+FREE, GUEST_PAGE, GPT_PAGE, SPT_PAGE, NPT_PAGE, MERGED_PAGE, BALLOON_PAGE = 0, 1, 2, 3, 4, 5, 6
+FRAME_KINDS = ("free", "guest page", "gPT", "sPT", "nPT", "merged page", "balloon")
 
 #: One frame of an address space. All zero: never touched.
 FRAME_RECORD = np.dtype(
@@ -224,7 +238,7 @@ class Frames(Struct):
 
     frame: np.ndarray  # [frames]
     free: np.ndarray  # [MAX_ORDER + 1]: first free block by order, + 1
-    counts: np.ndarray  # [4]: total, in use, low watermark, high watermark
+    counts: np.ndarray  # [5]: total, in use, watermarks low, high, min: see mmu.frames
 
     FIELDS = {
         "frame": ArrayField(FRAME_RECORD),
@@ -234,26 +248,62 @@ class Frames(Struct):
 
 
 class Memory(Struct):
-    """Contents of the host frames that hold page tables; no other frame has any."""
+    """What host frames hold: entries, where they hold page tables; else a tag.
+
+    Tags are followed only where REGS.tracking says so (`mmu.contents`).
+    """
 
     entry: np.ndarray  # [tables * 512]
     table: np.ndarray  # [host frames]: which table a frame holds, + 1
     spare: np.ndarray  # [tables + 2]: count in use, count of spares, spares
+    contents: np.ndarray  # [host frames]: tag of what a frame holds
+    written: np.ndarray  # [host frames]: 1: stored to since its tag was last looked at
 
     FIELDS = {
         "entry": ArrayField(np.int64),
         "table": ArrayField(np.int32),
         "spare": ArrayField(np.int64),
+        "contents": ArrayField(np.int64),
+        "written": ArrayField(np.uint8),
+    }
+
+
+#: Scalars of a disk, in blocks of 4 KiB.
+DISK_RECORD = np.dtype(
+    [
+        ("used", np.int64),
+        ("hand", np.int64),  # where the search for a free block goes on
+        ("reads", np.int64),
+        ("writes", np.int64),
+        ("sequential", np.int64),  # reads and writes of the block after the last one
+        ("last", np.int64),  # last block read or written
+    ]
+)
+
+
+class Disk(Struct):
+    """A disk by blocks of a page: the host's swap device, or a guest's own disk."""
+
+    record: np.ndarray  # [1]
+    contents: np.ndarray  # [blocks]: tag of what a block holds
+    references: np.ndarray  # [blocks]: 0: free
+
+    FIELDS = {
+        "record": ArrayField(DISK_RECORD),
+        "contents": ArrayField(np.int64),
+        "references": ArrayField(np.int32),
     }
 
 
 class Host(Struct):
     frames: Frames
     memory: Memory
+    swap: Disk
 
     FIELDS = {
         "frames": Frames,
         "memory": Memory,
+        "swap": Disk,
     }
 
 
@@ -272,7 +322,15 @@ VM_RECORD = np.dtype(
         ("has_vpid", np.int64),
         ("unsync", np.int64),  # shadow: unsync leaves instead of a trap a write
         ("current", np.int64),  # process that runs
-        ("fill", np.int64),  # demand fills and copies so far: the contents' tag
+        ("tracked", np.int64),  # 1: contents are followed: see mmu.contents
+        ("unique", np.int64),  # writes with contents of their own, so far
+        ("tables", np.int64),  # gPT pages
+        ("need", np.int64),  # host frames that must be free before the next event
+        ("ballooned", np.int64),
+        ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
+        ("hand_gva", np.int64),
+        ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk
+        ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
         ("npt_root", np.int64),
         ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
         ("free_vma", np.int64),
@@ -335,13 +393,17 @@ REVERSE = np.dtype([("spte", np.int64), ("next", np.int64)])
 class VM(Struct):
     record: np.ndarray  # [1]
     frames: Frames  # the guest's own: gfns
-    contents: np.ndarray  # [gfns]: tag of what a page's first fill or copy wrote
+    contents: np.ndarray  # [gfns]: tag of what the guest last wrote: see mmu.contents
+    block: np.ndarray  # [gfns]: block of the disk that a page was read from or written to, + 1
+    disk: Disk
+    balloon: np.ndarray  # [gfns]: the first `ballooned` are the balloon's
     used: np.ndarray  # [gfns]: entries in use in a gPT page
-    p2m: np.ndarray  # [gfns]: hfn + 1 shifted left by 2, page size in bits 1:0
+    p2m: np.ndarray  # [gfns]: see vmm.p2m
     process: np.ndarray
     vma: np.ndarray
     shadow: np.ndarray  # page 0 is not used
     shadowed: np.ndarray  # [gfns]: shadow page of a gPT page; 0: none
+    spte_gfn: np.ndarray  # [shadow pages * 512]: the gfn that a leaf sPTE maps
     reverse_head: np.ndarray  # [gfns]: first node; 0: none
     reverse: np.ndarray  # node 0 is not used
 
@@ -349,12 +411,16 @@ class VM(Struct):
         "record": ArrayField(VM_RECORD),
         "frames": Frames,
         "contents": ArrayField(np.int64),
+        "block": ArrayField(np.int32),
+        "disk": Disk,
+        "balloon": ArrayField(np.int32),
         "used": ArrayField(np.int32),
         "p2m": ArrayField(np.int64),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
         "shadow": ArrayField(SHADOW_PAGE),
         "shadowed": ArrayField(np.int32),
+        "spte_gfn": ArrayField(np.int32),
         "reverse_head": ArrayField(np.int32),
         "reverse": ArrayField(REVERSE),
     }

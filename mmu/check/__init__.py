@@ -31,15 +31,16 @@ def check(simulator: Simulator) -> None:
     check_frames(simulator, tables)
 
 
-def _contents(simulator: Simulator) -> dict[tuple[int, int], int]:
-    """(pid, address of a page) -> tag of its contents."""
+def _contents(simulator: Simulator) -> dict[tuple[int, int], tuple[int, int]]:
+    """(pid, address of a page) -> its gfn and the tag of its contents. Guests that do the
+    same take the same frames: an address that leads to another frame shows other contents."""
     tables = Tables(simulator)
     found = {}
     for process in tables.processes():
         pid = int(tables.vm.process[process]["pid"])
         for entry in tables.guest_entries(int(tables.vm.process[process]["cr3"])):
             if entry.is_leaf:
-                found[pid, entry.address] = int(tables.vm.contents[entry.frame])
+                found[pid, entry.address] = entry.frame, int(tables.vm.contents[entry.frame])
     return found
 
 

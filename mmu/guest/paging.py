@@ -7,7 +7,7 @@ that are not zero, so that an empty table is known and freed.
 
 from __future__ import annotations
 
-from mmu import frames, memory
+from mmu import contents, disk, frames, memory
 from mmu.bits import (
     COW,
     INDEX_BITS,
@@ -38,8 +38,8 @@ from mmu.state import (
 )
 from mmu.techniques import hooks
 from mmu.trace import PROT_EXEC, PROT_WRITE
-from mmu.vmm.backing import hfn_of
 from mmu.vmm.guest_tables import load_entry, lookup
+from mmu.vmm.p2m import hfn_of
 
 TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux _PAGE_TABLE
 
@@ -69,6 +69,7 @@ def new_table(machine):
     gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES, gfn
+    vm.record[0].tables += 1
     status = hooks.touch(machine, gfn)
     if status != OK:
         return status, gfn
@@ -82,7 +83,17 @@ def new_table(machine):
 def free_table(machine, gfn):
     hooks.table_freed(machine, gfn)
     memory.close_table(machine.host.memory, hfn_of(machine, gfn))
+    machine.vm.record[0].tables -= 1
     frames.release(machine.vm.frames, gfn)
+
+
+@kernel
+def free_page(machine, gfn):
+    """Drops one reference to a guest page; with the last, its block on the disk too."""
+    vm = machine.vm
+    if frames.release(vm.frames, gfn) == 0 and vm.block[gfn]:
+        disk.release(vm.disk, vm.block[gfn] - 1)
+        vm.block[gfn] = 0
 
 
 @kernel
@@ -171,27 +182,34 @@ def page_size_for(machine, process, gva, area):
 @kernel
 def new_page(machine, size):
     """A guest page of a size or, where guest memory is too fragmented, a smaller one:
-    (status, gfn, size). The kernel has written to all of it."""
+    (status, gfn, size). The kernel has written zeros to all of it."""
     vm = machine.vm
     while True:
         gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
         if gfn != NIL:
-            vm.record[0].fill += 1
-            vm.contents[gfn] = vm.record[0].fill
-            return _touch_page(machine, gfn, size), gfn, size
+            status = _touch_page(machine, gfn, size)
+            for page in range(gfn, gfn + pages_in(size)):
+                contents.write(machine, page, 0)
+            return status, gfn, size
         if size == 0:
             return OUT_OF_GUEST_FRAMES, gfn, size
         size -= 1
 
 
 @kernel
-def copy_page(machine, size):
-    """A page for the copy of another, of exactly its size: (status, gfn)."""
+def copy_page(machine, source, size):
+    """A copy of a page, of exactly its size: (status, gfn)."""
+    for page in range(source, source + pages_in(size)):
+        status = hooks.read(machine, page)
+        if status != OK:
+            return status, NIL
     status, gfn, got = new_page(machine, size)
     if status == OK and got != size:
         frames.release(machine.vm.frames, gfn)
         return OUT_OF_GUEST_FRAMES, gfn
     machine.core.stats[0].pages_copied += pages_in(size)
+    for page in range(pages_in(size)):
+        contents.write(machine, gfn + page, contents.settle(machine, source + page))
     return status, gfn
 
 
@@ -208,10 +226,9 @@ def split_leaf(machine, cr3, gva):
     gfn = frame_of(entry)
     flags = entry & ((1 << PAGE_SHIFT) - 1) | entry & XD
     if vm.frames.frame[gfn].references > 1:
-        status, copy = copy_page(machine, size)
+        status, copy = copy_page(machine, gfn, size)
         if status != OK:
             return status
-        vm.contents[copy] = vm.contents[gfn]
         frames.release(vm.frames, gfn)
         gfn = copy
         if flags & COW:
@@ -222,9 +239,7 @@ def split_leaf(machine, cr3, gva):
     frames.split(vm.frames, gfn, INDEX_BITS * (size - 1))
     step = pages_in(size - 1)
     small = flags if size > 1 else flags & ~PS
-    tag = vm.contents[gfn]
     for index in range(512):
-        vm.contents[gfn + index * step] = tag
         status = set_entry(machine, lower, index, ((gfn + index * step) << PAGE_SHIFT) | small)
         if status != OK:
             return status

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from mmu import frames
 from mmu.bits import PAGE_SHIFT, P, level_shift
-from mmu.guest import paging, ranges, vma
+from mmu.guest import faults, paging, ranges, swap, vma
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
-from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_HOST_FRAMES, OUT_OF_PROCESSES
 from mmu.techniques import hooks
-from mmu.trace import BRK, EXEC, EXIT, FORK, MMAP, MPROTECT, MUNMAP, PROT_READ, PROT_WRITE, SWITCH
+from mmu.trace import (
+    BRK,
+    CONTENT,
+    EXEC,
+    EXIT,
+    FORK,
+    MMAP,
+    MPROTECT,
+    MUNMAP,
+    PROT_READ,
+    PROT_WRITE,
+    SWITCH,
+)
 from mmu.vmm.guest_tables import load_entry
 
 # Kinds of event that no trace has.
@@ -16,6 +29,7 @@ BOOT = -1  # starts a machine
 FLUSH = -2  # drops every cached translation, as if the core had just been switched on
 
 PAGE_MASK = (1 << PAGE_SHIFT) - 1
+SPARE_TABLES = 32  # what is made besides copies: a root, and the tables of a VMM
 
 
 @kernel
@@ -165,6 +179,20 @@ def _boot(machine, pid):
 
 
 @kernel
+def _make_room(machine, kind):
+    """An event that has begun must be able to end: enough frames first, of the host and of
+    the guest. A fork copies every table."""
+    record = machine.vm.record[0]
+    host = machine.host.frames
+    tables = record.tables + SPARE_TABLES if kind == FORK else 0
+    if host.counts[frames.MIN]:
+        record.need = max(host.counts[frames.MIN], 2 * tables)
+        if frames.available(host) < record.need:
+            return OUT_OF_HOST_FRAMES
+    return swap.make_room(machine, tables)
+
+
+@kernel
 def handle(machine, event):
     """Carries out one event of a trace. Returns a status.
 
@@ -173,6 +201,9 @@ def handle(machine, event):
     vm = machine.vm
     if event.kind == BOOT:
         return _boot(machine, event.pid)
+    status = _make_room(machine, event.kind)
+    if status != OK:
+        return status
     if event.kind == FLUSH:
         hardware.flush_all(machine.core)
         return OK
@@ -205,4 +236,6 @@ def handle(machine, event):
         status = _empty(machine, process)
     elif event.kind == EXIT:
         status = _exit(machine, process)
+    elif event.kind == CONTENT and vm.record[0].tracked:
+        status = faults.fill(machine, process, start, end, event.value)
     return status

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from mmu import frames
+from mmu import disk
 from mmu.bits import COW, PAGE_SHIFT, PS, RW, US, D, P, frame_of, index_of, level_shift
-from mmu.guest.paging import free_empty_tables, leaf_flags, map_leaf, set_entry, split_leaf
+from mmu.guest.paging import (
+    free_empty_tables,
+    free_page,
+    leaf_flags,
+    map_leaf,
+    set_entry,
+    split_leaf,
+)
 from mmu.jit import kernel
 from mmu.state import OK
 from mmu.techniques import hooks
@@ -90,7 +97,10 @@ def unmap(machine, process, start, end):
             status = flush_page(machine, process, gva)
         if status != OK:
             return status
-        frames.release(vm.frames, frame_of(entry))
+        if entry & P:
+            free_page(machine, frame_of(entry))
+        else:
+            disk.release(vm.disk, (entry >> PAGE_SHIFT) - 1)
         gva += 1 << level_shift(level)
 
 
@@ -110,6 +120,9 @@ def protect(machine, process, start, end, prot):
         gva, entry, level, table = next_leaf(machine, cr3, gva, end)
         if level == 0:
             return flush_process(machine, process) if many else OK
+        if not entry & P:  # paged out: it gets its protection when it comes back
+            gva += 1 << level_shift(level)
+            continue
         flags = leaf_flags(gva, prot) | entry & (D | PS | COW)
         if machine.vm.frames.frame[frame_of(entry)].references > 1:
             flags = (flags & ~RW) | COW
@@ -143,7 +156,10 @@ def share(machine, parent, child):
             status = set_entry(machine, table, index_of(gva, level), entry)
             if status != OK:
                 return status
-        vm.frames.frame[frame_of(entry)].references += 1
+        if entry & P:
+            vm.frames.frame[frame_of(entry)].references += 1
+        else:
+            vm.disk.references[(entry >> PAGE_SHIFT) - 1] += 1
         status = map_leaf(machine, vm.process[child].cr3, gva, level - 1, entry)
         if status != OK:
             return status

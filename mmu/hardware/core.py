@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT, D
+from mmu.bits import PAGE_SHIFT, D, frame_of
 from mmu.hardware import tlb, walk_caches, walker
 from mmu.hardware.assoc import stamped
 from mmu.jit import inlined, kernel
@@ -18,6 +18,13 @@ TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
 
 _ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
+
+
+@inlined
+def _mark_store(core, memory, kind, entry):
+    """A store reaches the 4 KiB frame of a TLB entry; see `mmu.contents`."""
+    if kind == STORE and core.regs[0].tracking:
+        memory.written[frame_of(entry)] = 1
 
 
 @inlined
@@ -118,6 +125,7 @@ def translate(core, memory, gva, kind, user, clock):
         if walker.allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
             tlb.predict(core, kind, gva, slot)
+            _mark_store(core, memory, kind, tlb.exact_frame(core.data[slot], gva, size))
             return OK
         if kind == STORE and not core.data[slot] & D:
             stats.dirty_walks += 1
@@ -131,6 +139,7 @@ def translate(core, memory, gva, kind, user, clock):
                 entry = tlb.exact_frame(core.data[slot], gva, size)
                 slot = tlb.fill_l1(core, kind, gva, entry, size, clock, False)
                 tlb.predict(core, kind, gva, slot)
+                _mark_store(core, memory, kind, entry)
                 return OK
             held = True
             if kind == STORE and not core.data[slot] & D:
@@ -146,6 +155,7 @@ def translate(core, memory, gva, kind, user, clock):
     tlb.fill_l2(core, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, kind, gva, entry, size, clock, held)
     tlb.predict(core, kind, gva, slot)
+    _mark_store(core, memory, kind, entry)
     return OK
 
 
@@ -174,6 +184,14 @@ def flush_asid(core):
     """Drops all non-global translations of the current PCID."""
     tlb.flush(core, False)
     walk_caches.drop_linear(core)
+
+
+@kernel
+def flush_vpid(core):
+    """Drops all translations of the current VPID, of every PCID and of guest-physical
+    addresses: INVEPT and INVVPID, single context (SDM vol. 3C, 29.4.3.1)."""
+    tlb.flush_vpid(core)
+    walk_caches.drop_vpid(core)
 
 
 @kernel

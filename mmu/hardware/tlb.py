@@ -1,6 +1,6 @@
 """TLBs of a core: two levels, any number of arrays, any mixture of page sizes.
 
-A tag is | VPID (3 bits) | PCID (12) | page size (2) | page number (45) |; global
+A tag is | VPID (4 bits) | PCID (12) | page size (2) | page number (45) |; global
 entries carry the PCID GLOBAL, which no process has. An array that holds several
 page sizes indexes each by its own page number. An L1 without a page size holds
 fragments of the largest smaller size it has; an L2 without it does not hold it.
@@ -34,6 +34,8 @@ from mmu.state import (
 from mmu.trace import FETCH, STORE
 
 GLOBAL = 0xFFF
+VPID_SHIFT = 59
+VPIDS = 16  # a processor has 65,536; more VMs than this take turns
 _PAGE_NUMBER = (1 << 45) - 1
 _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 _STORABLE = RW | D  # a store needs no walk
@@ -241,6 +243,19 @@ def _drop_fragments(core, gva):
                 wanted = page_of(gva, whole) & (_PAGE_NUMBER >> (INDEX_BITS * (whole - size)))
                 if page >> (INDEX_BITS * (whole - size)) == wanted:
                     drop(core, slot)
+
+
+@kernel
+def flush_vpid(core):
+    """Drops every entry of the current VPID."""
+    vpid = core.regs[0].vpid
+    for number in range(core.unit.size):
+        if core.unit[number].sizes:
+            unit = core.unit[number]
+            for slot in range(unit.base, end_of(unit)):
+                if core.tag[slot] >= 0 and core.tag[slot] >> VPID_SHIFT == vpid:
+                    drop(core, slot)
+    forget_predictions(core)
 
 
 @kernel

@@ -113,6 +113,21 @@ def drop_linear(core):
 
 
 @kernel
+def drop_vpid(core):
+    """Drops all paging-structure-cache and nested-TLB entries of the current VPID."""
+    vpid = core.regs[0].vpid
+    for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
+        shift = PREFIX_BITS + 12 if row == ROUTE_PSC else PREFIX_BITS
+        for level in range(6):
+            route = route_to(core, row, level)
+            if route.unit != NIL:
+                unit = unit_of(core, route)
+                for slot in range(unit.base, end_of(unit)):
+                    if core.tag[slot] >= 0 and core.tag[slot] >> shift == vpid:
+                        drop(core, slot)
+
+
+@kernel
 def drop_everything(core):
     """Drops all paging-structure-cache and nested-TLB entries (INVEPT, all contexts)."""
     for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):

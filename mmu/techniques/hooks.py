@@ -1,13 +1,17 @@
 """The seam: what software must do for a technique, and when.
 
     start           the machine starts
-    touch           the guest kernel writes to a guest page
+    touch           the guest kernel overwrites a guest page
+    read            the guest kernel reads a guest page
     store           the guest kernel writes a gPTE
     table_freed     the guest kernel frees a gPT page
     invlpg          the guest kernel executes INVLPG
     load_cr3        the guest kernel loads CR3
     fault           the core stopped: #PF or EPT violation
-    drop_backing    the VMM takes a host page away from the guest (a p2m change)
+    drop_mapping    the host page behind a gfn is about to change (a p2m change): nothing
+                    may lead to it any more; the VMM flushes once, before the VM runs
+    is_mapped       whether the guest has reached a page since it was last dropped
+    was_accessed    whether it was used since last asked: test and clear
 
 Each returns a status unless it cannot fail. A branch a technique, and nothing else.
 """
@@ -33,6 +37,16 @@ def touch(machine, gfn):
         return nested.touch(machine, gfn)
     if technique == SHADOW:
         return shadow.touch(machine, gfn)
+    return OK
+
+
+@kernel
+def read(machine, gfn):
+    technique = machine.vm.record[0].technique
+    if technique == NESTED:
+        return nested.read(machine, gfn)
+    if technique == SHADOW:
+        return shadow.read(machine, gfn)
     return OK
 
 
@@ -81,16 +95,30 @@ def load_cr3(machine, process, keep):
 def fault(machine, status, gva, kind, user):
     """Mends what the VMM can: OK, PAGE_FAULT where it is the guest's, or another status."""
     if status == EPT_VIOLATION:
-        return nested.fault(machine)
+        return nested.fault(machine, kind)
     if machine.vm.record[0].technique == SHADOW:
         return shadow.fault(machine, machine.vm.record[0].current, gva, kind, user)
     return PAGE_FAULT
 
 
 @kernel
-def drop_backing(machine, gfn):
+def drop_mapping(machine, gfn):
     technique = machine.vm.record[0].technique
     if technique == NESTED:
-        nested.drop_backing(machine, gfn)
+        nested.drop_mapping(machine, gfn)
     elif technique == SHADOW:
-        shadow.drop_backing(machine, gfn)
+        shadow.drop_mapping(machine, gfn)
+
+
+@kernel
+def is_mapped(machine, gfn):
+    if machine.vm.record[0].technique == NESTED:
+        return nested.is_mapped(machine, gfn)
+    return shadow.is_mapped(machine, gfn)
+
+
+@kernel
+def was_accessed(machine, gfn):
+    if machine.vm.record[0].technique == NESTED:
+        return nested.was_accessed(machine, gfn)
+    return shadow.was_accessed(machine, gfn)

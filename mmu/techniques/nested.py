@@ -11,8 +11,11 @@ from mmu.bits import (
     EPT_A,
     EPT_D,
     EPT_LARGE,
+    EPT_R,
     EPT_RWX,
+    EPT_W,
     EPT_WB,
+    EPT_X,
     frame_of,
     index_of,
     pages_in,
@@ -28,8 +31,10 @@ from mmu.state import (
     OUT_OF_TABLES,
 )
 from mmu.techniques.model import Technique
+from mmu.trace import STORE
 from mmu.vmm import guest_tables
-from mmu.vmm.backing import back, flush_vm, hfn_of, host_size_of, unback, vm_exit
+from mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
+from mmu.vmm.p2m import hfn_of, host_size_of, is_merged
 
 TECHNIQUE = Technique(
     name="nested",
@@ -78,34 +83,42 @@ def leaf_address(machine, gfn):
 
 @kernel
 def _map(machine, gfn):
-    """Maps the host page that backs gfn into the nPT. Returns a status."""
+    """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a status."""
     size = host_size_of(machine, gfn)
-    first = gfn & ~(pages_in(size) - 1)
-    hpa, level = leaf_address(machine, first)
+    hpa, level = leaf_address(machine, gfn)
     while level > size + 1:
         status, hfn = _new_table(machine)
         if status != OK:
             return status
         memory.store(machine.host.memory, hpa, (hfn << 12) | EPT_RWX)
-        hpa, level = leaf_address(machine, first)
+        hpa, level = leaf_address(machine, gfn)
+    # Where a table is left from smaller pages, a large page is mapped in pieces.
+    first = gfn & ~(pages_in(level - 1) - 1)
     large = EPT_LARGE if level > 1 else 0
-    entry = (hfn_of(machine, first) << 12) | EPT_RWX | EPT_WB | large
+    rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+    entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
     memory.store(machine.host.memory, hpa, entry)
     return OK
 
 
 @kernel
-def _violation(machine, gfn):
-    vm_exit(machine, EXIT_EPT_VIOLATION)
-    status = back(machine, gfn)
-    return status if status != OK else _map(machine, gfn)
+def _unshare(machine, gfn):
+    """Drops what maps a merged page, before a store gives the guest frame its own."""
+    if is_merged(machine, gfn):
+        drop_mapping(machine, gfn)
+        flush_vm(machine)
 
 
 @kernel
 def touch(machine, gfn):
-    """The guest kernel writes to a page: an EPT violation where it is not mapped yet."""
-    if machine.vm.p2m[gfn] == 0:
-        status = _violation(machine, gfn)
+    """The guest kernel overwrites a page: an EPT violation where it may not yet."""
+    hpa, level = leaf_address(machine, gfn)
+    if not memory.load(machine.host.memory, hpa) & EPT_W:
+        vm_exit(machine, EXIT_EPT_VIOLATION)
+        _unshare(machine, gfn)
+        status = overwrite(machine, gfn, False)
+        if status == OK:
+            status = _map(machine, gfn)
         if status != OK:
             return status
     if machine.core.regs[0].ept_ad:
@@ -116,9 +129,27 @@ def touch(machine, gfn):
 
 
 @kernel
-def fault(machine):
-    """EPT violation: back the page and map it."""
-    return _violation(machine, machine.core.regs[0].fault_gpa >> 12)
+def read(machine, gfn):
+    """The guest kernel reads a page: an EPT violation where it is not mapped."""
+    hpa, level = leaf_address(machine, gfn)
+    if memory.load(machine.host.memory, hpa) & EPT_RWX:
+        return OK
+    vm_exit(machine, EXIT_EPT_VIOLATION)
+    status = back(machine, gfn)
+    return status if status != OK else _map(machine, gfn)
+
+
+@kernel
+def fault(machine, kind):
+    """EPT violation: backs the page, for a store with one of its own, and maps it."""
+    gfn = machine.core.regs[0].fault_gpa >> 12
+    vm_exit(machine, EXIT_EPT_VIOLATION)
+    if kind == STORE and is_merged(machine, gfn):
+        _unshare(machine, gfn)
+        status = own(machine, gfn)
+    else:
+        status = back(machine, gfn)
+    return status if status != OK else _map(machine, gfn)
 
 
 @kernel
@@ -135,9 +166,32 @@ def load_cr3(machine, process, keep):
 
 
 @kernel
-def drop_backing(machine, gfn):
-    """The VMM takes a host page away: its leaf goes, and every translation with it."""
-    hpa, level = leaf_address(machine, gfn)
+def drop_mapping(machine, gfn):
+    """The host page behind gfn is about to change: its leaves go. The caller flushes."""
+    count = pages_in(host_size_of(machine, gfn))
+    first = gfn & ~(count - 1)
+    other = first
+    while other < first + count:
+        hpa, level = leaf_address(machine, other)
+        memory.store(machine.host.memory, hpa, 0)
+        other += pages_in(level - 1)
+
+
+@kernel
+def is_mapped(machine, gfn):
+    """True where the guest has reached the page since it was last dropped."""
+    hpa, _ = leaf_address(machine, gfn)
+    return memory.load(machine.host.memory, hpa) & EPT_RWX != 0
+
+
+@kernel
+def was_accessed(machine, gfn):
+    """Whether the page was used since this was last asked. Without EPT A bits the leaf goes,
+    and its return tells (Linux KVM, Documentation/virt/kvm/x86/mmu.rst)."""
+    hpa, _ = leaf_address(machine, gfn)
+    entry = memory.load(machine.host.memory, hpa)
+    if machine.core.regs[0].ept_ad:
+        memory.store(machine.host.memory, hpa, entry & ~EPT_A)
+        return entry & EPT_A != 0
     memory.store(machine.host.memory, hpa, 0)
-    flush_vm(machine)
-    unback(machine, gfn)
+    return entry & EPT_RWX != 0

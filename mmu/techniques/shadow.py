@@ -38,7 +38,8 @@ from mmu.techniques import shadow_pages as pages
 from mmu.techniques.model import Technique
 from mmu.trace import FETCH, STORE
 from mmu.vmm import guest_tables
-from mmu.vmm.backing import back, flush_vm, hfn_of, host_size_of, unback, vm_exit
+from mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
+from mmu.vmm.p2m import hfn_of, host_size_of, is_backed, is_merged
 
 TECHNIQUE = Technique(
     name="shadow",
@@ -54,11 +55,29 @@ FLOOD = 3
 
 @kernel
 def touch(machine, gfn):
-    """The guest kernel writes to a page: an exit where no host frame backs it yet."""
-    if machine.vm.p2m[gfn]:
+    """The guest kernel overwrites a page: an exit where it has no host frame of its own yet."""
+    if is_backed(machine, gfn) and not is_merged(machine, gfn):
+        return OK
+    vm_exit(machine, EXIT_BACKING)
+    _unshare(machine, gfn)
+    return overwrite(machine, gfn, False)
+
+
+@kernel
+def read(machine, gfn):
+    """The guest kernel reads a page: an exit where no host frame backs it."""
+    if is_backed(machine, gfn):
         return OK
     vm_exit(machine, EXIT_BACKING)
     return back(machine, gfn)
+
+
+@kernel
+def _unshare(machine, gfn):
+    """Drops what maps a merged page, before a store gives the guest frame its own."""
+    if is_merged(machine, gfn):
+        drop_mapping(machine, gfn)
+        flush_vm(machine)
 
 
 @kernel
@@ -119,14 +138,16 @@ def compose(machine, entry, level, gva):
     """The sPTE for the part of a guest leaf that contains gva: (sPTE, its level).
 
     As large as the host's page allows. Writable only where the gPTE is dirty already,
-    so that the first store exits and D can be set, and where it maps no shadowed gPT page.
+    so that the first store exits and D can be set, and where it maps neither a shadowed gPT
+    page nor a merged page.
     """
     gfn = frame_of(entry) + ((gva >> 12) & ((1 << (level_shift(level) - 12)) - 1))
     size = min(level - 1, host_size_of(machine, gfn))
     first = gfn & ~(pages_in(size) - 1)
     spte = (hfn_of(machine, first) << 12) | (entry & (US | XD)) | P | A
-    if entry & RW and entry & D and not pages.any_shadowed(machine, first, pages_in(size)):
-        spte |= RW
+    if entry & RW and entry & D and not is_merged(machine, first):
+        if not pages.any_shadowed(machine, first, pages_in(size)):
+            spte |= RW
     return spte | (PS if size else 0), size + 1
 
 
@@ -139,7 +160,11 @@ def _fill(machine, process, gva, kind):
         return status
     level = machine.vm.shadow[page].level
     gfn = frame_of(entry) + ((gva >> 12) & ((1 << (level_shift(level) - 12)) - 1))
-    status = back(machine, gfn)
+    if kind == STORE and is_merged(machine, gfn):
+        _unshare(machine, gfn)
+        status = own(machine, gfn)
+    else:
+        status = back(machine, gfn)
     if status != OK:
         return status
     if kind == STORE:
@@ -161,7 +186,8 @@ def _fill(machine, process, gva, kind):
             pages.link(machine, page, index, child, RW | US)
         page = child
         level -= 1
-    return pages.set_leaf(machine, page, index_of(gva, level), spte)
+    first = gfn & ~(pages_in(target - 1) - 1)
+    return pages.set_leaf(machine, page, index_of(gva, level), spte, first)
 
 
 @kernel
@@ -265,7 +291,7 @@ def invlpg(machine, gva):
         gpte = guest_tables.load_entry(machine, machine.vm.shadow[page].gfn, index)
         if gpte & P and gpte & A and hfn_of(machine, frame_of(gpte)) != NIL:
             spte, _ = compose(machine, gpte, 1, gva)
-            status = pages.set_leaf(machine, page, index, spte)
+            status = pages.set_leaf(machine, page, index, spte, frame_of(gpte))
             if status != OK:
                 return status
     hardware.invlpg(machine.core, gva)
@@ -289,11 +315,22 @@ def load_cr3(machine, process):
 
 
 @kernel
-def drop_backing(machine, gfn):
-    """The VMM takes a host page away: the sPTEs that map it are found by reverse map."""
+def drop_mapping(machine, gfn):
+    """The host page behind gfn is about to change: the sPTEs that map it are found by
+    reverse map. The caller flushes."""
     count = pages_in(host_size_of(machine, gfn))
     first = gfn & ~(count - 1)
     for other in range(first, first + count):
         pages.drop_mappings(machine, other)
-    flush_vm(machine)
-    unback(machine, gfn)
+
+
+@kernel
+def is_mapped(machine, gfn):
+    """True where the guest has reached the page since it was last dropped."""
+    return machine.vm.reverse_head[gfn] != 0
+
+
+@kernel
+def was_accessed(machine, gfn):
+    """Whether the page was used since this was last asked: the A bits of its sPTEs."""
+    return pages.clear_accessed(machine, gfn)

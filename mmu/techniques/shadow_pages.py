@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmu import frames, memory
 from mmu.bits import ENTRIES, PS, RW, US, XD, A, P, frame_of, index_of, level_shift
 from mmu.hardware import core as hardware
-from mmu.jit import kernel
+from mmu.jit import inlined, kernel
 from mmu.state import (
     NIL,
     OK,
@@ -14,13 +14,18 @@ from mmu.state import (
     OUT_OF_TABLES,
     SPT_PAGE,
 )
-from mmu.vmm.backing import gfn_of
 
 
 @kernel
 def _address(machine, page, index):
     """HPA of an sPTE."""
     return (machine.vm.shadow[page].hfn << 12) | (index << 3)
+
+
+@inlined
+def _slot(page, index):
+    """Index into VM.spte_gfn of an sPTE."""
+    return page * ENTRIES + index
 
 
 @kernel
@@ -81,6 +86,22 @@ def drop_mappings(machine, gfn):
         memory.store(machine.host.memory, vm.reverse[node].spte, 0)
         vm.reverse_head[gfn] = vm.reverse[node].next
         _reverse_free(machine, node)
+
+
+@kernel
+def clear_accessed(machine, gfn):
+    """Clears the A bits of the leaf sPTEs that begin at gfn; True where one was set."""
+    vm = machine.vm
+    found = False
+    node = vm.reverse_head[gfn]
+    while node:
+        spte = vm.reverse[node].spte
+        entry = memory.load(machine.host.memory, spte)
+        if entry & A:
+            memory.store(machine.host.memory, spte, entry & ~A)
+            found = True
+        node = vm.reverse[node].next
+    return found
 
 
 @kernel
@@ -189,16 +210,19 @@ def leaf_page(machine, page, gva):
 
 
 @kernel
-def set_leaf(machine, page, index, spte):
-    """Writes a leaf sPTE in place of what is there. Returns a status."""
+def set_leaf(machine, page, index, spte, gfn):
+    """Writes a leaf sPTE, of a page that begins at gfn, in place of what is there. Returns
+    a status."""
     hpa = _address(machine, page, index)
     old = memory.load(machine.host.memory, hpa)
-    if old and frame_of(old) == frame_of(spte) and not (old ^ spte) & (RW | US | XD | PS):
+    same = frame_of(old) == frame_of(spte) and machine.vm.spte_gfn[_slot(page, index)] == gfn
+    if old and same and not (old ^ spte) & (RW | US | XD | PS):
         return OK
     if old:
         drop_entry(machine, page, index)
     memory.store(machine.host.memory, hpa, spte)
-    return _reverse_add(machine, gfn_of(machine, frame_of(spte)), hpa)
+    machine.vm.spte_gfn[_slot(page, index)] = gfn
+    return _reverse_add(machine, gfn, hpa)
 
 
 @kernel
@@ -215,8 +239,9 @@ def _free(machine, page):
 
 
 @kernel
-def _forget_leaf(machine, hpa, entry):
-    _reverse_remove(machine, gfn_of(machine, frame_of(entry)), hpa)
+def _forget_leaf(machine, page, index):
+    hpa = _address(machine, page, index)
+    _reverse_remove(machine, machine.vm.spte_gfn[_slot(page, index)], hpa)
     memory.store(machine.host.memory, hpa, 0)
 
 
@@ -227,7 +252,7 @@ def _free_direct_leaves(machine, page):
         hpa = _address(machine, page, index)
         entry = memory.load(machine.host.memory, hpa)
         if entry & P:
-            _forget_leaf(machine, hpa, entry)
+            _forget_leaf(machine, page, index)
     _free(machine, page)
 
 
@@ -240,7 +265,7 @@ def _free_direct(machine, page):
         hpa = _address(machine, page, index)
         entry = memory.load(machine.host.memory, hpa)
         if entry & P and entry & PS:
-            _forget_leaf(machine, hpa, entry)
+            _forget_leaf(machine, page, index)
         elif entry & P:
             _free_direct_leaves(machine, _page_of(machine, frame_of(entry)))
     _free(machine, page)
@@ -254,7 +279,7 @@ def _clear(machine, page, index):
     if not entry & P:
         return 0
     if machine.vm.shadow[page].level == 1 or entry & PS:
-        _forget_leaf(machine, hpa, entry)
+        _forget_leaf(machine, page, index)
         return 1
     child = _page_of(machine, frame_of(entry))
     memory.store(machine.host.memory, hpa, 0)

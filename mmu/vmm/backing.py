@@ -1,86 +1,221 @@
-"""The p2m of a VM: which host frame backs which guest frame."""
+"""Host memory behind guest frames: given, taken, shared, paged out and brought back.
+
+What a technique has mapped is the technique's to drop first (`techniques.hooks`);
+`vmm.reclaim` does both in the right order.
+"""
 
 from __future__ import annotations
 
-from mmu import frames
+from mmu import contents, disk, frames
 from mmu.bits import INDEX_BITS, pages_in
 from mmu.hardware import core as hardware
 from mmu.hardware import tlb, walk_caches
-from mmu.jit import inlined, kernel
-from mmu.state import GUEST_PAGE, NATIVE, NIL, OK, OUT_OF_HOST_FRAMES
+from mmu.jit import kernel
+from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
+from mmu.vmm.p2m import (
+    block_of,
+    hfn_of,
+    host_size_of,
+    is_backed,
+    is_merged,
+    is_on_guest_disk,
+    is_paged_out,
+    paged_out_to,
+)
+
+# --- Giving -----------------------------------------------------------------------
 
 
-@inlined
-def hfn_of(machine, gfn):
-    """Host frame of a guest frame, NIL where none backs it. On bare metal they are one."""
+@kernel
+def _place(machine, gfn, size):
+    """Backs the aligned page of gfn with a host page of a size: False where none is free."""
     vm = machine.vm
-    if vm.record[0].technique == NATIVE:
-        return gfn
-    return (vm.p2m[gfn] >> 2) - 1
+    count = pages_in(size)
+    first = gfn & ~(count - 1)
+    hfn = frames.allocate(
+        machine.host.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, first
+    )
+    if hfn == NIL:
+        return False
+    for offset in range(count):
+        vm.p2m[first + offset] = (hfn + offset + 1) << 2 | size
+        machine.host.frames.frame[hfn + offset].reverse = first + offset + 1
+    if vm.record[0].tracked:
+        machine.host.memory.contents[hfn : hfn + count] = 0
+        machine.host.memory.written[hfn : hfn + count] = 0
+    return True
 
 
-@inlined
-def host_size_of(machine, gfn):
-    """Page size of the host leaf that backs a guest frame."""
-    return machine.vm.p2m[gfn] & 3
-
-
-@inlined
-def gfn_of(machine, hfn):
-    """Guest frame that a host frame backs: the reverse map."""
-    return machine.host.frames.frame[hfn].reverse - 1
+@kernel
+def _room_for(machine, gfn, size):
+    """True where a large host page may back gfn: the whole aligned range lies inside the
+    guest's memory, none of it is backed or paged out, and the host is not short of frames."""
+    vm = machine.vm
+    count = pages_in(size)
+    first = gfn & ~(count - 1)
+    host = machine.host.frames
+    if first + count > vm.p2m.size:
+        return False
+    if frames.available(host) < host.counts[frames.MIN] + count:
+        return False
+    for other in range(first, first + count):
+        if vm.p2m[other]:
+            return False
+    return True
 
 
 @kernel
 def back(machine, gfn):
-    """Backs a guest frame with host memory of the VM's host page size.
+    """Backs a guest frame: with zeros of the VM's host page size, or what was paged out.
 
-    A page of that size is used where the whole aligned range lies inside the guest's
-    memory, none of it is backed yet and the host has a free block; else a smaller one.
     Returns OK or OUT_OF_HOST_FRAMES.
     """
-    vm = machine.vm
-    if vm.p2m[gfn]:
+    if is_backed(machine, gfn):
         return OK
-    size = vm.record[0].host_size
-    while True:
-        count = pages_in(size)
-        first = gfn & ~(count - 1)
-        fits = first + count <= vm.p2m.size
-        if fits and size:
-            for other in range(first, first + count):
-                if vm.p2m[other]:
-                    fits = False
-                    break
-        if fits:
-            hfn = frames.allocate(
-                machine.host.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, first
-            )
-            if hfn != NIL:
-                for offset in range(count):
-                    vm.p2m[first + offset] = (hfn + offset + 1) << 2 | size
-                    machine.host.frames.frame[hfn + offset].reverse = first + offset + 1
-                return OK
-        if size == 0:
-            return OUT_OF_HOST_FRAMES
+    if is_paged_out(machine, gfn):
+        return _page_in(machine, gfn)
+    size = machine.vm.record[0].host_size
+    while size:
+        if _room_for(machine, gfn, size) and _place(machine, gfn, size):
+            return OK
         size -= 1
+    return OK if _place(machine, gfn, 0) else OUT_OF_HOST_FRAMES
 
 
 @kernel
-def unback(machine, gfn):
-    """Takes the host page that backs gfn away and frees it; returns the first gfn it backed.
+def _forget_block(machine, gfn):
+    """The block that a paged-out page lies in is no longer needed."""
+    where = machine.vm.disk if is_on_guest_disk(machine, gfn) else machine.host.swap
+    disk.release(where, block_of(machine, gfn))
+    machine.vm.p2m[gfn] = 0
 
-    The caller has removed it from the technique's tables before.
+
+@kernel
+def _read_back(machine, gfn):
+    """Reads a paged-out page; returns its tag."""
+    stats = machine.core.stats[0]
+    if is_on_guest_disk(machine, gfn):
+        stats.host_refetches += 1
+        return disk.read(machine.vm.disk, block_of(machine, gfn))
+    stats.host_swap_ins += 1
+    return disk.read(machine.host.swap, block_of(machine, gfn))
+
+
+@kernel
+def _page_in(machine, gfn):
+    if frames.available(machine.host.frames) == 0:
+        return OUT_OF_HOST_FRAMES
+    tag = _read_back(machine, gfn)
+    _forget_block(machine, gfn)
+    _place(machine, gfn, 0)
+    machine.host.memory.contents[hfn_of(machine, gfn)] = tag
+    return OK
+
+
+@kernel
+def overwrite(machine, gfn, by_device):
+    """Backs a guest frame that is about to be overwritten whole, by a device or the guest.
+
+    What it held does not matter, but a VMM does not know that: it reads a paged-out page
+    back only to see it overwritten, stale or false swap reads in the words of Amit et al.
+    (VSwapper, ASPLOS 2014), unless it knows the disk's blocks or emulates the writes.
     """
+    record = machine.vm.record[0]
+    stats = machine.core.stats[0]
+    if is_merged(machine, gfn):
+        stats.host_copies += 1
+        release(machine, gfn)
+    elif is_paged_out(machine, gfn):
+        if frames.available(machine.host.frames) == 0:
+            return OUT_OF_HOST_FRAMES
+        if by_device and not record.map_disk:
+            stats.stale_swap_reads += 1
+            _read_back(machine, gfn)
+        elif not by_device and not record.emulate_writes:
+            stats.false_swap_reads += 1
+            _read_back(machine, gfn)
+        _forget_block(machine, gfn)
+    return back(machine, gfn)
+
+
+# --- Sharing ----------------------------------------------------------------------
+
+
+@kernel
+def own(machine, gfn):
+    """A store to a merged page: the guest frame gets a copy. Returns a status."""
+    old = hfn_of(machine, gfn)
+    if frames.available(machine.host.frames) == 0:
+        return OUT_OF_HOST_FRAMES
+    _place(machine, gfn, 0)
+    machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
+    frames.release(machine.host.frames, old)
+    machine.core.stats[0].host_copies += 1
+    return OK
+
+
+# --- Taking -----------------------------------------------------------------------
+
+
+@kernel
+def release(machine, gfn):
+    """Gives back whatever stands behind gfn, for a large host page behind all of it; what
+    it held is lost. Returns the first gfn."""
+    vm = machine.vm
+    if is_paged_out(machine, gfn):
+        _forget_block(machine, gfn)
+        return gfn
+    count = pages_in(host_size_of(machine, gfn))
+    first = gfn & ~(count - 1)
+    hfn = hfn_of(machine, first)
+    if not is_merged(machine, gfn):
+        for frame in range(hfn, hfn + count):
+            machine.host.frames.frame[frame].reverse = 0
+    vm.p2m[first : first + count] = 0
+    frames.release(machine.host.frames, hfn)
+    return first
+
+
+@kernel
+def split(machine, gfn):
+    """Cuts the large host page behind gfn into pages of 4 KiB."""
     vm = machine.vm
     count = pages_in(host_size_of(machine, gfn))
     first = gfn & ~(count - 1)
     hfn = hfn_of(machine, first)
-    vm.p2m[first : first + count] = 0
-    for frame in range(hfn, hfn + count):
-        machine.host.frames.frame[frame].reverse = 0
-    frames.release(machine.host.frames, hfn)
-    return first
+    frames.split(machine.host.frames, hfn, 0)
+    for offset in range(count):
+        vm.p2m[first + offset] &= ~3
+        machine.host.frames.frame[hfn + offset].reverse = first + offset + 1
+
+
+@kernel
+def page_out(machine, gfn):
+    """Pages a guest frame out: to the swap device, or, where the VMM knows that the guest's
+    disk holds the same (VSwapper's mapper), nowhere. Returns OK or OUT_OF_DISK."""
+    vm = machine.vm
+    stats = machine.core.stats[0]
+    tag = contents.settle(machine, gfn)
+    block = vm.block[gfn] - 1
+    unchanged = block != NIL and vm.disk.contents[block] == tag
+    if unchanged and vm.record[0].map_disk:
+        stats.host_drops += 1
+        vm.disk.references[block] += 1
+        release(machine, gfn)
+        vm.p2m[gfn] = paged_out_to(block, 1)
+        return OK
+    slot = disk.allocate(machine.host.swap)
+    if slot == NIL:
+        return OUT_OF_DISK
+    stats.silent_swap_writes += int(unchanged)
+    stats.host_swap_outs += 1
+    disk.write(machine.host.swap, slot, machine.host.memory.contents[hfn_of(machine, gfn)])
+    release(machine, gfn)
+    vm.p2m[gfn] = paged_out_to(slot, 0)
+    return OK
+
+
+# --- Exits and flushes ------------------------------------------------------------
 
 
 @kernel
@@ -95,5 +230,5 @@ def vm_exit(machine, reason):
 
 @kernel
 def flush_vm(machine):
-    """Drops all translations after a p2m change (INVEPT, or INVVPID under shadow)."""
-    hardware.flush_all(machine.core)
+    """Drops all of a VM's translations after a p2m change (INVEPT or, under shadow, INVVPID)."""
+    hardware.flush_vpid(machine.core)

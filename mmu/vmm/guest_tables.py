@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmu.bits import PS, P, frame_of, index_of, level_shift
 from mmu.jit import kernel
 from mmu.memory import load, store
-from mmu.vmm.backing import hfn_of
+from mmu.vmm.p2m import hfn_of
 
 
 @kernel
@@ -40,14 +40,15 @@ def lookup(machine, cr3, gva):
 
 @kernel
 def next_leaf(machine, cr3, gva, end):
-    """(gva, entry, level, table) of the first present leaf that maps any of [gva, end).
+    """(gva, entry, level, table) of the first leaf in use that maps any of [gva, end): present,
+    or paged out by the guest.
 
     Level 0 where there is none. Subtrees that are not present are stepped over.
     """
     while gva < end:
         entry, level, table = lookup(machine, cr3, gva)
         span = 1 << level_shift(level)
-        if entry & P:
+        if entry:
             return gva & ~(span - 1), entry, level, table
         gva = (gva & ~(span - 1)) + span
     return gva, 0, 0, 0

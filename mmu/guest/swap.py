@@ -1,0 +1,197 @@
+"""The guest's own paging: which pages leave, where they go, and how they come back.
+
+Modelled on Linux: a clock over the A bits of the page tables, in batches of
+SWAP_CLUSTER_MAX (mm/vmscan.c); a page that is back unchanged keeps its block, so that it
+can leave again without a write (the swap cache); clearing an A bit flushes nothing by
+itself (arch/x86/mm/pgtable.c, ptep_clear_flush_young). The scan goes by address, as
+Linux's did before it had reverse maps. A gPTE that is paged out is
+
+    63                                  12 11              0
+    +-------------------------------------+-----------------+
+    | block + 1                           | 0, P clear      |
+    +-------------------------------------+-----------------+
+
+Pages that processes share copy-on-write stay: an assumption, that saves a reverse map.
+"""
+
+from __future__ import annotations
+
+from mmu import contents, disk, frames
+from mmu.bits import PAGE_SHIFT, A, P, frame_of, index_of, level_shift
+from mmu.guest import paging, ranges
+from mmu.jit import inlined, kernel
+from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES
+from mmu.techniques import hooks
+from mmu.vmm import backing
+from mmu.vmm.guest_tables import next_leaf
+from mmu.vmm.p2m import is_merged, is_paged_out
+
+BATCH = 32  # Linux include/linux/swap.h, SWAP_CLUSTER_MAX
+
+
+@inlined
+def entry_of(block):
+    return (block + 1) << PAGE_SHIFT
+
+
+@inlined
+def block_of(entry):
+    return (entry >> PAGE_SHIFT) - 1
+
+
+@kernel
+def _device_reads(machine, gfn):
+    """The guest's disk fetches a page. If the host has paged it out, it comes in first, only
+    to go out again: double paging (Goldberg and Hassinger, 1979)."""
+    if is_paged_out(machine, gfn):
+        machine.core.stats[0].double_faults += 1
+    return backing.back(machine, gfn)
+
+
+@kernel
+def _device_fills(machine, gfn):
+    """The guest's disk is about to fill a page."""
+    if is_merged(machine, gfn):
+        hooks.drop_mapping(machine, gfn)
+        backing.flush_vm(machine)
+    return backing.overwrite(machine, gfn, True)
+
+
+@kernel
+def _save(machine, gfn):
+    """Writes a page to a block of its own: (status, block)."""
+    vm = machine.vm
+    status = _device_reads(machine, gfn)
+    if status != OK:
+        return status, NIL
+    block = vm.block[gfn] - 1
+    if block != NIL and (disk.is_file_block(vm.disk, block) or vm.disk.references[block] > 1):
+        disk.release(vm.disk, block)
+        block = NIL
+        vm.block[gfn] = 0
+    if block == NIL:
+        block = disk.allocate(vm.disk)
+        if block == NIL:
+            return OUT_OF_DISK, NIL
+        vm.block[gfn] = block + 1
+    disk.write(vm.disk, block, vm.contents[gfn])
+    machine.core.stats[0].guest_swap_outs += 1
+    return OK, block
+
+
+@kernel
+def _page_out(machine, process, gva, gfn, table):
+    """Pages out one page of 4 KiB. Returns a status."""
+    vm = machine.vm
+    tag = contents.settle(machine, gfn)
+    block = vm.block[gfn] - 1
+    if block != NIL and vm.disk.contents[block] == tag:
+        machine.core.stats[0].guest_drops += 1
+    else:
+        status, block = _save(machine, gfn)
+        if status != OK:
+            return status
+    status = paging.set_entry(machine, table, index_of(gva, 1), entry_of(block))
+    if status == OK:
+        status = ranges.flush_page(machine, process, gva)
+    vm.block[gfn] = 0  # the gPTE has its reference now
+    frames.release(vm.frames, gfn)
+    return status
+
+
+@kernel
+def page_in(machine, process, gva, entry, prot):
+    """Brings a page of 4 KiB back and maps it. Returns a status."""
+    vm = machine.vm
+    block = block_of(entry)
+    gfn = frames.allocate(vm.frames, 0, GUEST_PAGE, vm.record[0].id, NIL)
+    if gfn == NIL:
+        return OUT_OF_GUEST_FRAMES
+    status = _device_fills(machine, gfn)
+    if status != OK:
+        frames.release(vm.frames, gfn)
+        return status
+    contents.write(machine, gfn, disk.read(vm.disk, block))
+    machine.core.stats[0].guest_swap_ins += 1
+    vm.block[gfn] = block + 1
+    leaf = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)
+    return paging.map_leaf(machine, vm.process[process].cr3, gva, 0, leaf)
+
+
+@kernel
+def _scan_one(machine, process, gva, entry, level, table):
+    """What the clock does at a leaf: (status, whether a page left, where it goes on)."""
+    following = gva + (1 << level_shift(level))
+    if not entry & P or machine.vm.frames.frame[frame_of(entry)].references > 1:
+        return OK, False, following
+    if entry & A:
+        status = paging.set_entry(machine, table, index_of(gva, level), entry & ~A)
+        return status, False, following
+    if level > 1:  # a large page leaves in pieces
+        status = paging.split_leaf(machine, machine.vm.process[process].cr3, gva)
+        if status == OK:
+            status = ranges.flush_page(machine, process, gva)
+        return status, False, gva
+    return _page_out(machine, process, gva, frame_of(entry), table), True, following
+
+
+@kernel
+def _scan_process(machine, process, want):
+    """The clock over one process, from the hand on: (status, pages that left)."""
+    record = machine.vm.record[0]
+    end = 1 << (level_shift(record.levels + 1) - 1)
+    cr3 = machine.vm.process[process].cr3
+    gva = record.hand_gva
+    freed = 0
+    status = OK
+    while freed < want and status == OK:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        if level == 0:
+            gva = 0
+            break
+        status, left, gva = _scan_one(machine, process, gva, entry, level, table)
+        freed += int(left)
+    record.hand_gva = gva
+    if status == OK:
+        # Cleared A bits count only once the TLB has forgotten them.
+        status = ranges.flush_process(machine, process)
+    return status, freed
+
+
+@kernel
+def shrink(machine, want):
+    """Pages out until `want` frames are free, or each page has been looked at three times:
+    its A bit cleared, a large page cut, its pieces out. Returns OK, or why it could not."""
+    vm = machine.vm
+    record = vm.record[0]
+    turns = 3 * record.processes_used + 3
+    status = OK
+    while turns and status == OK:
+        short = want - frames.available(vm.frames)
+        if short <= 0:
+            return OK
+        process = record.hand_process
+        if process >= record.processes_used:
+            process = 0
+        if vm.process[process].alive:
+            status, _ = _scan_process(machine, process, max(short, BATCH))
+        if record.hand_gva == 0:
+            process += 1
+            turns -= 1
+        record.hand_process = process
+    if status == OK and frames.available(vm.frames) < want:
+        return OUT_OF_GUEST_FRAMES
+    return status
+
+
+@kernel
+def make_room(machine, need):
+    """Before the guest kernel begins what may take `need` frames: pages out up to the high
+    watermark where fewer are free. Only guests that have a disk page."""
+    vm = machine.vm
+    guest = vm.frames
+    need = max(need, guest.counts[frames.MIN])
+    if frames.available(guest) >= need or vm.disk.references.size == 0:
+        return OK
+    status = shrink(machine, max(need, guest.counts[frames.HIGH]))
+    return OK if frames.available(guest) >= need else status
