@@ -45,7 +45,7 @@ CATEGORIES = {
     "nested_walk": "page walks: references to the nested table",
     "guest_kernel": "guest page faults, zeroing, copying, INVLPG, CR3 loads",
     "exit_fault": "VM exits that back or map memory: EPT violations, shadow fills, "
-    "reflected faults",
+    "reflected faults, copies of merged pages",
     "exit_pte": "VM exits of guest page-table writes",
     "exit_flush": "VM exits of INVLPG and CR3 loads",
     "shadow": "bringing shadow tables up to date",
@@ -103,6 +103,7 @@ def price(
     for reason, handler in _HANDLERS.items():
         category = _EXIT_CATEGORY.get(reason, "exit_fault")
         cycles[category] += exits[reason] * (cost["vm_exit"] + cost[handler])
+    cycles["exit_fault"] += cost["page_copy"] * counts["host_copies"]
     cycles["shadow"] = (
         cost["sync_entry"] * counts["synced_entries"]
         + cost["unshadow_page"] * counts["unshadowed_pages"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mmu import frames
 from mmu.bits import PAGE_BYTES, is_canonical
 from mmu.guest import faults, process
 from mmu.hardware import core as hardware
 from mmu.hardware.tlb import STRADDLES
 from mmu.jit import entry, kernel
 from mmu.lookahead import fetch_ahead
-from mmu.state import LIVELOCK, OK, OUT_OF_HOST_FRAMES, PAGE_FAULT, Machine
+from mmu.state import LIVELOCK, OK, PAGE_FAULT, Machine
 from mmu.techniques import hooks
+from mmu.vmm.backing import frames_at_hand
 
 #: Faults that one access may need before it goes through. A 2-D walk can fault for
 #: each guest level, each time again in the VMM; more is a bug.
@@ -21,10 +21,9 @@ FAULT_LIMIT = 64
 def _mend(machine, status, gva, kind, user):
     """Handles what stopped the core: the VMM first, then the guest OS. Nothing is begun
     while the host is short of frames, so that the access can begin again after reclaim."""
-    host = machine.host.frames
-    if frames.available(host) < host.counts[frames.MIN]:
-        machine.vm.record[0].need = host.counts[frames.MIN]
-        return OUT_OF_HOST_FRAMES
+    short = frames_at_hand(machine, 0)
+    if short != OK:
+        return short
     status = hooks.fault(machine, status, gva, kind, user)
     if status == PAGE_FAULT:
         status = faults.page_fault(machine, machine.vm.record[0].current, gva, kind)

@@ -124,6 +124,7 @@ def release(frames, first):
     order = block.order - 1
     frames.counts[IN_USE] -= 1 << order
     block.order = 0
+    block.kind = FREE
     block.reverse = 0
     total = frames.counts[TOTAL]
     while order < MAX_ORDER:

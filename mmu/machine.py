@@ -32,6 +32,7 @@ from mmu.state import (
     VM,
     VM_RECORD,
     VMA,
+    Frames,
     Host,
     Machine,
 )
@@ -119,7 +120,7 @@ class Simulator:
         self.units = units
         self.config = config
         self.accesses = 0
-        self.run(*_boot_chunk())
+        self.run(*boot_chunk())
         self.reset_counters()
 
     def run(self, chunk: Chunk, kinds: np.ndarray, start: int, end: int, event: int) -> int:
@@ -152,39 +153,49 @@ class Simulator:
 
     def frames_by_kind(self, which: str = "host") -> dict[str, int]:
         """4 KiB frames in use by kind, of the host's or the guest's allocator."""
-        source = self.machine.host.frames if which == "host" else self.machine.vm.frames
-        heads = source.frame[: _touched(source.frame)]
-        used = (heads["order"] > 0) & (heads["kind"] > 0)
-        counts = {}
-        for kind, name in enumerate(FRAME_KINDS[1:], start=1):
-            mine = used & (heads["kind"] == kind)
-            counts[name] = int((1 << (heads["order"][mine].astype(np.int64) - 1)).sum())
-        return counts
+        return frames_by_kind(
+            self.machine.host.frames if which == "host" else self.machine.vm.frames
+        )
 
     def _failure(self, status: int, when: str) -> RunError:
-        host = self.machine.host.frames.counts
-        guest = self.machine.vm.frames.counts
-        who = ", ".join(f"{name} {n:,}" for name, n in self.frames_by_kind().items() if n)
-        why = {
-            OUT_OF_HOST_FRAMES: (
-                f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
-                f"give more with --host-memory"
-            ),
-            OUT_OF_GUEST_FRAMES: (
-                f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
-                f"in use; give more with --memory"
-            ),
-            OUT_OF_DISK: "the disk that the guest pages to is full",
-            OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
-            OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
-            OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
-            OUT_OF_REVERSE_MAPS: "more shadow mappings than the reverse map holds",
-            LIVELOCK: "an access that faults for ever; please report this as a bug",
-        }[status]
-        return RunError(f"{self.technique}: {when}: {why}")
+        return RunError(f"{self.technique}: {when}: {failure_text(status, self.machine)}")
 
 
-def _boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
+def frames_by_kind(allocator: Frames) -> dict[str, int]:
+    """4 KiB frames in use by kind."""
+    heads = allocator.frame[: _touched(allocator.frame)]
+    used = (heads["order"] > 0) & (heads["kind"] > 0)
+    counts = {}
+    for kind, name in enumerate(FRAME_KINDS[1:], start=1):
+        mine = used & (heads["kind"] == kind)
+        counts[name] = int((1 << (heads["order"][mine].astype(np.int64) - 1)).sum())
+    return counts
+
+
+def failure_text(status: int, machine: Machine) -> str:
+    """Why a machine cannot go on."""
+    host = machine.host.frames.counts
+    guest = machine.vm.frames.counts
+    who = ", ".join(f"{name} {n:,}" for name, n in frames_by_kind(machine.host.frames).items() if n)
+    return {
+        OUT_OF_HOST_FRAMES: (
+            f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
+            f"give more with --host-memory"
+        ),
+        OUT_OF_GUEST_FRAMES: (
+            f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
+            f"in use; give more with --memory"
+        ),
+        OUT_OF_DISK: "the disk that the guest pages to is full",
+        OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
+        OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
+        OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
+        OUT_OF_REVERSE_MAPS: "more shadow mappings than the reverse map holds",
+        LIVELOCK: "an access that faults for ever; please report this as a bug",
+    }[status]
+
+
+def boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
     """What `Simulator.run` takes to start the machine."""
     events = np.zeros(1, EVENT)
     events[0]["kind"] = BOOT

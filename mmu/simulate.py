@@ -6,17 +6,16 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
 from mmu import __version__, cost, engine, techniques
 from mmu.config import Config
+from mmu.counters import read_counts, read_references
 from mmu.errors import InputError
 from mmu.machine import Simulator, build
 from mmu.presets.model import Preset
 from mmu.results import Comparison, TechniqueResult
-from mmu.state import EXIT_REASONS
 from mmu.trace import FORK, Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
@@ -233,32 +232,8 @@ class _Worker:
 
 def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
     core = simulator.machine.core
-    stats = core.stats[0]
-    loads, stores, fetches = (int(n) for n in by_kind)
-    counts: dict[str, Any] = {
-        "accesses": loads + stores + fetches,
-        "loads": loads,
-        "stores": stores,
-        "fetches": fetches,
-        "l1_tlb_misses": int(stats["l1_misses"].sum()),
-        "l1_data_tlb_misses": int(stats["l1_misses"][:2].sum()),
-        "l1_instruction_tlb_misses": int(stats["l1_misses"][2]),
-        "l2_tlb_hits": int(stats["l2_hits"].sum()),
-        "l2_tlb_misses": int(stats["l1_misses"].sum() - stats["l2_hits"].sum()),
-        "walks": int(stats["walks"].sum()),
-    }
-    for name in stats.dtype.names or ():
-        if name not in ("l1_misses", "l2_hits", "walks", "exits"):
-            counts[name] = int(stats[name])
-    counts["exits"] = {
-        reason: int(n) for reason, n in zip(EXIT_REASONS, stats["exits"], strict=False)
-    }
-    levels = len(preset.caches)
-    by_level = np.concatenate([core.references[:, :, :levels], core.references[:, :, -1:]], axis=2)
-    references = {
-        "guest": by_level[:, 0].sum(axis=0).tolist(),
-        "nested": by_level[:, 1:].sum(axis=(0, 1)).tolist(),
-    }
+    counts = read_counts(core, by_kind.tolist())
+    references = read_references(core, len(preset.caches))
     structures = {
         name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
         for name, unit in zip(simulator.units, core.unit, strict=True)

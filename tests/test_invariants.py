@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 import workloads
 from mmu import presets, simulate
 from mmu.bits import FRAME, RW, P
-from mmu.check import CheckFailed, check, compare_contents
+from mmu.check import CheckFailed, check, compare_contents, tables_of
 from mmu.config import Config
 from mmu.errors import RunError
 from mmu.jit import entry
 from mmu.machine import Simulator, build
 from mmu.state import NATIVE, Machine
 from mmu.techniques import hooks
-from mmu.vmm import backing
 from mmu.trace import (
     BRK,
     EVENT,
@@ -35,6 +34,7 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
+from mmu.vmm import backing
 
 PAGE = 4096
 REGION = 4 << 20  # two large pages, so that some ranges hold an aligned one
@@ -257,9 +257,8 @@ def break_tlb_frame(simulator: Simulator) -> None:
 def break_rights(simulator: Simulator) -> None:
     """A page becomes read-only with no INVLPG: what a technique that forgot it would do."""
     vm = simulator.machine.vm
-    from mmu.check import Tables
 
-    tables = Tables(simulator)
+    tables = tables_of(simulator)
     current = int(vm.record[0]["current"])
     entries = (
         tables.shadow_entries(int(vm.process[current]["shadow"]))

@@ -19,22 +19,28 @@ from mmu.check.tables import CheckFailed, Tables, fail
 from mmu.machine import Simulator
 from mmu.state import SHADOW
 
-__all__ = ["CheckFailed", "Tables", "check", "compare_contents"]
+__all__ = ["CheckFailed", "Tables", "check", "compare_contents", "tables_of"]
 
 
 def check(simulator: Simulator) -> None:
     """Raises CheckFailed where invariant 1, 2 or 3 does not hold."""
-    tables = Tables(simulator)
-    check_cached(simulator, tables)
+    tables = tables_of(simulator)
+    check_cached(tables, simulator.units)
     if int(tables.record["technique"]) == SHADOW:
-        check_shadow(simulator, tables)
-    check_frames(simulator, tables)
+        check_shadow(tables)
+    check_frames(tables)
+
+
+def tables_of(simulator: Simulator) -> Tables:
+    """The page tables of a machine, with where it is for messages."""
+    where = f"{simulator.technique}: after {simulator.accesses:,} accesses"
+    return Tables(simulator.machine, where)
 
 
 def _contents(simulator: Simulator) -> dict[tuple[int, int], tuple[int, int]]:
     """(pid, address of a page) -> its gfn and the tag of its contents. Guests that do the
     same take the same frames: an address that leads to another frame shows other contents."""
-    tables = Tables(simulator)
+    tables = tables_of(simulator)
     found = {}
     for process in tables.processes():
         pid = int(tables.vm.process[process]["pid"])
@@ -60,9 +66,9 @@ def compare_contents(simulators: Sequence[Simulator]) -> None:
                 for key in contents.keys() | theirs.keys()
                 if contents.get(key) != theirs.get(key)
             )
-            fail(other, what, f"process {page[0]}, page {page[1]:#x} differs")
+            fail(other.technique, what, f"process {page[0]}, page {page[1]:#x} differs")
         for name in _FAULTS:
             mine = int(first.machine.core.stats[0][name])
             yours = int(other.machine.core.stats[0][name])
             if mine != yours:
-                fail(other, what, f"{yours:,} {name}; {first.technique} has {mine:,}")
+                fail(other.technique, what, f"{yours:,} {name}; {first.technique} has {mine:,}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mmu.bits import EPT_D, EPT_W, EPT_X, FRAME, RW, XD, D
 from mmu.check.tables import RIGHTS, Entry, Tables, fail
-from mmu.hardware.tlb import GLOBAL
-from mmu.machine import Simulator
+from mmu.hardware.tlb import GLOBAL, VPID_SHIFT
 from mmu.state import (
     NESTED,
     NIL,
@@ -123,9 +122,10 @@ def _owner(tables: Tables, asid: int) -> int | None:
     return None
 
 
-def check_cached(simulator: Simulator, tables: Tables) -> None:
+def check_cached(tables: Tables, units: Sequence[str]) -> None:
     """Invariant 1, for TLBs, paging-structure caches and the nested TLB."""
-    core = simulator.machine.core
+    core = tables.machine.core
+    vpid = int(tables.regs["vpid"])
     nested = None
     if int(tables.record["technique"]) == NESTED:
         nested = _nested_leaves(tables)
@@ -133,6 +133,8 @@ def check_cached(simulator: Simulator, tables: Tables) -> None:
     for row in range(ROUTE_L2D + 1):
         for number in {_number(core, row, size) for size in range(3)} - {NIL}:
             for tag, data in _slots(core, number):
+                if tag >> VPID_SHIFT != vpid:
+                    continue
                 size = (tag >> _PAGE_BITS) & 3
                 asid = (tag >> (_PAGE_BITS + 2)) & 0xFFF
                 process = _owner(tables, asid)
@@ -142,8 +144,8 @@ def check_cached(simulator: Simulator, tables: Tables) -> None:
                     by_process[process] = _hardware_leaves(tables, process)
                 page = _signed_page(tag, size) << (9 * size)
                 now = _translate(tables, by_process[process], nested, page)
-                _same(simulator, number, page, size, data, now)
-    _check_walk_caches(simulator, tables, nested)
+                _same(tables, units[number], page, size, data, now)
+    _check_walk_caches(tables, units, nested)
 
 
 def _signed_page(tag: int, size: int) -> int:
@@ -151,26 +153,27 @@ def _signed_page(tag: int, size: int) -> int:
     return page - (1 << _PAGE_BITS) if page >> (_PAGE_BITS - 1) else page
 
 
-def _same(
-    simulator: Simulator, number: int, page: int, size: int, data: int, now: Page | None
-) -> None:
-    name = f"{simulator.units[number]}, page {page << 12:#x}"
+def _same(tables: Tables, unit: str, page: int, size: int, data: int, now: Page | None) -> None:
+    name = f"{unit}, page {page << 12:#x}"
     cached = Page((data & FRAME) >> 12, size, data & RIGHTS, bool(data & D))
     if now is None:
-        fail(simulator, "a TLB hit is what a walk gives", f"{name}: a walk faults")
+        fail(tables.where, "a TLB hit is what a walk gives", f"{name}: a walk faults")
     elif cached.hfn != now.hfn or cached.rights != now.rights or size > now.size:
-        fail(simulator, "a TLB hit is what a walk gives", f"{name}: {cached}, a walk: {now}")
+        fail(tables.where, "a TLB hit is what a walk gives", f"{name}: {cached}, a walk: {now}")
     elif cached.dirty and not now.dirty:
-        fail(simulator, "a TLB hit is what a walk gives", f"{name}: D set there only")
+        fail(tables.where, "a TLB hit is what a walk gives", f"{name}: D set there only")
 
 
-def _check_walk_caches(simulator: Simulator, tables: Tables, nested: dict | None) -> None:
-    core = simulator.machine.core
+def _check_walk_caches(tables: Tables, units: Sequence[str], nested: dict | None) -> None:
+    core = tables.machine.core
+    vpid = int(tables.regs["vpid"])
     what = "a walk cache holds what a walk reads"
     guest: dict[int, dict[tuple[int, int], tuple[int, int]]] = {}
     for level in range(2, 6):
         number = _number(core, ROUTE_PSC, level)
         for tag, data in _slots(core, number) if number != NIL else ():
+            if tag >> (_PAGE_BITS + 12) != vpid:
+                continue
             process = _owner(tables, (tag >> _PAGE_BITS) & 0xFFF)
             if process is None:
                 continue
@@ -179,7 +182,7 @@ def _check_walk_caches(simulator: Simulator, tables: Tables, nested: dict | None
             prefix = _signed_prefix(tag, level)
             now = guest[process].get((level, prefix))
             if now != ((data & FRAME) >> 12, data & RIGHTS):
-                fail(simulator, what, f"{simulator.units[number]} {prefix:#x}: {data:#x}, {now}")
+                fail(tables.where, what, f"{units[number]} {prefix:#x}: {data:#x}, {now}")
     if nested is None:
         return
     uppers = {
@@ -190,14 +193,18 @@ def _check_walk_caches(simulator: Simulator, tables: Tables, nested: dict | None
     for level in range(2, 6):
         number = _number(core, ROUTE_EPT_PSC, level)
         for tag, data in _slots(core, number) if number != NIL else ():
+            if tag >> _PAGE_BITS != vpid:
+                continue
             prefix = tag & ((1 << _PAGE_BITS) - 1)
             if uppers.get((level, prefix)) != (data & FRAME) >> 12:
-                fail(simulator, what, f"{simulator.units[number]} {prefix:#x}")
+                fail(tables.where, what, f"{units[number]} {prefix:#x}")
     number = _number(core, ROUTE_NTLB, 0)
     for tag, data in _slots(core, number) if number != NIL else ():
+        if tag >> _PAGE_BITS != vpid:
+            continue
         gfn = tag & ((1 << _PAGE_BITS) - 1)
         if tables.hfn_of(gfn) != data:
-            fail(simulator, what, f"ntlb gfn {gfn:#x}: {data:#x}, p2m {tables.hfn_of(gfn):#x}")
+            fail(tables.where, what, f"ntlb gfn {gfn:#x}: {data:#x}, p2m {tables.hfn_of(gfn):#x}")
 
 
 def _signed_prefix(tag: int, level: int) -> int:

@@ -7,23 +7,40 @@ import numpy as np
 
 from mmu.bits import RW
 from mmu.check.tables import Tables, fail
-from mmu.machine import Simulator
-from mmu.state import FRAME_KINDS, FREE, GPT_PAGE, GUEST_PAGE, NESTED, NPT_PAGE, SPT_PAGE
+from mmu.state import (
+    FRAME_KINDS,
+    FREE,
+    GPT_PAGE,
+    GUEST_PAGE,
+    MERGED_PAGE,
+    NESTED,
+    NPT_PAGE,
+    SPT_PAGE,
+    Frames,
+)
 
 
-def check_frames(simulator: Simulator, tables: Tables) -> None:
+def check_frames(tables: Tables) -> None:
     """Invariant 3, for the host's frames and the guest's."""
-    guest = _guest_references(simulator, tables)
+    guest = guest_references(tables)
     if not tables.virtual:
-        _account(simulator, "host", simulator.machine.host.frames, guest)
+        account(tables.where, "host", tables.machine.host.frames, guest)
         return
-    _account(simulator, "guest", tables.vm.frames, guest)
+    account(tables.where, "guest", tables.vm.frames, guest)
+    account(tables.where, "host", tables.machine.host.frames, host_references(tables))
+
+
+def host_references(tables: Tables) -> dict[int, tuple[int, int]]:
+    """Host frame -> (kind, references) that one VM has: pages, sPTs, nPTs."""
     host: dict[int, tuple[int, int]] = {}
     p2m = tables.vm.p2m
-    for gfn in np.flatnonzero(p2m[: simulator.config.guest_frames]).tolist():
+    kinds = tables.machine.host.frames.frame["kind"]
+    for gfn in np.flatnonzero(p2m > 0).tolist():
         size = int(p2m[gfn]) & 3
         if gfn & ((1 << (9 * size)) - 1) == 0:
-            host[tables.hfn_of(gfn)] = (GUEST_PAGE, 1)
+            hfn = tables.hfn_of(gfn)
+            kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
+            host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
     if int(tables.record["technique"]) == NESTED:
         host[int(tables.record["npt_root"])] = (NPT_PAGE, 1)
         for entry in tables.nested_entries():
@@ -32,15 +49,14 @@ def check_frames(simulator: Simulator, tables: Tables) -> None:
     for number in range(1, int(tables.record["shadows_used"])):
         if tables.vm.shadow[number]["level"]:
             host[int(tables.vm.shadow[number]["hfn"])] = (SPT_PAGE, 1)
-    _account(simulator, "host", simulator.machine.host.frames, host)
+    return host
 
 
-def _guest_references(simulator: Simulator, tables: Tables) -> dict[int, tuple[int, int]]:
+def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
     """frame -> (kind, references) as the processes' tables have them."""
     references: dict[int, tuple[int, int]] = {}
     seen: set[tuple[int, int]] = set()
     writable: set[int] = set()
-    used: dict[int, int] = {}
     for process in tables.processes():
         cr3 = int(tables.vm.process[process]["cr3"])
         references[cr3] = (GPT_PAGE, 1)
@@ -48,7 +64,6 @@ def _guest_references(simulator: Simulator, tables: Tables) -> dict[int, tuple[i
             if (entry.table, entry.position) in seen:
                 continue  # the kernel half hangs below every root
             seen.add((entry.table, entry.position))
-            used[entry.table] = used.get(entry.table, 0) + 1
             if entry.is_leaf:
                 kind, count = references.get(entry.frame, (GUEST_PAGE, 0))
                 references[entry.frame] = (kind, count + 1)
@@ -58,16 +73,19 @@ def _guest_references(simulator: Simulator, tables: Tables) -> dict[int, tuple[i
                 references[entry.frame] = (GPT_PAGE, 1)
     for frame, (kind, count) in references.items():
         if count > 1 and frame in writable:
-            fail(simulator, "a shared frame is mapped read-only", f"frame {frame:#x}")
-        if kind == GPT_PAGE and int(tables.vm.used[frame]) != used.get(tables.hfn_of(frame), 0):
-            fail(simulator, "entries in use are counted", f"gPT page {frame:#x}")
+            fail(tables.where, "a shared frame is mapped read-only", f"frame {frame:#x}")
+        if kind != GPT_PAGE:
+            continue
+        contents = tables.contents(tables.hfn_of(frame))
+        if contents is None or int(tables.vm.used[frame]) != np.count_nonzero(contents):
+            fail(tables.where, "entries in use are counted", f"gPT page {frame:#x}")
     return references
 
 
-def _account(simulator: Simulator, whose: str, frames: object, expected: dict) -> None:
+def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
     """Every block in use is expected with its references, the rest is free, once each."""
     what = f"every {whose} frame is accounted for exactly once"
-    records = frames.frame  # type: ignore[attr-defined]
+    records = frames.frame
     heads = np.flatnonzero(records["order"])
     covered = 0
     free = 0
@@ -79,15 +97,15 @@ def _account(simulator: Simulator, whose: str, frames: object, expected: dict) -
         strict=True,
     ):
         if head < covered or head & ((1 << (order - 1)) - 1):
-            fail(simulator, what, f"block at {head:#x} overlaps or is not aligned")
+            fail(where, what, f"block at {head:#x} overlaps or is not aligned")
         if head != covered:
-            fail(simulator, what, f"frames {covered:#x} to {head - 1:#x} belong to no block")
+            fail(where, what, f"frames {covered:#x} to {head - 1:#x} belong to no block")
         covered = head + (1 << (order - 1))
         if kind == FREE:
             free += 1 << (order - 1)
         elif expected.get(head) != (kind, count):
             fail(
-                simulator,
+                where,
                 what,
                 f"{FRAME_KINDS[kind]} frame {head:#x} has {count} references; expected "
                 f"{expected.get(head, 'none')}",
@@ -95,9 +113,9 @@ def _account(simulator: Simulator, whose: str, frames: object, expected: dict) -
         else:
             del expected[head]
     if covered != len(records):
-        fail(simulator, what, f"frames from {covered:#x} on belong to no block")
+        fail(where, what, f"frames from {covered:#x} on belong to no block")
     if expected:
-        fail(simulator, what, f"frame {min(expected):#x} is used but not allocated")
-    in_use = int(frames.counts[1])  # type: ignore[attr-defined]
+        fail(where, what, f"frame {min(expected):#x} is used but not allocated")
+    in_use = int(frames.counts[1])
     if in_use + free != len(records):
-        fail(simulator, what, f"{in_use} in use and {free} free of {len(records)}")
+        fail(where, what, f"{in_use} in use and {free} free of {len(records)}")

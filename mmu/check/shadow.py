@@ -6,10 +6,9 @@ import numpy as np
 
 from mmu.bits import FRAME, PS, RW, US, XD, A, D, P
 from mmu.check.tables import RIGHTS, Tables, fail
-from mmu.machine import Simulator
 
 
-def check_shadow(simulator: Simulator, tables: Tables) -> None:
+def check_shadow(tables: Tables) -> None:
     """Invariant 2: each sPTE is composed of its gPTE and the p2m, unless it is unsync."""
     vm = tables.vm
     what = "an sPT entry is its gPT entry composed with the p2m"
@@ -18,17 +17,17 @@ def check_shadow(simulator: Simulator, tables: Tables) -> None:
         if not page["level"] or page["direct"] or page["unsync"]:
             continue
         if int(vm.shadowed[page["gfn"]]) != number:
-            fail(simulator, what, f"gfn {int(page['gfn']):#x} does not know its shadow")
+            fail(tables.where, what, f"gfn {int(page['gfn']):#x} does not know its shadow")
         mine = tables.contents(int(page["hfn"]))
         guest = tables.contents(tables.hfn_of(int(page["gfn"])))
         if mine is None or guest is None:
-            fail(simulator, what, f"shadow page {number} has no table")
+            fail(tables.where, what, f"shadow page {number} has no table")
             return
         for index in np.flatnonzero(mine & P).tolist():
             spte, gpte = int(mine[index]), int(guest[index])
             why = _composed(tables, int(page["level"]), spte, gpte)
             if why:
-                fail(simulator, what, f"level {int(page['level'])}, index {index}: {why}")
+                fail(tables.where, what, f"level {int(page['level'])}, index {index}: {why}")
 
 
 def _composed(tables: Tables, level: int, spte: int, gpte: int) -> str:
@@ -46,7 +45,7 @@ def _composed(tables: Tables, level: int, spte: int, gpte: int) -> str:
         if (spte ^ gpte) & (US | XD):
             return f"sPTE {spte:#x} and gPTE {gpte:#x} have other rights"
         return ""
-    reverse = int(tables.simulator.machine.host.frames.frame[frame]["reverse"]) - 1
+    reverse = int(tables.machine.host.frames.frame[frame]["reverse"]) - 1
     child = tables.vm.shadow[reverse]
     if guest_leaf:
         return "" if child["direct"] else f"sPTE {spte:#x} shadows a table, not a large page"

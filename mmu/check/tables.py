@@ -9,8 +9,7 @@ import numpy as np
 
 from mmu.bits import ENTRIES, EPT_RWX, FRAME, PS, RW, US, XD, P
 from mmu.errors import RunError
-from mmu.machine import Simulator
-from mmu.state import NESTED, SHADOW
+from mmu.state import NESTED, SHADOW, Machine
 
 RIGHTS = RW | US | XD
 
@@ -19,11 +18,8 @@ class CheckFailed(RunError):
     """An invariant does not hold: a bug in the simulator or in a technique."""
 
 
-def fail(simulator: Simulator, invariant: str, what: str) -> None:
-    raise CheckFailed(
-        f"{simulator.technique}: after {simulator.accesses:,} accesses: "
-        f"invariant broken: {invariant}: {what}"
-    )
+def fail(where: str, invariant: str, what: str) -> None:
+    raise CheckFailed(f"{where}: invariant broken: {invariant}: {what}")
 
 
 class Entry(NamedTuple):
@@ -52,11 +48,11 @@ def _sign_extend(address: int, levels: int) -> int:
 
 
 class Tables:
-    """The page tables of one machine, read by software."""
+    """The page tables of one machine, read by software. where: to say in what is wrong."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        machine = simulator.machine
-        self.simulator = simulator
+    def __init__(self, machine: Machine, where: str) -> None:
+        self.machine = machine
+        self.where = where
         self.memory = machine.host.memory
         self.vm = machine.vm
         self.record = machine.vm.record[0]
@@ -69,7 +65,7 @@ class Tables:
         return None if table < 0 else self.memory.entry[table * ENTRIES : (table + 1) * ENTRIES]
 
     def hfn_of(self, gfn: int) -> int:
-        return (int(self.vm.p2m[gfn]) >> 2) - 1 if self.virtual else gfn
+        return max(0, int(self.vm.p2m[gfn]) >> 2) - 1 if self.virtual else gfn
 
     def entries(
         self, root: int, levels: int, present: int, locate: Callable[[int], int]
@@ -83,7 +79,7 @@ class Tables:
             for start, hfn, rights in tables:
                 contents = self.contents(hfn)
                 if contents is None:
-                    fail(self.simulator, "no dangling table", f"frame {hfn:#x} holds no table")
+                    fail(self.where, "no dangling table", f"frame {hfn:#x} holds no table")
                     return
                 for index in np.flatnonzero(contents & present).tolist():
                     value = int(contents[index])
@@ -99,6 +95,17 @@ class Tables:
     def guest_entries(self, cr3: int) -> Iterator[Entry]:
         levels = int(self.record["levels"])
         return self.entries(self.hfn_of(cr3), levels, P, self.hfn_of)
+
+    def paged_out(self, cr3: int) -> list[int]:
+        """Blocks that the gPTEs below a root name."""
+        blocks: list[int] = []
+        for entry in self.guest_entries(cr3):
+            if entry.level == 2 and not entry.is_leaf:
+                contents = self.contents(self.hfn_of(entry.frame))
+                assert contents is not None
+                out = contents[(contents != 0) & (contents & P == 0)]
+                blocks += ((out >> 12) - 1).tolist()
+        return blocks
 
     def nested_entries(self) -> Iterator[Entry]:
         levels = int(self.regs["ept_levels"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmu import contents, disk, frames
+from mmu import contents, disk
 from mmu.bits import (
     COW,
     FRAME,
@@ -17,9 +17,10 @@ from mmu.bits import (
 )
 from mmu.guest import paging, ranges, swap, vma
 from mmu.jit import kernel
-from mmu.state import NIL, OK, OUT_OF_HOST_FRAMES
+from mmu.state import NIL, OK
 from mmu.techniques import hooks
 from mmu.trace import FETCH, LOAD, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
+from mmu.vmm.backing import frames_at_hand
 from mmu.vmm.guest_tables import lookup
 
 # Memory that no event describes may be anything a program was started with.
@@ -78,6 +79,8 @@ def _demand_fill(machine, process, gva, prot, area):
 def page_fault(machine, process, gva, kind):
     """Mends a #PF of a process. Returns a status."""
     status = swap.make_room(machine, 0)
+    if status == OK:
+        status = frames_at_hand(machine, 0)
     if status != OK:
         return status
     machine.core.stats[0].guest_faults += 1
@@ -97,12 +100,11 @@ def page_fault(machine, process, gva, kind):
 def _fill_page(machine, process, gva, tag):
     """One page of `fill`; it begins again from the start where it could not be done."""
     vm = machine.vm
-    host = machine.host.frames
-    if frames.available(host) < host.counts[frames.MIN]:
-        return OUT_OF_HOST_FRAMES
+    status = frames_at_hand(machine, 0)
+    if status != OK:
+        return status
     cr3 = vm.process[process].cr3
     entry, _, _ = lookup(machine, cr3, gva)
-    status = OK
     if not entry & P:
         status = page_fault(machine, process, gva, LOAD)
     elif entry & COW:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mmu import frames
 from mmu.bits import PAGE_SHIFT, P, level_shift
 from mmu.guest import faults, paging, ranges, swap, vma
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
-from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_HOST_FRAMES, OUT_OF_PROCESSES
+from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
 from mmu.techniques import hooks
 from mmu.trace import (
     BRK,
@@ -22,6 +21,7 @@ from mmu.trace import (
     PROT_WRITE,
     SWITCH,
 )
+from mmu.vmm.backing import frames_at_hand
 from mmu.vmm.guest_tables import load_entry
 
 # Kinds of event that no trace has.
@@ -182,14 +182,12 @@ def _boot(machine, pid):
 def _make_room(machine, kind):
     """An event that has begun must be able to end: enough frames first, of the host and of
     the guest. A fork copies every table."""
-    record = machine.vm.record[0]
-    host = machine.host.frames
-    tables = record.tables + SPARE_TABLES if kind == FORK else 0
-    if host.counts[frames.MIN]:
-        record.need = max(host.counts[frames.MIN], 2 * tables)
-        if frames.available(host) < record.need:
-            return OUT_OF_HOST_FRAMES
-    return swap.make_room(machine, tables)
+    tables = machine.vm.record[0].tables + SPARE_TABLES if kind == FORK else 0
+    status = frames_at_hand(machine, 2 * tables)
+    if status == OK:
+        status = swap.make_room(machine, tables)
+    # The guest's paging may itself have taken host frames.
+    return status if status != OK else frames_at_hand(machine, 2 * tables)
 
 
 @kernel

@@ -23,6 +23,19 @@ from mmu.vmm.p2m import (
     paged_out_to,
 )
 
+
+@kernel
+def frames_at_hand(machine, need):
+    """OUT_OF_HOST_FRAMES where the host is too short of frames for anything to begin that may
+    take them: it could not end. The VMM frees some, and it begins again."""
+    host = machine.host.frames
+    if host.counts[frames.MIN] == 0:
+        return OK  # nothing could be freed
+    need = max(need, host.counts[frames.MIN])
+    machine.vm.record[0].need = need
+    return OK if frames.available(host) >= need else OUT_OF_HOST_FRAMES
+
+
 # --- Giving -----------------------------------------------------------------------
 
 

@@ -94,32 +94,6 @@ def reached(machine: Machine, gfns):
 
 
 @entry
-def merge(machine: Machine, gfns, hfns):
-    """Puts shared, read-only frames behind pages that hold the same. Returns how many large
-    host pages had to be cut for it.
-
-    A page whose own frame is named is shared from now on; every other page's frame is
-    freed, and the named one, merged already, has one reference more.
-    """
-    cut = 0
-    for position in range(gfns.size):
-        gfn, hfn = gfns[position], hfns[position]
-        cut += int(host_size_of(machine, gfn) > 0)
-        isolate(machine, gfn)
-        shared = machine.host.frames.frame[hfn]
-        if hfn_of(machine, gfn) == hfn:
-            shared.kind = MERGED_PAGE
-            shared.owner = 0
-            shared.reverse = 0
-        else:
-            backing.release(machine, gfn)
-            shared.references += 1
-            machine.vm.p2m[gfn] = (hfn + 1) << 2
-    backing.flush_vm(machine)
-    return cut
-
-
-@entry
 def settle(machine: Machine, gfns, tags):
     """Looks at pages: writes the tag of each to `tags`."""
     for position in range(gfns.size):

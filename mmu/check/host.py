@@ -1,0 +1,99 @@
+"""The invariants of a host with several VMs: frame conservation and content integrity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.check.cached import check_cached
+from mmu.check.frames import account, guest_references, host_references
+from mmu.check.shadow import check_shadow
+from mmu.check.tables import CheckFailed, Tables, fail
+from mmu.scenario.guest import Guest
+from mmu.scenario.system import System
+from mmu.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, SHADOW
+
+
+def check_system(system: System) -> None:
+    """Raises CheckFailed where the host or one of its VMs breaks an invariant.
+
+    Frames and blocks: each is free, or accounted for once for each reference. Contents:
+    what a guest last wrote to a page is what the host frame, or the block, behind it
+    holds. Translations: as for a machine alone.
+    """
+    expected: dict[int, tuple[int, int]] = {}
+    swap = np.zeros(len(system.host.swap.references), np.int64)
+    for guest in system.guests:
+        if guest.started:
+            _check_guest(system, guest, expected, swap)
+    for service in system.services:
+        held = getattr(service, "held", None)
+        for frame in held() if held else ():
+            kind, count = expected.get(frame, (MERGED_PAGE, 0))
+            expected[frame] = kind, count + 1
+    what = "every block of the swap device is accounted for"
+    if (swap != system.host.swap.references).any():
+        at = int(np.flatnonzero(swap != system.host.swap.references)[0])
+        raise CheckFailed(f"invariant broken: {what}: block {at} has {swap[at]} pages")
+    account("the host", "host", system.host.frames, expected)
+
+
+def _check_guest(
+    system: System, guest: Guest, expected: dict[int, tuple[int, int]], swap: np.ndarray
+) -> None:
+    tables = Tables(guest.machine, guest.name)
+    check_cached(tables, system.units)
+    if int(tables.record["technique"]) == SHADOW:
+        check_shadow(tables)
+    mine = guest_references(tables)
+    for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():
+        mine[gfn] = BALLOON_PAGE, 1
+    account(tables.where, "guest", guest.machine.vm.frames, mine)
+    for frame, (kind, count) in host_references(tables).items():
+        had = expected.get(frame, (kind, 0))[1]
+        expected[frame] = kind, had + count
+    _check_contents(system, guest, tables, swap)
+    _check_disk(guest, tables)
+
+
+def _check_contents(system: System, guest: Guest, tables: Tables, swap: np.ndarray) -> None:
+    what = "a page holds what its guest wrote"
+    vm, memory = guest.machine.vm, system.host.memory
+    heads = system.host.frames.frame
+    holds_table = vm.frames.frame["kind"] == GPT_PAGE
+    backed = np.flatnonzero((vm.p2m > 0) & ~holds_table)
+    hfns = (vm.p2m[backed] >> 2) - 1
+    differ = memory.contents[hfns] != vm.contents[backed]
+    if differ.any():
+        gfn = int(backed[differ][0])
+        fail(tables.where, what, f"gfn {gfn:#x} reads {memory.contents[tables.hfn_of(gfn)]}")
+    shared = heads["kind"][hfns] == MERGED_PAGE
+    if memory.written[hfns[shared]].any():
+        fail(tables.where, "a merged page is mapped read-only everywhere", "one was stored to")
+    for gfn in np.flatnonzero(vm.p2m < 0).tolist():
+        entry = -int(vm.p2m[gfn])
+        block = (entry >> 1) - 1
+        if entry & 1:
+            held = int(vm.disk.contents[block])
+        else:
+            held = int(system.host.swap.contents[block])
+            swap[block] += 1
+        if held != int(vm.contents[gfn]):
+            fail(tables.where, what, f"gfn {gfn:#x}, paged out to block {block}, reads {held}")
+
+
+def _check_disk(guest: Guest, tables: Tables) -> None:
+    """Every block of the guest's disk is referred to by pages, gPTEs and the VMM as counted."""
+    vm = guest.machine.vm
+    counted = np.zeros(len(vm.disk.references), np.int64)
+    np.add.at(counted, vm.block[vm.block > 0].astype(np.int64) - 1, 1)
+    out = -vm.p2m[vm.p2m < 0]
+    np.add.at(counted, (out[(out & 1) > 0] >> 1) - 1, 1)
+    for process in tables.processes():
+        blocks = tables.paged_out(int(vm.process[process]["cr3"]))
+        np.add.at(counted, np.array(blocks, np.int64), 1)
+    if (counted != vm.disk.references).any():
+        at = int(np.flatnonzero(counted != vm.disk.references)[0])
+        fail(
+            tables.where, "every block of the guest's disk is accounted for",
+            f"block {at} is counted {vm.disk.references[at]} times, not {counted[at]}",
+        )  # fmt: skip

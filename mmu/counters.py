@@ -1,0 +1,49 @@
+"""What a core has counted, as plain numbers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmu.state import EXIT_REASONS, Core
+
+
+def read_counts(core: Core, by_kind: Sequence[int]) -> dict[str, Any]:
+    """Events by name, as in `mmu.results.TechniqueResult.counts`.
+
+    by_kind: loads, stores and fetches that they were counted over.
+    """
+    stats = core.stats[0]
+    loads, stores, fetches = (int(n) for n in by_kind)
+    counts: dict[str, Any] = {
+        "accesses": loads + stores + fetches,
+        "loads": loads,
+        "stores": stores,
+        "fetches": fetches,
+        "l1_tlb_misses": int(stats["l1_misses"].sum()),
+        "l1_data_tlb_misses": int(stats["l1_misses"][:2].sum()),
+        "l1_instruction_tlb_misses": int(stats["l1_misses"][2]),
+        "l2_tlb_hits": int(stats["l2_hits"].sum()),
+        "l2_tlb_misses": int(stats["l1_misses"].sum() - stats["l2_hits"].sum()),
+        "walks": int(stats["walks"].sum()),
+    }
+    for name in stats.dtype.names or ():
+        if name not in ("l1_misses", "l2_hits", "walks", "exits"):
+            counts[name] = int(stats[name])
+    counts["exits"] = {
+        reason: int(n) for reason, n in zip(EXIT_REASONS, stats["exits"], strict=False)
+    }
+    return counts
+
+
+def read_references(core: Core, cache_levels: int) -> dict[str, list[int]]:
+    """Memory references of page walks by dimension, a count for each cache level and memory."""
+    by_level = np.concatenate(
+        [core.references[:, :, :cache_levels], core.references[:, :, -1:]], axis=2
+    )
+    return {
+        "guest": by_level[:, 0].sum(axis=0).tolist(),
+        "nested": by_level[:, 1:].sum(axis=(0, 1)).tolist(),
+    }

@@ -1,0 +1,169 @@
+"""One VM of a scenario: its machine, its workload, and what both have come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmu import cost, engine, frames
+from mmu.config import Config
+from mmu.counters import read_counts, read_references
+from mmu.errors import InputError
+from mmu.hardware.tlb import STRADDLES
+from mmu.machine import boot_chunk, make_vm
+from mmu.presets.model import Preset
+from mmu.scenario.model import HostSettings, VMSettings
+from mmu.state import NO_SUCH_PROCESS, OK, Core, Frames, Host, Machine
+from mmu.structs import for_kernels
+from mmu.trace import Chunk, Trace
+
+#: Frames that must be free before a guest fault or event begins: a page and its tables; with
+#: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
+SPARE = 64
+SPARE_HUGE = 1200
+
+
+class Guest:
+    """A VM while it runs.
+
+    number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
+    in seconds. cycles: of its vCPU. stalled: seconds that it waited for storage.
+    """
+
+    def __init__(
+        self, number: int, settings: VMSettings, trace: Trace, host: Host, core: Core,
+        preset: Preset, of_host: HostSettings, seed: int,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.settings = settings
+        self.name = settings.name
+        self.trace = trace
+        self.preset = preset
+        config = Config(
+            memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
+            host_page_size=settings.host_page_size, levels=settings.levels,
+            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, seed=seed,
+        )  # fmt: skip
+        self.config = config
+        vm = make_vm(settings.technique, preset, config, host, number, settings.disk >> 12)
+        vm.record[0]["tracked"] = 1
+        vm.record[0]["map_disk"] = settings.map_disk
+        vm.record[0]["emulate_writes"] = settings.emulate_writes
+        set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
+        core.regs[0]["tracking"] = 1
+        core.regs[0]["levels"] = config.levels
+        self.machine = Machine(core=core, host=host, vm=vm)
+        self.frames = config.guest_frames
+        self.kinds = np.zeros(3, np.int64)
+        self.accesses = 0
+        self.cycles = 0.0
+        self.stalled = 0.0
+        self.ready_at = settings.start
+        self.started = self.finished = False
+        self._chunks: Iterator[Chunk] = iter(())
+        self._chunk, self._marked, self._position, _, self._event = boot_chunk()
+
+    @property
+    def reservation(self) -> int:
+        """Frames."""
+        return self.settings.reservation >> 12
+
+    @property
+    def limit(self) -> int:
+        """Frames."""
+        return (self.settings.limit or self.settings.memory) >> 12
+
+    @property
+    def ballooned(self) -> int:
+        """Frames in the balloon."""
+        return int(self.machine.vm.record[0]["ballooned"])
+
+    def start(self) -> int:
+        """Boots the guest. Returns a status."""
+        self.started = True
+        self._chunks = self.trace.chunks()
+        return self.run(0)[0]
+
+    def run(self, quantum: int) -> tuple[int, int]:
+        """Runs up to so many accesses: (status, accesses). It may begin again where the
+        status is one that can be mended; `finished` where the workload has ended."""
+        done = 0
+        while True:
+            end = min(self._position + quantum - done, self._chunk.accesses)
+            status, position, self._event = engine.run(
+                self.machine, self._chunk.address, self._marked,
+                for_kernels(self._chunk.events), self._event, self._position, end,
+            )  # fmt: skip
+            ran = position - self._position
+            if ran:
+                kinds = self._marked[self._position : position] & (STRADDLES - 1)
+                self.kinds += np.bincount(kinds, minlength=3)
+            self._position = position
+            done += ran
+            self.accesses += ran
+            if status != OK:
+                self._check(status)
+                return status, done
+            if position < self._chunk.accesses or done >= quantum:
+                return OK, done
+            if not self._next_chunk():
+                self.finished = True
+                return OK, done
+
+    def _check(self, status: int) -> None:
+        if status == NO_SUCH_PROCESS:
+            bad = self._chunk.events[self._event]
+            raise InputError(
+                f"vm {self.name}: {self.trace.name}: event before access {self.accesses:,}: "
+                f"process {bad['pid']} does not exist; expected a fork of it or a switch first"
+            )
+
+    def _next_chunk(self) -> bool:
+        """Takes the workload's next chunk; begins it again where it repeats."""
+        chunk = next(self._chunks, None)
+        if chunk is None and self.settings.repeat and self.accesses:
+            self._chunks = self.trace.chunks()
+            chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        marked = np.empty_like(chunk.kind)
+        counts = np.zeros(3, np.int64)
+        bad = engine.prepare(
+            chunk.address, chunk.kind, chunk.size, marked, counts, self.config.levels
+        )
+        if bad >= 0:
+            address = int(chunk.address[bad]) & (1 << 64) - 1
+            raise InputError(
+                f"vm {self.name}: {self.trace.name}: access {self.accesses + bad + 1:,}: address "
+                f"{address:#x} is not canonical for {self.config.levels} levels of page table"
+            )
+        self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
+        return True
+
+    @property
+    def need(self) -> int:
+        """Host frames that must be free before it can go on."""
+        return int(self.machine.vm.record[0]["need"])
+
+    def counts(self) -> dict:
+        return read_counts(self.machine.core, self.kinds.tolist())
+
+    def price(self) -> dict[str, float]:
+        """Cycles by category, of everything so far."""
+        references = read_references(self.machine.core, len(self.preset.caches))
+        return cost.price(self.counts(), references, self.preset)
+
+    def gfns(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Random gfns of pages that the host backs; fewer where it backs few."""
+        chosen = rng.integers(0, self.frames, 4 * count)
+        backed = chosen[self.machine.vm.p2m[chosen] > 0]
+        return np.unique(backed)[:count]
+
+
+def set_watermarks(allocator: Frames, spare: int) -> None:
+    """Marks that leave room for what must not fail once it has begun."""
+    counts = allocator.counts
+    counts[frames.MIN] = min(spare, int(counts[frames.TOTAL]) // 8)
+    counts[frames.LOW] = max(int(counts[frames.LOW]), 2 * int(counts[frames.MIN]))
+    counts[frames.HIGH] = max(int(counts[frames.HIGH]), 3 * int(counts[frames.MIN]))

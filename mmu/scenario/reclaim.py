@@ -1,0 +1,102 @@
+"""The host's own paging: which pages leave when the host runs short of frames.
+
+The host knows nothing of the guests' plans ("uncooperative"): it goes by use, at random,
+or by who holds more than the policy grants. Reservations are never touched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu import frames
+from mmu.scenario.guest import Guest
+from mmu.state import OK, Host
+from mmu.vmm import reclaim
+
+WINDOW = 4096  # pages that one step of the clock looks at
+
+#: Turns of the clock's hand, or random draws, without a page out after which there is
+#: nothing left to take: the first turn clears A bits, the second finds them clear.
+PATIENCE = 3
+
+
+class HostPaging:
+    """Pages guests' memory out to the host's swap device.
+
+    over: guests' frames above what a policy grants them, by number; the "shares" victims.
+    """
+
+    def __init__(
+        self, host: Host, guests: list[Guest], victims: str, rng: np.random.Generator
+    ) -> None:
+        self.host = host
+        self.guests = guests
+        self.victims = victims
+        self.rng = rng
+        self.grants: dict[int, int] = {}
+        self.full = False
+        self._fruitless = 0
+        self._guest = 0
+        self._gfn = 0
+
+    def free_up(self, want: int) -> int:
+        """Pages out until `want` frames are free. Returns what is free then, which may be less."""
+        if self.host.swap.references.size:
+            step = self._clock if self.victims == "clock" else self._at_random
+            self._fruitless = 0
+            while self._available() < want and not self.full and self._fruitless < PATIENCE:
+                if step(want - self._available()):
+                    self._fruitless = 0
+        return self._available()
+
+    def _available(self) -> int:
+        counts = self.host.frames.counts
+        return int(counts[frames.TOTAL] - counts[frames.IN_USE])
+
+    def _spare_of(self, guest: Guest) -> int:
+        """Frames that may be taken from a guest before it falls to its reservation."""
+        if not guest.reservation:
+            return guest.frames
+        return int((guest.machine.vm.p2m > 0).sum()) - guest.reservation
+
+    def _page_out(self, guest: Guest, gfns: np.ndarray, second_chance: bool) -> int:
+        status, done = reclaim.page_out(guest.machine, gfns, second_chance)
+        self.full = status != OK
+        return int(done)
+
+    def _clock(self, short: int) -> int:
+        """One window of the clock over all guests' pages: second chance by A bits (the CLOCK
+        of Corbato, A paging experiment with the Multics system, 1968)."""
+        guest = self.guests[self._guest % len(self.guests)]
+        if not guest.started or self._gfn >= guest.frames:
+            self._guest, self._gfn = (self._guest + 1) % len(self.guests), 0
+            self._fruitless += int(self._guest == 0)
+            return 0
+        window = guest.machine.vm.p2m[self._gfn : self._gfn + WINDOW]
+        backed = np.flatnonzero(window > 0)[: min(short, self._spare_of(guest))] + self._gfn
+        done = 0
+        if len(backed):
+            done = self._page_out(guest, backed, True)
+        whole = len(backed) < short
+        self._gfn = self._gfn + WINDOW if whole else int(backed[-1]) + 1
+        return done
+
+    def _at_random(self, short: int) -> int:
+        """Random pages of one guest: of any, or of the one furthest above its grant."""
+        running = [g for g in self.guests if g.started and self._spare_of(g) > 0]
+        self._fruitless += 1
+        if not running:
+            return 0
+        if self.victims == "shares" and self.grants:
+            guest = max(running, key=self._excess)
+        else:
+            held = np.array([float((g.machine.vm.p2m > 0).sum()) for g in running])
+            if not held.any():
+                return 0
+            guest = running[int(self.rng.choice(len(running), p=held / held.sum()))]
+        gfns = guest.gfns(self.rng, min(short, 512, self._spare_of(guest)))
+        return self._page_out(guest, gfns, False)
+
+    def _excess(self, guest: Guest) -> float:
+        held = int((guest.machine.vm.p2m > 0).sum())
+        return held - self.grants.get(guest.number, guest.frames)

@@ -1,0 +1,147 @@
+"""Kernel same-page merging: Linux's ksmd over the memory of VMs.
+
+Wakes up every `sleep` seconds, looks at `pages_to_scan` pages, one VM after another, and
+begins again at the first when it is through: a full scan, after which the unstable tree is
+thrown away (Linux, Documentation/admin-guide/mm/ksm.rst; mm/ksm.c). Guest page tables and
+pages that the host has paged out are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmu.errors import InputError
+from mmu.services.ksm_kernels import (
+    ITEM,
+    ORDER,
+    SCAN,
+    STABLE_ENTRY,
+    UNSTABLE_ENTRY,
+    Trees,
+    scan_vm,
+)
+from mmu.state import MERGED_PAGE, NIL
+from mmu.structs import for_kernels
+from mmu.vmm import sharing
+
+if TYPE_CHECKING:
+    from mmu.scenario.guest import Guest
+    from mmu.scenario.model import KSMSettings
+    from mmu.scenario.system import System
+
+
+class KSM:
+    """ksmd. `counters` has the names of /sys/kernel/mm/ksm."""
+
+    name = "ksm"
+
+    def __init__(self, settings: KSMSettings, system: System) -> None:
+        self.settings = settings
+        self.next_tick = settings.sleep
+        self.full_scans = 0
+        frames = system.total
+        size = 1 << (2 * frames - 1).bit_length()
+        scan = np.zeros(1, SCAN)
+        scan[0]["max_page_sharing"] = settings.max_page_sharing
+        scan[0]["use_zero_pages"] = settings.use_zero_pages
+        scan[0]["smart_scan"] = settings.smart_scan
+        scan[0]["zero_frame"] = NIL
+        scan[0]["epoch"] = 1
+        self.trees = Trees(
+            scan=scan,
+            unstable=np.zeros(size, UNSTABLE_ENTRY),
+            stable=np.zeros(size, STABLE_ENTRY),
+            dup=np.zeros(frames, np.int32),
+            orders=np.zeros(settings.pages_to_scan, ORDER),
+        )
+        self.items = {
+            guest.number: np.zeros(guest.frames, ITEM)
+            for guest in system.guests
+            if guest.settings.mergeable
+        }
+        if not self.items:
+            raise InputError("ksm: no VM is mergeable")
+        self._guest = 0
+        self._gfn = 0
+
+    def tick(self, system: System) -> None:
+        self.next_tick += self.settings.sleep
+        self.scan(system, self.settings.pages_to_scan)
+
+    def scan(self, system: System, budget: int) -> None:
+        """Looks at so many pages, or at all once where there are fewer."""
+        visited = 0
+        ended = 0
+        while budget and ended <= len(self.items):
+            guest = system.guests[self._guest]
+            done = 0
+            if guest.started and guest.number in self.items:
+                done = self._scan_guest(system, guest, budget)
+            else:
+                self._gfn = guest.frames
+            budget -= done
+            visited += done
+            if self._gfn >= guest.frames:
+                ended += 1
+                self._next_guest(system)
+        system.charge(self.name, visited * self.settings.cycles_per_page)
+
+    def _scan_guest(self, system: System, guest: Guest, budget: int) -> int:
+        items = for_kernels(self.items[guest.number])
+        at, visited, ordered = scan_vm(guest.machine, self.trees, items, self._gfn, budget)
+        self._gfn = int(at)
+        scan = self.trees.scan[0]
+        orders = self.trees.orders[:ordered]
+        for number in np.unique(orders["vm"]).tolist():
+            mine = orders[orders["vm"] == number]
+            other = system.guests[number - 1].machine
+            gfns = np.ascontiguousarray(mine["gfn"])
+            known = self.items[number]
+            scan["pages_unshared"] -= int(known["unstable"][gfns].sum())
+            known["unstable"][gfns] = 0
+            merged, cut = sharing.join_all(
+                other, gfns, np.ascontiguousarray(mine["hfn"]), np.ascontiguousarray(mine["tag"])
+            )
+            scan["merges"] += int(merged)
+            scan["splits"] += int(cut)
+        return int(visited)
+
+    def _next_guest(self, system: System) -> None:
+        self._guest += 1
+        self._gfn = 0
+        if self._guest == len(system.guests):
+            self._guest = 0
+            self.full_scans += 1
+            self.trees.scan[0]["epoch"] += 1
+
+    def held(self) -> list[int]:
+        """Frames that ksmd itself has a reference to."""
+        zero = int(self.trees.scan[0]["zero_frame"])
+        return [] if zero == NIL else [zero]
+
+    def counters(self, system: System) -> dict[str, float]:
+        """As in sysfs; pages_sharing is what is saved."""
+        scan = self.trees.scan[0]
+        heads = system.host.frames.frame
+        merged = heads["references"][heads["kind"] == MERGED_PAGE]
+        shared, sites = len(merged), int(merged.sum())
+        zeros = 0
+        if scan["zero_frame"] != NIL:
+            zeros = int(heads[scan["zero_frame"]]["references"]) - 1
+            shared, sites = shared - 1, sites - zeros - 1
+        known = int(scan["rmap_items"]) - zeros
+        unshared = int(scan["pages_unshared"])
+        return {
+            "pages_shared": shared,
+            "pages_sharing": sites - shared,
+            "pages_unshared": unshared,
+            "pages_volatile": max(0, known - sites - unshared),
+            "ksm_zero_pages": zeros,
+            "full_scans": self.full_scans,
+            "pages_scanned": int(scan["pages_scanned"]),
+            "pages_skipped": int(scan["pages_skipped"]),
+            "merges": int(scan["merges"]),
+            "splits": int(scan["splits"]),
+        }
