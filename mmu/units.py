@@ -27,6 +27,18 @@ def parse_count(text: str) -> int:
     return _whole(_scaled(text.strip().upper().replace("_", "").replace(",", ""), 1000))
 
 
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+
+
+def parse_seconds(text: str) -> float:
+    """A time with a unit: 20ms, 1.5s, 100us. Raises ValueError."""
+    body = text.strip().lower().replace("µ", "u")
+    for unit in sorted(_SECONDS, key=len, reverse=True):
+        if body.endswith(unit):
+            return float(body.removesuffix(unit)) * _SECONDS[unit]
+    return float(body)
+
+
 def show(value: int, base: int) -> str:
     """The shortest text that parses to the value; base 1024 or 1000."""
     for power in (4, 3, 2, 1):

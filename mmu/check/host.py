@@ -23,7 +23,7 @@ def check_system(system: System) -> None:
     expected: dict[int, tuple[int, int]] = {}
     swap = np.zeros(len(system.host.swap.references), np.int64)
     for guest in system.guests:
-        if guest.started:
+        if guest.started and not guest.off:
             _check_guest(system, guest, expected, swap)
     for service in system.services:
         held = getattr(service, "held", None)

@@ -17,6 +17,7 @@ from mmu.scenario.model import HostSettings, VMSettings
 from mmu.state import NO_SUCH_PROCESS, OK, Core, Frames, Host, Machine
 from mmu.structs import for_kernels
 from mmu.trace import Chunk, Trace
+from mmu.vmm import power
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -60,7 +61,8 @@ class Guest:
         self.cycles = 0.0
         self.stalled = 0.0
         self.ready_at = settings.start
-        self.started = self.finished = False
+        self.started = self.finished = self.off = False
+        self.ended_at = 0.0
         self._chunks: Iterator[Chunk] = iter(())
         self._chunk, self._marked, self._position, _, self._event = boot_chunk()
 
@@ -73,6 +75,11 @@ class Guest:
     def limit(self) -> int:
         """Frames."""
         return (self.settings.limit or self.settings.memory) >> 12
+
+    @property
+    def held(self) -> int:
+        """Host frames behind its memory, shared ones counted for each site."""
+        return int(np.count_nonzero(self.machine.vm.p2m > 0))
 
     @property
     def ballooned(self) -> int:
@@ -145,6 +152,11 @@ class Guest:
     def need(self) -> int:
         """Host frames that must be free before it can go on."""
         return int(self.machine.vm.record[0]["need"])
+
+    def switch_off(self) -> None:
+        """The VM ends, and gives everything back."""
+        self.finished = self.off = True
+        power.power_off(self.machine)
 
     def counts(self) -> dict:
         return read_counts(self.machine.core, self.kinds.tolist())

@@ -80,7 +80,7 @@ class VMSettings:
     deduplication may merge its pages. map_disk: the VMM knows which pages equal blocks of the
     guest's disk, and drops those instead of writing them; emulate_writes: overwriting a page
     that the host has paged out reads nothing (VSwapper's mapper and preventer: Amit et al.,
-    ASPLOS 2014).
+    ASPLOS 2014). balloon: bytes that a "fixed" policy wants of it. seed: of its workload.
     """
 
     name: str
@@ -102,6 +102,7 @@ class VMSettings:
     map_disk: bool = False
     emulate_writes: bool = False
     balloon: int = 0
+    seed: int = 1
 
     def __post_init__(self) -> None:
         what = f"vm {self.name}"

@@ -57,7 +57,7 @@ class HostPaging:
         """Frames that may be taken from a guest before it falls to its reservation."""
         if not guest.reservation:
             return guest.frames
-        return int((guest.machine.vm.p2m > 0).sum()) - guest.reservation
+        return guest.held - guest.reservation
 
     def _page_out(self, guest: Guest, gfns: np.ndarray, second_chance: bool) -> int:
         status, done = reclaim.page_out(guest.machine, gfns, second_chance)
@@ -68,7 +68,7 @@ class HostPaging:
         """One window of the clock over all guests' pages: second chance by A bits (the CLOCK
         of Corbato, A paging experiment with the Multics system, 1968)."""
         guest = self.guests[self._guest % len(self.guests)]
-        if not guest.started or self._gfn >= guest.frames:
+        if not guest.started or guest.off or self._gfn >= guest.frames:
             self._guest, self._gfn = (self._guest + 1) % len(self.guests), 0
             self._fruitless += int(self._guest == 0)
             return 0
@@ -83,14 +83,14 @@ class HostPaging:
 
     def _at_random(self, short: int) -> int:
         """Random pages of one guest: of any, or of the one furthest above its grant."""
-        running = [g for g in self.guests if g.started and self._spare_of(g) > 0]
+        running = [g for g in self.guests if g.started and not g.off and self._spare_of(g) > 0]
         self._fruitless += 1
         if not running:
             return 0
         if self.victims == "shares" and self.grants:
             guest = max(running, key=self._excess)
         else:
-            held = np.array([float((g.machine.vm.p2m > 0).sum()) for g in running])
+            held = np.array([float(g.held) for g in running])
             if not held.any():
                 return 0
             guest = running[int(self.rng.choice(len(running), p=held / held.sum()))]
@@ -98,5 +98,4 @@ class HostPaging:
         return self._page_out(guest, gfns, False)
 
     def _excess(self, guest: Guest) -> float:
-        held = int((guest.machine.vm.p2m > 0).sum())
-        return held - self.grants.get(guest.number, guest.frames)
+        return guest.held - self.grants.get(guest.number, guest.frames)

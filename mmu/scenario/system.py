@@ -96,10 +96,16 @@ class System:
         """Host frames."""
         return int(self.host.frames.counts[frames.TOTAL])
 
+    def free_up(self, want: int) -> bool:
+        """Pages out what it takes to have so many frames and the high mark free; False where
+        the host cannot."""
+        need = max(want, int(self.host.frames.counts[frames.HIGH]))
+        return self.paging.free_up(need) >= need
+
     @property
     def live(self) -> list[Guest]:
-        """Guests that have started and not ended."""
-        return [guest for guest in self.guests if guest.started and not guest.finished]
+        """Guests that are switched on: one whose workload has ended keeps its memory."""
+        return [guest for guest in self.guests if guest.started and not guest.off]
 
     def charge(self, service: str, cycles: float) -> None:
         """Cycles that a service has taken."""
@@ -158,8 +164,9 @@ class System:
         guest.stalled += done_at - self.now
         guest.ready_at = done_at
         stop = guest.settings.stop
-        if guest.finished or (stop and self.now >= stop):
-            guest.finished = True
+        guest.ended_at = max(self.now, done_at)
+        if stop and self.now >= stop:
+            guest.switch_off()
 
     def _enter(self, guest: Guest) -> None:
         """The core switches to a guest."""

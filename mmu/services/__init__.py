@@ -1,2 +1,24 @@
 """What shares the host's memory between VMs: one file a service, plugged in where the host
 runs short and where simulated time ticks. No service knows another, or the techniques."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmu.scenario.system import System
+
+
+def plug_in(system: System) -> None:
+    """Makes the services that the system's scenario asks for."""
+    from mmu.services.balloon import Balloon
+    from mmu.services.ksm import KSM
+    from mmu.services.reporting import Reporting
+
+    scenario = system.scenario
+    if scenario.balloon:
+        system.services.append(Balloon(scenario.balloon, system))
+    if scenario.ksm:
+        system.services.append(KSM(scenario.ksm, system))
+    if scenario.reporting:
+        system.services.append(Reporting(scenario.reporting))

@@ -77,7 +77,7 @@ class KSM:
         while budget and ended <= len(self.items):
             guest = system.guests[self._guest]
             done = 0
-            if guest.started and guest.number in self.items:
+            if guest.started and not guest.off and guest.number in self.items:
                 done = self._scan_guest(system, guest, budget)
             else:
                 self._gfn = guest.frames

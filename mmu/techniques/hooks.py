@@ -1,6 +1,7 @@
 """The seam: what software must do for a technique, and when.
 
     start           the machine starts
+    stop            the machine is switched off: its tables go back
     touch           the guest kernel overwrites a guest page
     read            the guest kernel reads a guest page
     store           the guest kernel writes a gPTE
@@ -28,6 +29,15 @@ def start(machine):
     if machine.vm.record[0].technique == NESTED:
         return nested.start(machine)
     return OK
+
+
+@kernel
+def stop(machine):
+    technique = machine.vm.record[0].technique
+    if technique == NESTED:
+        nested.stop(machine)
+    elif technique == SHADOW:
+        shadow.stop(machine)
 
 
 @kernel

@@ -68,6 +68,17 @@ def start(machine):
 
 
 @kernel
+def stop(machine):
+    """Frees the nPT. All its pages are the VM's frames of that kind: no walk is needed."""
+    host = machine.host.frames
+    for hfn in range(host.frame.size):
+        head = host.frame[hfn]
+        if head.kind == NPT_PAGE and head.owner == machine.vm.record[0].id:
+            memory.close_table(machine.host.memory, hfn)
+            frames.release(host, hfn)
+
+
+@kernel
 def leaf_address(machine, gfn):
     """HPA of the EPT entry that ends the walk of a gfn, and its level."""
     level = machine.core.regs[0].ept_levels

@@ -19,10 +19,10 @@ The pages themselves are in `shadow_pages`.
 
 from __future__ import annotations
 
+from mmu import frames, memory
 from mmu.bits import PS, RW, US, XD, A, D, P, frame_of, index_of, level_shift, pages_in
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
-from mmu.memory import load
 from mmu.state import (
     EXIT_BACKING,
     EXIT_CR3,
@@ -78,6 +78,16 @@ def _unshare(machine, gfn):
     if is_merged(machine, gfn):
         drop_mapping(machine, gfn)
         flush_vm(machine)
+
+
+@kernel
+def stop(machine):
+    """Frees every sPT page."""
+    for page in range(1, machine.vm.record[0].shadows_used):
+        if machine.vm.shadow[page].level:
+            memory.close_table(machine.host.memory, machine.vm.shadow[page].hfn)
+            frames.release(machine.host.frames, machine.vm.shadow[page].hfn)
+            machine.vm.shadow[page].level = 0
 
 
 @kernel
@@ -253,7 +263,7 @@ def _sync_entry(machine, page, index):
     """Drops an sPTE of a leaf table that is no longer what the gPTE says."""
     shadow = machine.vm.shadow[page]
     hpa = (shadow.hfn << 12) | (index << 3)
-    spte = load(machine.host.memory, hpa)
+    spte = memory.load(machine.host.memory, hpa)
     if not spte & P:
         return
     machine.core.stats[0].synced_entries += 1

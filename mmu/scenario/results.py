@@ -1,0 +1,94 @@
+"""Results of a scenario: dataclasses that turn into plain dicts with a versioned schema.
+
+The schema is described in docs/results.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SCHEMA = "mmulab.scenario"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class VMResult:
+    """One VM.
+
+    series: int64[n] by name, at the run's times: frames by what became of them, then counters
+    since its start. counts: events by name, as in `mmu.results.TechniqueResult`. cycles: by
+    category of `mmu.cost`. seconds: from its start to its end. stalled: seconds that it waited
+    for storage. slowdown: its `busy` time as a multiple of that in the baseline; None without
+    one.
+    """
+
+    name: str
+    technique: str
+    accesses: int
+    seconds: float
+    stalled: float
+    counts: dict[str, Any]
+    cycles: dict[str, float]
+    busy: float
+    series: dict[str, np.ndarray]
+    slowdown: float | None = None
+
+    @property
+    def total_cycles(self) -> float:
+        return sum(self.cycles.values())
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run of a scenario.
+
+    variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
+    host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
+    run ended before its VMs had; report: who held what then.
+    """
+
+    scenario: str
+    variant: str
+    seconds: np.ndarray
+    host: dict[str, np.ndarray]
+    vms: tuple[VMResult, ...]
+    services: dict[str, dict[str, float]]
+    settings: dict[str, Any]
+    end: str = "finished"
+    report: str = ""
+
+    def __getitem__(self, name: str) -> VMResult:
+        for vm in self.vms:
+            if vm.name == name:
+                return vm
+        raise KeyError(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers; see docs/results.md."""
+        vms = []
+        for vm in self.vms:
+            row = {name: value for name, value in vars(vm).items() if name != "series"}
+            row["series"] = {name: values.tolist() for name, values in vm.series.items()}
+            vms.append(row)
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "scenario": self.scenario,
+            "variant": self.variant,
+            "end": self.end,
+            "report": self.report,
+            "settings": self.settings,
+            "seconds": self.seconds.tolist(),
+            "host": {name: values.tolist() for name, values in self.host.items()},
+            "vms": vms,
+            "services": self.services,
+        }
+
+
+def to_json(results: list[RunResult]) -> str:
+    """A list with one object for each variant."""
+    return json.dumps([result.to_dict() for result in results], indent=1) + "\n"

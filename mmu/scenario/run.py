@@ -1,0 +1,148 @@
+"""Runs scenarios: one, or the same one with each mechanism alone and all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from mmu.scenario.model import Scenario
+from mmu.scenario.results import RunResult, VMResult
+from mmu.scenario.system import OpenTrace, OutOfMemory, System
+from mmu.scenario.timeline import Timeline
+from mmu.services import plug_in
+
+Progress = Callable[[int], None]
+
+#: The variant that slowdowns are measured against: a host with memory for all.
+BASELINE = "ample"
+
+
+def run(
+    scenario: Scenario,
+    open_trace: OpenTrace,
+    variant: str = "together",
+    check: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Runs a scenario to the end of its VMs.
+
+    open_trace: makes the trace that a VM's workload names. check: verify the invariants of
+    `mmu.check.host` after every turn. progress: called with the accesses made so far.
+
+    Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
+    that runs out of memory ends the run, with a report in the result.
+    """
+    system = System(scenario, open_trace)
+    plug_in(system)
+    timeline = Timeline(system)
+    end, report = "finished", ""
+    try:
+        while system.step():
+            timeline.turn(system)
+            if check:
+                from mmu.check.host import check_system
+
+                check_system(system)
+            if progress:
+                progress(sum(guest.accesses for guest in system.guests))
+    except OutOfMemory as error:
+        end, report = "out of memory", str(error)
+    timeline.sample(system)
+    return _result(system, timeline, variant, end, report)
+
+
+def variants(scenario: Scenario) -> dict[str, Scenario]:
+    """The scenario without mechanisms, with each alone, and with all that it has; before
+    them the baseline, on a host with memory for every VM."""
+    mechanisms = [name for name in ("balloon", "ksm", "reporting") if getattr(scenario, name)]
+    nothing = replace(scenario, balloon=None, ksm=None, reporting=None, events=())
+    needed = sum(vm.memory + vm.memory // 8 for vm in scenario.vms)
+    ample = replace(scenario.host, memory=max(needed, scenario.host.memory))
+    found = {BASELINE: replace(nothing, host=ample), "none": nothing}
+    for name in mechanisms:
+        events = scenario.events if name == "balloon" else ()
+        kept = {name: getattr(scenario, name)}
+        found[name] = replace(nothing, events=events, **kept)
+    if len(mechanisms) > 1:
+        found["together"] = scenario
+    return found
+
+
+def compare(
+    scenario: Scenario,
+    open_trace: OpenTrace,
+    check: bool = False,
+    progress: Progress | None = None,
+) -> list[RunResult]:
+    """Runs every variant of a scenario, and gives each VM's slowdown against the baseline."""
+    done = 0
+    results: list[RunResult] = []
+
+    def report(count: int) -> None:
+        if progress:
+            progress(done + count)
+
+    for variant, each in variants(scenario).items():
+        results.append(run(each, open_trace, variant, check, report))
+        done += sum(vm.accesses for vm in results[-1].vms)
+    baseline = results[0]
+    return [with_slowdown(result, baseline) for result in results]
+
+
+def with_slowdown(result: RunResult, baseline: RunResult) -> RunResult:
+    """The result with each VM's time an access as a multiple of the baseline's."""
+    vms = []
+    for vm in result.vms:
+        base = baseline[vm.name]
+        if vm.accesses and base.accesses and base.busy:
+            ratio = (vm.busy / vm.accesses) / (base.busy / base.accesses)
+            vms.append(replace(vm, slowdown=ratio))
+        else:
+            vms.append(vm)
+    return replace(result, vms=tuple(vms))
+
+
+def _result(system: System, timeline: Timeline, variant: str, end: str, report: str) -> RunResult:
+    vms = []
+    hertz = system.scenario.host.ghz * 1e9
+    for guest in system.guests:
+        cycles = guest.price()
+        vms.append(
+            VMResult(
+                name=guest.name,
+                technique=guest.settings.technique,
+                accesses=guest.accesses,
+                seconds=max(0.0, guest.ended_at - guest.settings.start),
+                stalled=guest.stalled,
+                counts=guest.counts(),
+                cycles=cycles,
+                busy=sum(cycles.values()) / hertz + guest.stalled,
+                series=timeline.vm_series(guest.name),
+            )
+        )
+    services = {}
+    for service in system.services:
+        services[service.name] = {
+            **service.counters(system),
+            "cycles": system.cycles_of.get(service.name, 0.0),
+        }
+    services["storage"] = {
+        "busy_seconds": system.storage.busy,
+        **{name: int(system.host.swap.record[0][name]) for name in ("reads", "writes", "used")},
+    }
+    settings = {
+        name: value for name, value in asdict(system.scenario).items() if name != "settings"
+    }
+    return RunResult(
+        scenario=system.scenario.name,
+        variant=variant,
+        seconds=np.array(timeline.seconds),
+        host=timeline.host_series(),
+        vms=tuple(vms),
+        services=services,
+        settings=settings,
+        end=end,
+        report=report,
+    )

@@ -1,0 +1,88 @@
+"""Samples of a run, taken as it goes on: a bounded number, however long it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmu.machine import frames_by_kind
+from mmu.vmm import census
+
+if TYPE_CHECKING:
+    from mmu.scenario.guest import Guest
+    from mmu.scenario.system import System
+
+MOST_SAMPLES = 256
+
+#: Series of the host, in frames.
+HOST_SERIES = ("free", "guest_private", "merged", "page_tables")
+
+#: Series of a VM: frames by what became of them, then counters since its start.
+VM_FRAMES = ("private", "merged", "balloon", "paged_out", "page_tables")
+VM_COUNTERS = (
+    "host_swap_ins", "host_swap_outs", "guest_swap_ins", "guest_swap_outs", "host_copies", "exits",
+)  # fmt: skip
+
+
+class Timeline:
+    """Takes a sample every so many turns; when there are too many, drops every other one
+    and takes them half as often."""
+
+    def __init__(self, system: System) -> None:
+        self.every = 1
+        self.seconds: list[float] = []
+        self.host: list[list[int]] = []
+        self.vms: dict[str, list[list[int]]] = {guest.name: [] for guest in system.guests}
+        self._turns = 0
+
+    def turn(self, system: System) -> None:
+        """Called after each turn of a VM."""
+        self._turns += 1
+        if self._turns % self.every == 0:
+            self.sample(system)
+            if len(self.seconds) >= MOST_SAMPLES:
+                self._thin()
+
+    def _thin(self) -> None:
+        self.every *= 2
+        del self.seconds[::2], self.host[::2]
+        for rows in self.vms.values():
+            del rows[::2]
+
+    def sample(self, system: System) -> None:
+        """Takes a sample now."""
+        kinds = frames_by_kind(system.host.frames)
+        self.seconds.append(system.now)
+        tables = kinds["sPT"] + kinds["nPT"]
+        self.host.append([system.free, kinds["guest page"], kinds["merged page"], tables])
+        owners = _tables_by_owner(system)
+        for guest in system.guests:
+            self.vms[guest.name].append(_row(guest, owners))
+
+    def host_series(self) -> dict[str, np.ndarray]:
+        columns = np.array(self.host, np.int64).T
+        return dict(zip(HOST_SERIES, columns, strict=True))
+
+    def vm_series(self, name: str) -> dict[str, np.ndarray]:
+        columns = np.array(self.vms[name], np.int64).T
+        return dict(zip(VM_FRAMES + VM_COUNTERS, columns, strict=True))
+
+
+def _tables_by_owner(system: System) -> np.ndarray:
+    """sPT and nPT pages by the VM that owns them."""
+    heads = system.host.frames.frame
+    is_table = np.isin(heads["kind"], (3, 4)) & (heads["references"] > 0)
+    return np.bincount(heads["owner"][is_table], minlength=len(system.guests) + 1)
+
+
+def _row(guest: Guest, owners: np.ndarray) -> list[int]:
+    counted = np.zeros(1, census.CENSUS)
+    if guest.started:
+        census.count(guest.machine, counted)
+    one = counted[0]
+    stats = guest.machine.core.stats[0]
+    frames = [one["private"], one["merged"], guest.ballooned, one["paged_out"]]
+    frames.append(owners[guest.number])
+    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [stats["exits"].sum()]
+    return [int(n) for n in frames + counters]
