@@ -37,17 +37,6 @@ def _for_students(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _students(student: str | None, roster: str | None) -> list[str] | None:
-    """The ids of a roster; None where one student is given instead."""
-    if (student is None) == (roster is None):
-        raise InputError("expected either --student or --roster")
-    if roster is None:
-        return None
-    from coursework.intake import read_roster
-
-    return read_roster(roster)
-
-
 @click.group()
 def assignment() -> None:
     """Set, solve and grade homework, with other numbers for each student."""

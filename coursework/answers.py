@@ -60,6 +60,8 @@ class Whole:
         return float(given == expected)
 
     def expects(self) -> str:
+        if (self.low, self.high) == (0, (1 << 64) - 1):
+            return "a 64-bit number"
         return f"a whole number, {self.show(self.low)} to {self.show(self.high)}"
 
     def show(self, value: int) -> str:

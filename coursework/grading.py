@@ -164,7 +164,11 @@ def _write_each(
                 (directory / file).write_text(text, encoding="utf-8")
             made.append((directory, place))
         for directory, place in made:
-            os.replace(directory, place)  # takes the place of an empty directory
+            if place.exists():  # someone may stand in it, so it stays, and is filled
+                for entry in sorted(directory.iterdir()):
+                    os.replace(entry, place / entry.name)
+            else:
+                os.replace(directory, place)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
 
