@@ -65,9 +65,8 @@ class Whole:
         return f"a whole number, {self.show(self.low)} to {self.show(self.high)}"
 
     def show(self, value: int) -> str:
-        # TOML's integers end at 2**63 - 1 and its hexadecimal ones have no sign.
-        text = hex(value) if self.hex or value >= 1 << 32 else str(value)
-        return text if value < 1 << 63 else f'"{text}"'
+        text = hex(value) if self.hex else str(value)
+        return text if value < 1 << 63 else f'"{text}"'  # TOML's integers end there
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ class Number:
         return float(abs(given - expected) <= allowed * (1 + 1e-9))
 
     def expects(self) -> str:
-        return f"a number, {self.low:g} to {self.high:g}, right to {self.tolerance:.2%}"
+        limits = "" if (self.low, self.high) == (0.0, 1e18) else f", {self.low:g} to {self.high:g}"
+        return f"a number{limits}, right to {100 * self.tolerance:g} %"
 
     def show(self, value: float) -> str:
         return repr(float(value))

@@ -33,7 +33,7 @@ def write(path: Path) -> None:
         width = {"ignored": 5.0, "ign.": 4.0}.get(label, 16.0 if high - low > 20 else 3.2)
         wide.append((label, high, low, at, width))
         at += width
-    title = "entry of any table (not to scale); D, PS and G mean something in leaves only"
+    title = "entry (not to scale): PS in PDPTEs and PDEs only, D and G in leaves only"
     _row(axes[2], title, wide, at)
     save(figure, path)
 
