@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from commands import options
+from coursework.gradescope import VISIBILITIES
 from mmu.errors import InputError, MMULabError, RunError
 
 _SEED = click.option(
@@ -104,6 +105,13 @@ def _write(
 @click.option("--student", metavar="ID", help="Of which student it must be.")
 @_SEED
 @click.option("--gradescope", metavar="OUT", help="Write results.json for Gradescope.")
+@click.option(
+    "--visibility",
+    type=click.Choice(VISIBILITIES),
+    default="visible",
+    show_default=True,
+    help="When students see marks and feedback on Gradescope.",
+)
 @click.option("--json", "json_path", metavar="OUT", help="Write the report ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write a row for each ('-': stdout).")
 def grade(
@@ -112,6 +120,7 @@ def grade(
     student: str | None,
     seed: str,
     gradescope: str | None,
+    visibility: str,
     json_path: str | None,
     csv_path: str | None,
 ) -> None:
@@ -129,7 +138,11 @@ def grade(
     rows = []
     to_stdout = "-" in (json_path, csv_path)
     for place in submissions:
-        graded = _grade(place, seed, student, name, gradescope)
+        began = time.perf_counter()
+        graded = _grade(place, seed, student, name)
+        if gradescope:
+            seconds = time.perf_counter() - began
+            _for_gradescope(gradescope, graded, name, student, seconds, visibility)
         rows.append((place, graded))
         if isinstance(graded, MMULabError):
             if len(submissions) == 1:
@@ -144,26 +157,30 @@ def grade(
         raise RunError(f"{failed} of {len(rows)} submissions were not graded")
 
 
-def _grade(
-    place: str, seed: str, student: str | None, name: str | None, gradescope: str | None
-) -> Any:
-    """A Report, or the MMULabError that stood in its way. Gradescope gets a result in
-    either case: without one it would show the student nothing."""
+def _grade(place: str, seed: str, student: str | None, name: str | None) -> Any:
+    """A Report, or the MMULabError that stood in its way."""
+    from coursework import grading
+
+    try:
+        return grading.grade(place, seed, student, name)
+    except MMULabError as error:
+        return error
+
+
+def _for_gradescope(
+    path: str, graded: Any, name: str | None, student: str | None, seconds: float, visibility: str
+) -> None:
+    """Writes results.json. A submission that cannot be graded gets one of no marks, with the
+    reason: without a file, Gradescope would tell the student nothing."""
     from coursework import grading
     from coursework.gradescope import results
 
-    began = time.perf_counter()
-    graded: Any
-    try:
-        graded = report = grading.grade(place, seed, student, name)
-    except MMULabError as error:
-        graded = error
-        if gradescope and name is not None:
-            report = grading.nothing(name, student or "unknown student", str(error))
-    if gradescope and (name is not None or not isinstance(graded, MMULabError)):
-        content = results(report, time.perf_counter() - began)
-        options.write_text(gradescope, lambda: json.dumps(content, indent=1) + "\n")
-    return graded
+    if isinstance(graded, MMULabError):
+        if name is None:
+            return  # which assignment it is of is not known
+        graded = grading.nothing(name, student or "unknown student", str(graded))
+    content = results(graded, seconds, visibility)
+    options.write_text(path, lambda: json.dumps(content, indent=1) + "\n")
 
 
 def _export(rows: list[tuple[str, Any]], json_path: str | None, csv_path: str | None) -> None:

@@ -7,10 +7,12 @@ repository gradescope/autograder_samples, docs/specs.md).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coursework.grading import Report
 from mmu import __version__
+
+if TYPE_CHECKING:
+    from coursework.grading import Report
 
 #: When students see a result: at once, or later, or never.
 VISIBILITIES = ("visible", "after_due_date", "after_published", "hidden")

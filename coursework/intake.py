@@ -28,9 +28,10 @@ def read_file(path: Path, most: int = MOST_BYTES, links: bool = False) -> str | 
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else error.strerror
         raise InputError(f"{path.name}: {reason}; expected a regular file") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InputError(f"{path.name}: is not a regular file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(f"{path.name}: is not a regular file")
         data = file.read(most + 1)
     if len(data) > most:
         raise InputError(f"{path.name}: is larger than {most:,} bytes, the most that is read")
