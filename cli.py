@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from commands.assignment import assignment
 from commands.compare import compare
 from commands.lists import presets, workloads
 from commands.mrc import mrc
@@ -25,7 +26,7 @@ def cli() -> None:
     under nested page tables? One memory trace, side by side."""
 
 
-for _command in (compare, walk, mrc, trace, workloads, presets):
+for _command in (compare, walk, mrc, trace, workloads, presets, assignment):
     cli.add_command(_command)
 
 

@@ -1,0 +1,142 @@
+"""What holds for every assignment of the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coursework import answers, assignments, grading, identity
+from coursework.draws import Draws
+from coursework.model import Submission
+from mmu.errors import InputError
+
+SEED = "correct horse battery staple"
+NAMES = assignments.names()
+SHEETS = [name for name in NAMES if tuple(assignments.get(name).files) == (answers.FILE,)]
+
+#: SHA-256 of the problem of student "golden" under SEED, cut to 16 digits. A change here
+#: changes every student's numbers: what was set with the version before cannot be graded.
+GOLDEN = json.loads(Path(__file__).with_name("data").joinpath("assignments.json").read_text())
+
+
+def problem_of(name: str, student: str, seed: str = SEED) -> Any:
+    return assignments.get(name).problem(Draws(seed, student, name))
+
+
+def digest(problem: Any) -> str:
+    """Of a problem, which must be plain data."""
+    text = json.dumps(problem, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def graded(name: str, files: dict[str, str], student: str = "ada") -> list[float]:
+    """Earned by part, for files that never stood on a disk."""
+    assignment = assignments.get(name)
+    submission = Submission(Path("nowhere"), files)
+    return [r.earned for r in assignment.grade(problem_of(name, student), submission)]
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What student ada gets, by assignment."""
+    root = tmp_path_factory.mktemp("handed-out")
+    for name in NAMES:
+        grading.make(name, {"ada": root / name}, SEED)
+    return {name: root / name for name in NAMES}
+
+
+def test_names_and_numbers_are_unique() -> None:
+    everything = [assignments.get(name) for name in NAMES]
+    assert len({each.number for each in everything}) == len(NAMES) > 0
+    for each in everything:
+        assert re.fullmatch(r"[a-z][a-z0-9-]+", each.name) and each.title and each.minutes > 0
+        assert len({part.key for part in each.parts}) == len(each.parts) > 0
+        assert all(part.points > 0 for part in each.parts) and each.files
+    with pytest.raises(InputError, match="unknown assignment"):
+        assignments.get("no-such-assignment")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_problem_is_that_of_this_version(name: str) -> None:
+    found = digest(problem_of(name, "golden"))
+    assert found == GOLDEN.get(name), f"tests/data/assignments.json: {name}: {found}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_students_and_seeds_have_different_problems(name: str) -> None:
+    students = [digest(problem_of(name, f"student {number}")) for number in range(200)]
+    seeds = [digest(problem_of(name, "ada", f"seed {number}")) for number in range(5)]
+    assert len({*students, *seeds}) == 205
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solution_scores_full(name: str, tmp_path: Path) -> None:
+    grading.solve(name, {"ada": tmp_path / "it"}, SEED)
+    report = grading.grade(tmp_path / "it", SEED)
+    assert [(r.part.key, r.earned, r.feedback) for r in report.results if not full(r)] == []
+    assert report.earned == report.points and not report.notes
+    assert (tmp_path / "it" / grading.EXPLANATION).read_text()
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_solutions_of_more_students_score_full(name: str) -> None:
+    for number in range(10):
+        student = f"student {number}"
+        solution = assignments.get(name).solution(problem_of(name, student))
+        points = [part.points for part in assignments.get(name).parts]
+        assert graded(name, solution, student) == points
+
+
+def full(result: Any) -> bool:
+    return result.earned == result.part.points
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_template_scores_next_to_nothing(name: str, handed_out: dict[str, Path]) -> None:
+    report = grading.grade(handed_out[name], SEED)
+    assert report.earned <= 0.1 * report.points
+    assert [result.part for result in report.results] == list(assignments.get(name).parts)
+    assert all(full(result) or result.feedback for result in report.results)
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_another_students_solution_scores_little(name: str) -> None:
+    theirs = assignments.get(name).solution(problem_of(name, "bob"))
+    points = sum(part.points for part in assignments.get(name).parts)
+    assert sum(graded(name, theirs)) < 0.5 * points
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_handout_is_complete(name: str, handed_out: dict[str, Path]) -> None:
+    text = (handed_out[name] / grading.HANDOUT).read_text()
+    assert text.startswith("# ") and "ada" in text and SEED not in text
+    for file in [*assignments.get(name).files, identity.FILE]:
+        assert file in text and (handed_out[name] / file).is_file()
+    for figure in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+        assert (handed_out[name] / figure).stat().st_size > 0
+    assert not re.search(r"\$\{?[a-z_]{3,}", text), "a placeholder was left"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_handout_is_the_same_each_time(
+    name: str, handed_out: dict[str, Path], tmp_path: Path
+) -> None:
+    grading.make(name, {"ada": tmp_path / "again"}, SEED)
+    first, again = [
+        {file.name: file.read_bytes() for file in place.iterdir()}
+        for place in (handed_out[name], tmp_path / "again")
+    ]
+    assert first == again
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_and_broken_files_cost_marks_and_no_more(name: str) -> None:
+    nothing = graded(name, {})
+    assert nothing == [0.0] * len(assignments.get(name).parts)
+    for text in ("", "\0", "]]]] not = [ a file", "x = " + "[" * 100_000, "é" * 1000):
+        assert sum(graded(name, dict.fromkeys(assignments.get(name).files, text))) == 0
