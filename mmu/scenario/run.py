@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from mmu.scenario.results import RunResult, VMResult
 from mmu.scenario.system import OpenTrace, OutOfMemory, System
 from mmu.scenario.timeline import Timeline
 from mmu.services import plug_in
+
+if TYPE_CHECKING:
+    from mmu.services.balloon import Policy
 
 Progress = Callable[[int], None]
 
@@ -25,17 +29,19 @@ def run(
     variant: str = "together",
     check: bool = False,
     progress: Progress | None = None,
+    balloon_policy: Policy | None = None,
 ) -> RunResult:
     """Runs a scenario to the end of its VMs.
 
     open_trace: makes the trace that a VM's workload names. check: verify the invariants of
     `mmu.check.host` after every turn. progress: called with the accesses made so far.
+    balloon_policy: chooses the balloons' targets in place of the scenario's policy.
 
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
     system = System(scenario, open_trace)
-    plug_in(system)
+    plug_in(system, balloon_policy)
     timeline = Timeline(system)
     end, report = "finished", ""
     try:

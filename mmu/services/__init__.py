@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmu.scenario.system import System
+    from mmu.services.balloon import Policy
 
 
-def plug_in(system: System) -> None:
-    """Makes the services that the system's scenario asks for."""
+def plug_in(system: System, balloon_policy: Policy | None = None) -> None:
+    """Makes the services that the system's scenario asks for. balloon_policy: in place of
+    the balloon's own."""
     from mmu.services.balloon import Balloon
     from mmu.services.ksm import KSM
     from mmu.services.reporting import Reporting
 
     scenario = system.scenario
     if scenario.balloon:
-        system.services.append(Balloon(scenario.balloon, system))
+        balloon = Balloon(scenario.balloon, system)
+        balloon.policy = balloon_policy or balloon.policy
+        system.services.append(balloon)
     if scenario.ksm:
         system.services.append(KSM(scenario.ksm, system))
     if scenario.reporting:
