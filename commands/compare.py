@@ -61,7 +61,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
     for trace in sources:
-        with progress(trace) as advance:
+        with progress(trace.name, trace.length) as advance:
             comparison = simulate.compare(trace, preset, config, names, warmup, check, advance)
         comparisons.append(comparison)
         if not quiet:

@@ -58,7 +58,7 @@ def mrc(
     quiet = "-" in (json_path, csv_path)
     measured = []
     for trace in sources:
-        with progress(trace) as advance:
+        with progress(trace.name, trace.length) as advance:
             one = miss_ratio.measure(trace, names, sample, warmup, most, advance)
         measured.append(one)
         if not quiet:

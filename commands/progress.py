@@ -31,14 +31,14 @@ def _check() -> None:
 
 
 @contextmanager
-def progress(trace: Any) -> Iterator[Callable[[int], None]]:
+def progress(name: str, length: int | None) -> Iterator[Callable[[int], None]]:
     """A function to tell how many accesses are done. It shows progress on standard error, if
-    that is a terminal: a bar where the trace's length is known, else a count."""
+    that is a terminal: a bar where the number is known beforehand, else a count."""
     done = 0
     if not sys.stderr.isatty():
         yield lambda _now: _check()
-    elif trace.length:
-        with click.progressbar(length=trace.length, label=trace.name, file=sys.stderr) as bar:
+    elif length:
+        with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
 
             def advance(now: int) -> None:
                 nonlocal done
@@ -51,7 +51,7 @@ def progress(trace: Any) -> Iterator[Callable[[int], None]]:
 
         def count(now: int) -> None:
             _check()
-            click.echo(f"\r{trace.name}: {now:,} accesses", nl=False, err=True)
+            click.echo(f"\r{name}: {now:,} accesses", nl=False, err=True)
 
         yield count
         click.echo(err=True)

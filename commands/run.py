@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from commands import options
-from commands.progress import progress_bar
+from commands.progress import progress
 
 
 @click.command()
@@ -40,14 +40,12 @@ def run(
 
     loaded = scenario_file.load(scenario)
     if technique:
-        loaded = replace(
-            loaded, vms=tuple(replace(vm, technique=technique) for vm in loaded.vms)
-        )
+        loaded = replace(loaded, vms=tuple(replace(vm, technique=technique) for vm in loaded.vms))
     options.say_if_cold()
     from mmu.scenario import run as runner
     from mmu.scenario.results import to_json
 
-    with progress_bar(None) as advance:
+    with progress(loaded.name, None) as advance:
         if compare:
             results = runner.compare(loaded, scenario_file.open_trace, check, advance)
         else:

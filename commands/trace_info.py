@@ -32,7 +32,7 @@ def info(
     from plots import info as figure
     from workloads.analysis import summary
 
-    with progress(source) as advance:
+    with progress(source.name, source.length) as advance:
         summed = summary.summarise(source, advance)
     if json_path != "-":
         click.echo(figure.report(summed, _metadata(source)))

@@ -11,10 +11,11 @@ import numpy as np
 
 from mmu.errors import InputError
 from mmu.jit import inlined, kernel
-from mmu.state import FRAME_RECORD, FREE, MAX_ORDER, NIL, Frames
+from mmu.state import FRAME_KINDS, FRAME_RECORD, FREE, MAX_ORDER, NIL, Frames
 
 # Indices into Frames.counts.
 TOTAL, IN_USE, LOW, HIGH, MIN = 0, 1, 2, 3, 4
+OF_KIND = 5  # and on: in use by kind, as FRAME_KINDS numbers them
 
 # Linux's watermarks are a few thousandths of memory (mm/page_alloc.c,
 # watermark_scale_factor 10 of 10,000 between two marks); low is where reclaim
@@ -34,10 +35,10 @@ def make_frames(total: int) -> Frames:
     frames = Frames(
         frame=np.zeros(total, FRAME_RECORD),
         free=np.zeros(MAX_ORDER + 1, np.int64),
-        counts=np.zeros(5, np.int64),
+        counts=np.zeros(OF_KIND + len(FRAME_KINDS), np.int64),
     )
     step = int(total * WATERMARK_STEP)
-    frames.counts[:] = total, 0, 2 * step, 3 * step, 0
+    frames.counts[:OF_KIND] = total, 0, 2 * step, 3 * step, 0
     start = total
     blocks = []
     at = 0
@@ -111,6 +112,7 @@ def allocate(frames, order, kind, owner, reverse):
     block.references = 1
     block.reverse = reverse + 1
     frames.counts[IN_USE] += 1 << order
+    frames.counts[OF_KIND + kind] += 1 << order
     return first
 
 
@@ -123,6 +125,7 @@ def release(frames, first):
         return block.references
     order = block.order - 1
     frames.counts[IN_USE] -= 1 << order
+    frames.counts[OF_KIND + block.kind] -= 1 << order
     block.order = 0
     block.kind = FREE
     block.reverse = 0
@@ -152,3 +155,13 @@ def split(frames, first, order):
         piece.kind = block.kind
         piece.owner = block.owner
         piece.references = 1
+
+
+@kernel
+def change_kind(frames, first, kind):
+    """A block in use is used for something else from now on."""
+    block = frames.frame[first]
+    count = 1 << (block.order - 1)
+    frames.counts[OF_KIND + block.kind] -= count
+    frames.counts[OF_KIND + kind] += count
+    block.kind = kind

@@ -10,7 +10,7 @@ from mmu.config import HUGE_POLICIES, Config
 from mmu.core_builder import build_core
 from mmu.disk import make_disk
 from mmu.errors import InputError, RunError
-from mmu.frames import IN_USE, TOTAL, make_frames
+from mmu.frames import IN_USE, OF_KIND, TOTAL, make_frames
 from mmu.guest.process import BOOT
 from mmu.memory import MAX_TABLES, make_memory
 from mmu.presets.model import Preset
@@ -163,13 +163,8 @@ class Simulator:
 
 def frames_by_kind(allocator: Frames) -> dict[str, int]:
     """4 KiB frames in use by kind."""
-    heads = allocator.frame[: _touched(allocator.frame)]
-    used = (heads["order"] > 0) & (heads["kind"] > 0)
-    counts = {}
-    for kind, name in enumerate(FRAME_KINDS[1:], start=1):
-        mine = used & (heads["kind"] == kind)
-        counts[name] = int((1 << (heads["order"][mine].astype(np.int64) - 1)).sum())
-    return counts
+    counts = allocator.counts[OF_KIND:].tolist()
+    return dict(zip(FRAME_KINDS[1:], counts[1:], strict=True))
 
 
 def failure_text(status: int, machine: Machine) -> str:
@@ -203,15 +198,6 @@ def boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
     nothing = np.zeros(0, np.uint8)
     chunk = Chunk(np.zeros(0, np.int64), nothing, np.zeros(0, np.uint16), events)
     return chunk, nothing, 0, 0, 0
-
-
-def _touched(frame: np.ndarray) -> int:
-    """Frames up to the last that was ever handed out: those above are untouched zeros."""
-    step = 1 << 16
-    end = len(frame)
-    while end > step and not frame["references"][end - step : end].any():
-        end -= step
-    return end
 
 
 def _size(frames: int) -> str:

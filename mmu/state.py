@@ -238,7 +238,7 @@ class Frames(Struct):
 
     frame: np.ndarray  # [frames]
     free: np.ndarray  # [MAX_ORDER + 1]: first free block by order, + 1
-    counts: np.ndarray  # [5]: total, in use, watermarks low, high, min: see mmu.frames
+    counts: np.ndarray  # total, in use, watermarks, in use by kind: see mmu.frames
 
     FIELDS = {
         "frame": ArrayField(FRAME_RECORD),
@@ -327,6 +327,10 @@ VM_RECORD = np.dtype(
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event
         ("ballooned", np.int64),
+        ("held", np.int64),  # gfns that host frames back, merged ones included
+        ("merged", np.int64),
+        ("paged_out", np.int64),
+        ("host_tables", np.int64),  # sPT and nPT pages
         ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
         ("hand_gva", np.int64),
         ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk

@@ -7,6 +7,7 @@ import numpy as np
 
 from mmu.bits import RW
 from mmu.check.tables import Tables, fail
+from mmu.frames import OF_KIND
 from mmu.state import (
     FRAME_KINDS,
     FREE,
@@ -116,6 +117,11 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
         fail(where, what, f"frames from {covered:#x} on belong to no block")
     if expected:
         fail(where, what, f"frame {min(expected):#x} is used but not allocated")
+    by_kind = np.zeros(len(FRAME_KINDS), np.int64)
+    used = heads[records["kind"][heads] != FREE]
+    np.add.at(by_kind, records["kind"][used], 1 << (records["order"][used].astype(np.int64) - 1))
+    if (by_kind != frames.counts[OF_KIND:]).any():
+        fail(where, what, f"{by_kind} frames in use by kind; counted {frames.counts[OF_KIND:]}")
     in_use = int(frames.counts[1])
     if in_use + free != len(records):
         fail(where, what, f"{in_use} in use and {free} free of {len(records)}")

@@ -10,7 +10,7 @@ from mmu.check.shadow import check_shadow
 from mmu.check.tables import CheckFailed, Tables, fail
 from mmu.scenario.guest import Guest
 from mmu.scenario.system import System
-from mmu.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, SHADOW
+from mmu.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, NPT_PAGE, SHADOW, SPT_PAGE
 
 
 def check_system(system: System) -> None:
@@ -51,8 +51,28 @@ def _check_guest(
     for frame, (kind, count) in host_references(tables).items():
         had = expected.get(frame, (kind, 0))[1]
         expected[frame] = kind, had + count
+    _check_counters(guest, tables)
     _check_contents(system, guest, tables, swap)
     _check_disk(guest, tables)
+
+
+def _check_counters(guest: Guest, tables: Tables) -> None:
+    """What a VM's record counts is so."""
+    vm = guest.machine.vm
+    backed = vm.p2m > 0
+    kinds = guest.machine.host.frames.frame["kind"]
+    merged = kinds[(vm.p2m[backed] >> 2) - 1] == MERGED_PAGE
+    host = host_references(tables)
+    expected = {
+        "held": int(backed.sum()),
+        "merged": int(merged.sum()),
+        "paged_out": int((vm.p2m < 0).sum()),
+        "tables": int((vm.frames.frame["kind"] == GPT_PAGE).sum()),
+        "host_tables": sum(kind in (SPT_PAGE, NPT_PAGE) for kind, _ in host.values()),
+    }
+    for name, count in expected.items():
+        if int(tables.record[name]) != count:
+            fail(tables.where, "counters are right", f"{name}: {tables.record[name]}, not {count}")
 
 
 def _check_contents(system: System, guest: Guest, tables: Tables, swap: np.ndarray) -> None:

@@ -79,7 +79,7 @@ class Guest:
     @property
     def held(self) -> int:
         """Host frames behind its memory, shared ones counted for each site."""
-        return int(np.count_nonzero(self.machine.vm.p2m > 0))
+        return int(self.machine.vm.record[0]["held"])
 
     @property
     def ballooned(self) -> int:

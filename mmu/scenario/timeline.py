@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmu.machine import frames_by_kind
-from mmu.vmm import census
 
 if TYPE_CHECKING:
     from mmu.scenario.guest import Guest
@@ -56,9 +55,8 @@ class Timeline:
         self.seconds.append(system.now)
         tables = kinds["sPT"] + kinds["nPT"]
         self.host.append([system.free, kinds["guest page"], kinds["merged page"], tables])
-        owners = _tables_by_owner(system)
         for guest in system.guests:
-            self.vms[guest.name].append(_row(guest, owners))
+            self.vms[guest.name].append(_row(guest))
 
     def host_series(self) -> dict[str, np.ndarray]:
         columns = np.array(self.host, np.int64).T
@@ -69,20 +67,12 @@ class Timeline:
         return dict(zip(VM_FRAMES + VM_COUNTERS, columns, strict=True))
 
 
-def _tables_by_owner(system: System) -> np.ndarray:
-    """sPT and nPT pages by the VM that owns them."""
-    heads = system.host.frames.frame
-    is_table = np.isin(heads["kind"], (3, 4)) & (heads["references"] > 0)
-    return np.bincount(heads["owner"][is_table], minlength=len(system.guests) + 1)
-
-
-def _row(guest: Guest, owners: np.ndarray) -> list[int]:
-    counted = np.zeros(1, census.CENSUS)
-    if guest.started:
-        census.count(guest.machine, counted)
-    one = counted[0]
+def _row(guest: Guest) -> list[int]:
+    record = guest.machine.vm.record[0]
     stats = guest.machine.core.stats[0]
-    frames = [one["private"], one["merged"], guest.ballooned, one["paged_out"]]
-    frames.append(owners[guest.number])
+    frames = [
+        record["held"] - record["merged"], record["merged"], record["ballooned"],
+        record["paged_out"], record["host_tables"],
+    ]  # fmt: skip
     counters = [stats[name] for name in VM_COUNTERS[:-1]] + [stats["exits"].sum()]
     return [int(n) for n in frames + counters]

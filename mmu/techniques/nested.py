@@ -54,6 +54,7 @@ def _new_table(machine):
     if not memory.open_table(machine.host.memory, hfn):
         frames.release(machine.host.frames, hfn)
         return OUT_OF_TABLES, hfn
+    machine.vm.record[0].host_tables += 1
     return OK, hfn
 
 
@@ -76,6 +77,7 @@ def stop(machine):
         if head.kind == NPT_PAGE and head.owner == machine.vm.record[0].id:
             memory.close_table(machine.host.memory, hfn)
             frames.release(host, hfn)
+    machine.vm.record[0].host_tables = 0
 
 
 @kernel

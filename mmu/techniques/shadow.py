@@ -88,6 +88,7 @@ def stop(machine):
             memory.close_table(machine.host.memory, machine.vm.shadow[page].hfn)
             frames.release(machine.host.frames, machine.vm.shadow[page].hfn)
             machine.vm.shadow[page].level = 0
+    machine.vm.record[0].host_tables = 0
 
 
 @kernel

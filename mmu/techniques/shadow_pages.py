@@ -151,6 +151,7 @@ def create(machine, gfn, level, direct, gva, process):
     if not memory.open_table(machine.host.memory, hfn):
         frames.release(machine.host.frames, hfn)
         return OUT_OF_TABLES, 0
+    record.host_tables += 1
     if record.free_shadow:
         record.free_shadow = vm.shadow[page].next_free
     else:
@@ -231,6 +232,7 @@ def _free(machine, page):
     shadow = vm.shadow[page]
     memory.close_table(machine.host.memory, shadow.hfn)
     frames.release(machine.host.frames, shadow.hfn)
+    vm.record[0].host_tables -= 1
     if not shadow.direct:
         vm.shadowed[shadow.gfn] = 0
     shadow.level = 0

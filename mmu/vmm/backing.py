@@ -53,6 +53,7 @@ def _place(machine, gfn, size):
     for offset in range(count):
         vm.p2m[first + offset] = (hfn + offset + 1) << 2 | size
         machine.host.frames.frame[hfn + offset].reverse = first + offset + 1
+    vm.record[0].held += count
     if vm.record[0].tracked:
         machine.host.memory.contents[hfn : hfn + count] = 0
         machine.host.memory.written[hfn : hfn + count] = 0
@@ -101,6 +102,7 @@ def _forget_block(machine, gfn):
     where = machine.vm.disk if is_on_guest_disk(machine, gfn) else machine.host.swap
     disk.release(where, block_of(machine, gfn))
     machine.vm.p2m[gfn] = 0
+    machine.vm.record[0].paged_out -= 1
 
 
 @kernel
@@ -163,6 +165,8 @@ def own(machine, gfn):
     _place(machine, gfn, 0)
     machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
     frames.release(machine.host.frames, old)
+    machine.vm.record[0].held -= 1
+    machine.vm.record[0].merged -= 1
     machine.core.stats[0].host_copies += 1
     return OK
 
@@ -181,7 +185,10 @@ def release(machine, gfn):
     count = pages_in(host_size_of(machine, gfn))
     first = gfn & ~(count - 1)
     hfn = hfn_of(machine, first)
-    if not is_merged(machine, gfn):
+    vm.record[0].held -= count
+    if is_merged(machine, gfn):
+        vm.record[0].merged -= 1
+    else:
         for frame in range(hfn, hfn + count):
             machine.host.frames.frame[frame].reverse = 0
     vm.p2m[first : first + count] = 0
@@ -216,6 +223,7 @@ def page_out(machine, gfn):
         vm.disk.references[block] += 1
         release(machine, gfn)
         vm.p2m[gfn] = paged_out_to(block, 1)
+        vm.record[0].paged_out += 1
         return OK
     slot = disk.allocate(machine.host.swap)
     if slot == NIL:
@@ -225,6 +233,7 @@ def page_out(machine, gfn):
     disk.write(machine.host.swap, slot, machine.host.memory.contents[hfn_of(machine, gfn)])
     release(machine, gfn)
     vm.p2m[gfn] = paged_out_to(slot, 0)
+    vm.record[0].paged_out += 1
     return OK
 
 

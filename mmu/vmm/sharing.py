@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmu import contents
+from mmu import contents, frames
 from mmu.jit import entry, kernel
 from mmu.state import MERGED_PAGE, Machine
 from mmu.vmm import backing
@@ -28,13 +28,15 @@ def join(machine, gfn, hfn, tag):
     isolate(machine, gfn)
     shared = machine.host.frames.frame[hfn]
     if hfn_of(machine, gfn) == hfn:
-        shared.kind = MERGED_PAGE
+        frames.change_kind(machine.host.frames, hfn, MERGED_PAGE)
         shared.owner = 0
         shared.reverse = 0
     else:
         backing.release(machine, gfn)
         shared.references += 1
         machine.vm.p2m[gfn] = (hfn + 1) << 2
+        machine.vm.record[0].held += 1
+    machine.vm.record[0].merged += 1
     return done
 
 
