@@ -72,6 +72,46 @@ def open_trace(vm: model.VMSettings) -> Trace:
         raise InputError(f"vm {vm.name}: {error}") from None
 
 
+def override(scenario: model.Scenario, key: str, text: str) -> model.Scenario:
+    """The scenario with one setting changed: host.KEY, vm.KEY (of every VM), vm.NAME.KEY,
+    balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
+
+    Raises InputError for an unknown key, with the nearest, or a value of the wrong type.
+    """
+    group, _, name = key.partition(".")
+    where = f"{key}={text}"
+    if key == "seed":
+        return replace(scenario, seed=_value(where, text, int))
+    if group == "host":
+        return replace(scenario, host=_changed(scenario.host, where, name, text))
+    if group == "vm":
+        who, _, last = name.rpartition(".")
+        if who and who not in {vm.name for vm in scenario.vms}:
+            raise InputError(f"{where}: {unknown('vm', who, [vm.name for vm in scenario.vms])}")
+        vms = (
+            _changed(vm, where, last, text) if who in ("", vm.name) else vm for vm in scenario.vms
+        )
+        return replace(scenario, vms=tuple(vms))
+    if group in _MECHANISMS:
+        settings = getattr(scenario, group) or _MECHANISMS[group]()
+        changed: dict[str, Any] = {group: _changed(settings, where, name, text)}
+        return replace(scenario, **changed)
+    raise InputError(f"{where}: {unknown('key', group, ['host', 'vm', 'seed', *_MECHANISMS])}")
+
+
+def _changed(settings: Any, where: str, name: str, text: str) -> Any:
+    """Settings with one of them read from a text."""
+    kind = type(settings)
+    name = name.replace("-", "_")
+    known = [field.name for field in fields(kind) if field.name not in ("name", "set")]
+    if name not in known:
+        raise InputError(f"{where}: {unknown('key', name, known)}")
+    wanted = _type(kind, name)
+    flags = {"true": True, "false": False}
+    value = flags.get(text.lower(), text) if wanted is bool else text
+    return replace(settings, **{name: _value(where, value, wanted, name)})
+
+
 def _toml() -> Any:
     try:
         import tomllib

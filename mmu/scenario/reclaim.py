@@ -49,6 +49,18 @@ class HostPaging:
                     self._fruitless = 0
         return self._available()
 
+    def take(self, guest: Guest, count: int) -> int:
+        """Pages out random pages of one guest, as ESX does; returns how many."""
+        if not self.host.swap.references.size or self.full:
+            return 0
+        done = 0
+        for _ in range(PATIENCE):
+            gfns = guest.gfns(self.rng, min(count - done, self._spare_of(guest)))
+            done += self._page_out(guest, gfns, False) if len(gfns) else 0
+            if done >= count or self.full:
+                break
+        return done
+
     def _available(self) -> int:
         counts = self.host.frames.counts
         return int(counts[frames.TOTAL] - counts[frames.IN_USE])

@@ -12,15 +12,13 @@ from mmu.scenario.model import Scenario
 from mmu.scenario.results import RunResult, VMResult
 from mmu.scenario.system import OpenTrace, OutOfMemory, System
 from mmu.scenario.timeline import Timeline
+from mmu.scenario.variants import variants
 from mmu.services import plug_in
 
 if TYPE_CHECKING:
     from mmu.services.balloon import Policy
 
 Progress = Callable[[int], None]
-
-#: The variant that slowdowns are measured against: a host with memory for all.
-BASELINE = "ample"
 
 
 def run(
@@ -59,23 +57,6 @@ def run(
     return _result(system, timeline, variant, end, report)
 
 
-def variants(scenario: Scenario) -> dict[str, Scenario]:
-    """The scenario without mechanisms, with each alone, and with all that it has; before
-    them the baseline, on a host with memory for every VM."""
-    mechanisms = [name for name in ("balloon", "ksm", "reporting") if getattr(scenario, name)]
-    nothing = replace(scenario, balloon=None, ksm=None, reporting=None, events=())
-    needed = sum(vm.memory + vm.memory // 8 for vm in scenario.vms)
-    ample = replace(scenario.host, memory=max(needed, scenario.host.memory))
-    found = {BASELINE: replace(nothing, host=ample), "none": nothing}
-    for name in mechanisms:
-        events = scenario.events if name == "balloon" else ()
-        kept = {name: getattr(scenario, name)}
-        found[name] = replace(nothing, events=events, **kept)
-    if len(mechanisms) > 1:
-        found["together"] = scenario
-    return found
-
-
 def compare(
     scenario: Scenario,
     open_trace: OpenTrace,
@@ -93,7 +74,7 @@ def compare(
     for variant, each in variants(scenario).items():
         results.append(run(each, open_trace, variant, check, report))
         done += sum(vm.accesses for vm in results[-1].vms)
-    baseline = results[0]
+    baseline = results[0]  # `variants` begins with it
     return [with_slowdown(result, baseline) for result in results]
 
 

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from mmu.scenario.system import System
 
 
-#: Part of host memory above the high mark within which nothing is done: an assumption.
-MARGIN = 0.02
-
-
 @dataclass(frozen=True)
 class VMState:
     """What a policy is told of a VM, in frames: its memory; what the host holds for it; its
@@ -66,10 +62,14 @@ class Balloon:
         self.policy: Policy = self._esx if settings.policy == "esx" else self._fixed
         self.targets = {guest.name: guest.settings.balloon >> 12 for guest in system.guests}
         self.events = sorted(system.scenario.events, key=lambda event: event.at)
-        self.use = {guest.number: esx.WorkingSet(settings.sample) for guest in system.guests}
-        self.state = "high"
-        self.inflated = self.deflated = self.refused = 0
-        self.ticks_in = dict.fromkeys(esx.STATES, 0)
+        self.thresholds = esx.Thresholds()
+        self.use = esx.ActiveMemory(len(system.guests))
+        self.state = esx.State.HIGH
+        self.granted: dict[str, int] = {}
+        self.to_page: dict[str, int] = {}
+        self.blocked: dict[str, bool] = {}
+        self.inflated = self.deflated = self.refused = self.paged = 0
+        self.ticks_in = dict.fromkeys(esx.State, 0)
         self._sampled: dict[int, np.ndarray] = {}
         self._next_sample = 0.0
         self._seen: dict[int, tuple[int, int]] = {}
@@ -82,7 +82,7 @@ class Balloon:
         guests = system.live
         if not guests:
             return
-        self.state = esx.state(system.free / system.total, self.state)
+        self.state = esx.next_state(self.state, system.free, system.total, self.thresholds)
         self.ticks_in[self.state] += 1
         states = [self._look(guest) for guest in guests]
         targets = self.policy(states, system.free, system.total)
@@ -95,29 +95,36 @@ class Balloon:
         return [self.targets[vm.name] for vm in vms]
 
     def _esx(self, vms: Sequence[VMState], free: int, total: int) -> list[int]:
-        """Balloons that leave each VM what `esx.targets` grants it. Above the high mark balloons
-        only shrink; below it they only grow; just above it all stays as it is, so that pages
-        are not taken only to be given back."""
+        """Balloons that bring VMs to what `esx.targets` grants them. In state high balloons only
+        shrink, and only by what is free beyond the goal; below it they only grow, or, from
+        state hard on, the host pages out instead."""
         held = np.array([vm.held for vm in vms], np.int64)
-        low = np.array([vm.reservation for vm in vms], np.int64)
-        high = np.array([min(vm.limit, vm.memory) for vm in vms], np.int64)
-        slack = free - int(esx.THRESHOLDS["high"] * total)
-        margin = int(MARGIN * total)
-        if 0 <= slack < margin:
-            return [vm.balloon for vm in vms]
-        slack -= margin // 2
-        if slack >= 0:
-            low = np.maximum(low, np.minimum(held, high))
+        most = np.array([min(vm.limit, vm.memory) for vm in vms], np.int64)
+        least = np.minimum([vm.reservation for vm in vms], most).astype(np.int64)
+        spare = free - esx.goal(total, self.thresholds)
+        if self.state == esx.State.HIGH:
+            if spare < 0:
+                return [vm.balloon for vm in vms]
+            least = np.maximum(least, np.minimum(held, most))
         else:
-            high = np.minimum(high, np.maximum(held, low))
-        shares = np.array([vm.shares for vm in vms], np.float64)
-        active = np.array([vm.active for vm in vms])
+            most = np.maximum(np.minimum(most, held), least)
         granted = esx.targets(
-            shares, low, high, active, max(0, int(held.sum()) + slack), self.settings.tax
-        )
-        balloons = [vm.memory - int(grant) for vm, grant in zip(vms, granted, strict=True)]
-        keep = min if slack >= 0 else max
-        return [keep(size, vm.balloon) for size, vm in zip(balloons, vms, strict=True)]
+            np.array([vm.shares for vm in vms]), least, most, held,
+            np.array([vm.active for vm in vms]),
+            max(int(least.sum()), int(held.sum()) + spare), self.settings.tax,
+        )  # fmt: skip
+        self.granted = dict(zip((vm.name for vm in vms), granted.tolist(), strict=True))
+        if self.state == esx.State.HIGH:
+            return [
+                min(vm.balloon, vm.memory - grant)
+                for vm, grant in zip(vms, granted.tolist(), strict=True)
+            ]
+        room = np.array([vm.memory - vm.balloon for vm in vms])
+        plan = esx.reclamation(self.state, held, granted, room)
+        for vm, pages, blocked in zip(vms, plan.page.tolist(), plan.blocked.tolist(), strict=True):
+            self.to_page[vm.name] = pages
+            self.blocked[vm.name] = blocked
+        return [vm.balloon + more for vm, more in zip(vms, plan.balloon.tolist(), strict=True)]
 
     # --- Looking -------------------------------------------------------------------
 
@@ -134,10 +141,15 @@ class Balloon:
             shares=guest.settings.shares,
             reservation=guest.reservation,
             limit=guest.limit,
-            active=self.use[guest.number].active,
+            active=self._active(guest),
             guest_swap_ins=now[0] - before[0],
             host_swap_ins=now[1] - before[1],
         )
+
+    def _active(self, guest: Guest) -> float:
+        """Part of its memory that a guest uses; all of it as long as nothing is known."""
+        vm = guest.number - 1
+        return float(self.use.estimate[vm]) if self.use.periods[vm] else 1.0
 
     def _sample(self, system: System) -> None:
         """Ends a sampling period and begins the next: which of some random pages are used?"""
@@ -146,7 +158,7 @@ class Balloon:
             watched = self._sampled.get(guest.number)
             if watched is not None and len(watched):
                 used = int(reclaim.reached(guest.machine, watched))
-                self.use[guest.number].observe(used / len(watched))
+                self.use.end_period(guest.number - 1, used, len(watched))
             chosen = guest.gfns(system.rng, self.settings.sample)
             reclaim.watch(guest.machine, chosen)
             self._sampled[guest.number] = chosen
@@ -159,9 +171,9 @@ class Balloon:
     # --- Acting --------------------------------------------------------------------
 
     def _drive(self, system: System, guest: Guest, target: int) -> None:
-        """Tells a guest's driver its target, and what it cannot reach to the host's paging."""
+        """Tells a guest's driver its target; pages out and blocks where the policy says so."""
         most = max(1, int(self.settings.rate * self.settings.period))
-        system.paging.grants[guest.number] = guest.frames - target
+        system.paging.grants[guest.number] = self.granted.get(guest.name, guest.frames - target)
         change = min(most, abs(target - guest.ballooned))
         if target < guest.ballooned:
             self.deflated += int(balloon.deflate(guest.machine, change))
@@ -169,9 +181,11 @@ class Balloon:
             given = self._inflate(system, guest, change)
             self.inflated += given
             self.refused += change - given
-        if self.settings.policy == "esx" and self.state == "low":
-            if guest.held > guest.frames - target:
-                guest.ready_at = max(guest.ready_at, self.next_tick)
+        pages = self.to_page.pop(guest.name, 0)
+        if pages:
+            self.paged += system.paging.take(guest, min(most, pages))
+        if self.blocked.pop(guest.name, False):
+            guest.ready_at = max(guest.ready_at, self.next_tick)
 
     def _inflate(self, system: System, guest: Guest, count: int) -> int:
         """Frames that the driver gave; host frames are found where its paging needs them."""
@@ -184,12 +198,13 @@ class Balloon:
         return given
 
     def counters(self, system: System) -> dict[str, float]:
-        """Frames inflated, deflated and refused in all; frames in balloons now; ticks in each
-        reclaim state."""
+        """Frames inflated, deflated and refused in all, and paged out in their place; frames in
+        balloons now; ticks in each reclamation state."""
         return {
             "inflated": self.inflated,
             "deflated": self.deflated,
             "refused": self.refused,
+            "paged": self.paged,
             "frames": sum(guest.ballooned for guest in system.guests),
-            **{f"ticks_{name}": count for name, count in self.ticks_in.items()},
+            **{f"ticks_{state.name.lower()}": n for state, n in self.ticks_in.items()},
         }

@@ -1,0 +1,70 @@
+"""The same scenario with other mechanisms: what each does alone, and all together.
+
+ample       a host with memory for every VM: what slowdowns are measured against
+fitted      guests that know how little there is: the host's memory divided among them by
+            what they were promised, so that only they page. The single level with the
+            same memory that double paging is compared with
+none        the host pages, and nothing else is done
+balloon, ksm, reporting, vswapper    with that alone; vswapper: VMs' map_disk and
+            emulate_writes, where the scenario has them
+together    the scenario as it is
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mmu.scenario.model import MIB, Scenario
+
+MECHANISMS = ("balloon", "ksm", "reporting")
+
+#: Part of the host's memory that guests are fitted into: the rest is for the tables of the
+#: VMM and for the watermarks; an assumption.
+FITTED_SHARE = 0.94
+
+
+def variants(scenario: Scenario) -> dict[str, Scenario]:
+    """The variants that make sense for a scenario, by name, the baseline first."""
+    plain = replace(
+        scenario,
+        vms=tuple(replace(vm, map_disk=False, emulate_writes=False) for vm in scenario.vms),
+    )
+    nothing = replace(plain, balloon=None, ksm=None, reporting=None, events=())
+    found = {"ample": _ample(nothing)}
+    if all(vm.disk for vm in scenario.vms):
+        found["fitted"] = _fitted(nothing)
+    found["none"] = nothing
+    alone = 0
+    for name in MECHANISMS:
+        if getattr(scenario, name):
+            events = scenario.events if name == "balloon" else ()
+            found[name] = replace(nothing, events=events, **{name: getattr(scenario, name)})
+            alone += 1
+    if plain.vms != scenario.vms:
+        found["vswapper"] = replace(nothing, vms=scenario.vms)
+        alone += 1
+    if alone > 1:
+        found["together"] = scenario
+    return found
+
+
+def _ample(scenario: Scenario) -> Scenario:
+    """An eighth more than the guests' memory: their tables, and some to spare."""
+    needed = sum(vm.memory + vm.memory // 8 for vm in scenario.vms) + 8 * MIB
+    host = replace(scenario.host, memory=max(needed, scenario.host.memory))
+    return replace(scenario, host=host)
+
+
+def _fitted(scenario: Scenario) -> Scenario:
+    promised = sum(vm.memory for vm in scenario.vms)
+    share = min(1.0, FITTED_SHARE * scenario.host.memory / promised)
+    vms = []
+    for vm in scenario.vms:
+        memory = max(MIB, int(vm.memory * share) >> 12 << 12)
+        vms.append(
+            replace(
+                vm, memory=memory, reservation=min(vm.reservation, memory),
+                limit=min(vm.limit, memory), balloon=0,
+            )
+        )  # fmt: skip
+    return replace(scenario, vms=tuple(vms))
