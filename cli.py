@@ -13,6 +13,7 @@ from commands.compare import compare
 from commands.lists import presets, workloads
 from commands.mrc import mrc
 from commands.progress import heed_interrupts
+from commands.run import run
 from commands.trace import trace
 from commands.walk import walk
 from mmu import __version__
@@ -26,7 +27,7 @@ def cli() -> None:
     under nested page tables? One memory trace, side by side."""
 
 
-for _command in (compare, walk, mrc, trace, workloads, presets, assignment):
+for _command in (compare, walk, run, mrc, trace, workloads, presets, assignment):
     cli.add_command(_command)
 
 

@@ -2,62 +2,119 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from commands import options
 from commands.progress import progress
+from mmu.errors import InputError
 
 
 @click.command()
-@click.argument("scenario", metavar="SCENARIO.toml")
+@click.argument("scenario", metavar="SCENARIO")
 @click.option(
     "--compare",
     is_flag=True,
-    help="Also without mechanisms and with each alone, and on a host with memory for all.",
+    help="Also without mechanisms, with each alone, with guests fitted to the host, and on a "
+    "host with memory for all.",
 )
+@click.option(
+    "--sweep",
+    metavar="KEY=A,B,...",
+    help="Run once for each value of a setting, such as ksm.pages_to_scan=100,1000 or "
+    "vm.memory=1G,2G.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Change a setting: host.memory=8G, vm.NAME.shares=2000, ksm.sleep=5ms. Repeatable.",
+)  # fmt: skip
 @click.option("--technique", metavar="NAME", help="For every VM: shadow or nested.")
 @click.option("--check", is_flag=True, help="Verify the invariants after every turn; slow.")
 @click.option("--json", "json_path", metavar="OUT", help="Write the results; '-': print them.")
 @click.option(
-    "--plot", "plot_path", metavar="OUT", help="Draw memory, paging and slowdown over time."
+    "--plot", "plot_path", metavar="OUT", help="Draw memory, paging and slowdown: .svg .png .pdf."
 )
 def run(
     scenario: str,
     compare: bool,
+    sweep: str | None,
+    overrides: tuple[str, ...],
     technique: str | None,
     check: bool,
     json_path: str | None,
     plot_path: str | None,
 ) -> None:
-    """Run the VMs of SCENARIO.toml on one host that has less memory than they believe.
+    """Run the VMs of SCENARIO, a TOML file, on one host that has less memory than they believe.
 
-    Says what ballooning, page merging and paging saved and cost, by VM.
+    SCENARIO may be @double-paging, or another that comes with the package. Says what ballooning, page merging and paging saved and cost, by VM.
     """
     options.check_outputs(plot_path, json=json_path)
     from workloads import scenario_file
 
     loaded = scenario_file.load(scenario)
     if technique:
-        loaded = replace(loaded, vms=tuple(replace(vm, technique=technique) for vm in loaded.vms))
+        overrides = (*overrides, f"vm.technique={technique}")
+    for item in overrides:
+        loaded = scenario_file.override(loaded, *_pair("--set", item))
+    key, values = _pair("--sweep", sweep) if sweep else ("", "")
+    settings = {
+        value: scenario_file.override(loaded, key, value) for value in values.split(",") if value
+    } or {"": loaded}
     options.say_if_cold()
+    runs = {
+        value: _runs(each, compare, check, f"{loaded.name} {value}".strip())
+        for value, each in settings.items()
+    }
+    _show(key, runs, json_path, plot_path)
+    if any(run.end != "finished" for each in runs.values() for run in each):
+        raise click.exceptions.Exit(1)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not value:
+        raise InputError(f"{option} {text}: expected KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
+    """The results of a scenario, or of its variants."""
     from mmu.scenario import run as runner
+    from workloads import scenario_file
+
+    with progress(name, None) as advance:
+        if compare:
+            return runner.compare(scenario, scenario_file.open_trace, check, advance)
+        return [runner.run(scenario, scenario_file.open_trace, "as given", check, advance)]
+
+
+def _show(
+    key: str, runs: dict[str, list[Any]], json_path: str | None, plot_path: str | None
+) -> None:
+    """Prints, writes and draws what was asked for."""
     from mmu.scenario.results import to_json
 
-    with progress(loaded.name, None) as advance:
-        if compare:
-            results = runner.compare(loaded, scenario_file.open_trace, check, advance)
-        else:
-            results = [runner.run(loaded, scenario_file.open_trace, "as given", check, advance)]
-    options.write_text(json_path, lambda: to_json(results))
+    every = [run for each in runs.values() for run in each]
+    options.write_text(json_path, lambda: to_json(every))
+    draw: Callable[[str], None]
+    if key:
+        from plots import sweep as figures
+
+        text = figures.table(key, runs)
+
+        def draw(path: str) -> None:
+            figures.write(key, runs, path)
+    else:
+        from plots import scenario, scenario_text
+
+        text = scenario_text.text(every)
+
+        def draw(path: str) -> None:
+            scenario.write(every, path)
+
     if json_path != "-":
-        from plots import scenario_text
-
-        click.echo(scenario_text.tables(results))
+        click.echo(text)
     if plot_path:
-        from plots import scenario as figure
-
-        figure.write(results, plot_path)
-    if any(result.end != "finished" for result in results):
-        raise click.exceptions.Exit(1)
+        draw(plot_path)

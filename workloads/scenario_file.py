@@ -41,8 +41,20 @@ _MECHANISMS: dict[str, type] = {
 _TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
 
 
+#: Scenarios that come with the package, with what each shows.
+BUNDLED = {
+    "double-paging": "a guest that pages on a host that pages: the anomaly, and what cures it",
+}
+
+
 def load(path: str | Path) -> model.Scenario:
-    """Reads a scenario. Raises InputError naming the file, the table and the key."""
+    """Reads a scenario from a file or, as @name, one that comes with the package. Raises
+    InputError naming the file, the table and the key."""
+    name = str(path)
+    if name.startswith("@"):
+        if name[1:] not in BUNDLED:
+            raise unknown("bundled scenario", name[1:], BUNDLED)
+        path = Path(__file__).parent / "scenarios" / f"{name[1:]}.toml"
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -14,6 +14,11 @@ import numpy as np
 SCHEMA = "mmulab.scenario"
 SCHEMA_VERSION = 1
 
+#: Counters of blocks that paging moves.
+IN_AND_OUT = (
+    "host_swap_ins", "host_swap_outs", "host_refetches", "guest_swap_ins", "guest_swap_outs",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class VMResult:
@@ -66,6 +71,32 @@ class RunResult:
             if vm.name == name:
                 return vm
         raise KeyError(name)
+
+    def total(self, *counters: str) -> int:
+        """Events of these names, of all VMs."""
+        return sum(int(vm.counts[name]) for vm in self.vms for name in counters)
+
+    @property
+    def blocks_moved(self) -> int:
+        """Blocks of 4 KiB that paging has read and written, the host's and the guests'."""
+        return self.total(*IN_AND_OUT)
+
+    @property
+    def saved(self) -> np.ndarray:
+        """Frames that merging saves: sites less the frames that they share. int64[n]."""
+        sites: np.ndarray = sum(vm.series["merged"] for vm in self.vms) - self.host["merged"]
+        return sites
+
+    def mean(self, series: np.ndarray) -> float:
+        """Mean of a series over the run's time."""
+        steps = np.diff(self.seconds, prepend=0.0)
+        whole = float(steps.sum())
+        return float((series * steps).sum() / whole) if whole else float(series[-1])
+
+    @property
+    def slowdowns(self) -> list[float]:
+        """Those of the VMs that have one."""
+        return [vm.slowdown for vm in self.vms if vm.slowdown is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

@@ -1,0 +1,107 @@
+"""Figures and tables of sweeps: what a scenario saves and costs as one setting changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmu.scenario.results import RunResult
+from plots.figures import new_figure, save
+from plots.scenario import VARIANTS, thousands
+from plots.scenario_text import mib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARKERS = "osv^Dx+*"
+
+#: value of the setting -> its runs, a variant each.
+Sweep = Mapping[str, Sequence[RunResult]]
+
+
+def saved(run: RunResult) -> float:
+    """Host memory that a run saves, MiB: by merging, in balloons, by paging out; means."""
+    frames = run.mean(run.saved)
+    for name in ("balloon", "paged_out"):
+        frames += sum(run.mean(vm.series[name]) for vm in run.vms)
+    return frames / 256
+
+
+def cost(run: RunResult) -> float:
+    """Mean slowdown of the VMs; NaN where there is no baseline."""
+    return sum(run.slowdowns) / len(run.slowdowns) if run.slowdowns else float("nan")
+
+
+def table(key: str, sweep: Sweep) -> str:
+    """A row for each value and variant."""
+    columns: list[tuple[str, Callable[[RunResult], str]]] = [
+        ("slowdown", lambda run: f"{cost(run):.3f}"),
+        ("worst", lambda run: f"{max(run.slowdowns, default=float('nan')):.3f}"),
+        ("pages moved", lambda run: f"{run.blocks_moved:,}"),
+        ("double faults", lambda run: f"{run.total('double_faults'):,}"),
+        ("copies", lambda run: f"{run.total('host_copies'):,}"),
+        ("merged, MiB", lambda run: mib(run.mean(run.saved))),
+        ("saved, MiB", lambda run: f"{saved(run):,.1f}"),
+        ("end", lambda run: run.end),
+    ]
+    width = max(len(key), *map(len, sweep)) + 2
+    lines = [f"{key:<{width}}{'variant':<12}" + "".join(f"{name:>15}" for name, _ in columns)]
+    for value, runs in sweep.items():
+        for run in runs:
+            cells = "".join(f"{cell(run):>15}" for _, cell in columns)
+            lines.append(f"{value:<{width}}{run.variant:<12}{cells}")
+    return "\n".join(lines)
+
+
+def draw(key: str, sweep: Sweep) -> Figure:
+    """Left: pages moved by value. Middle: slowdown by value. Right: saved memory by slowdown,
+    of the variants that save any. A line for each variant."""
+    values = list(sweep)
+    names = list(dict.fromkeys(run.variant for runs in sweep.values() for run in runs))
+    figure = new_figure(11.0, 3.6)
+    moved, slower, curve = figure.subplots(1, 3)
+    for position, name in enumerate(names):
+        colour = VARIANTS[position % len(VARIANTS)]
+        chosen = [next((r for r in sweep[v] if r.variant == name), None) for v in values]
+        there = [(v, run) for v, run in zip(values, chosen, strict=True) if run is not None]
+        labels = [v for v, _ in there]
+        runs = [run for _, run in there]
+        style: dict[str, Any] = {
+            "color": colour, "marker": MARKERS[position % len(MARKERS)], "markersize": 5,
+            "markerfacecolor": "none", "linewidth": 1.2, "label": name,
+        }  # fmt: skip
+        moved.plot(labels, [run.blocks_moved for run in runs], **style)
+        slower.plot(labels, [cost(run) for run in runs], **style)
+        if any(saved(run) for run in runs):
+            curve.plot([cost(run) for run in runs], [saved(run) for run in runs], **style)
+    if any(cost(run) > 20 for runs in sweep.values() for run in runs):
+        slower.set_yscale("log")
+        curve.set_xscale("log")
+    for axis, title in ((moved, "pages moved"), (slower, "mean slowdown")):
+        axis.set_title(title, fontsize=9, loc="left")
+        axis.set_xlabel(key, fontsize=8)
+        if axis.get_yscale() == "linear":
+            axis.set_ylim(bottom=0)
+        if len(values) > 6:
+            axis.tick_params(axis="x", rotation=45)
+    moved.yaxis.set_major_formatter(thousands)
+    curve.set_title("saved MiB", fontsize=9, loc="left")
+    curve.set_xlabel("mean slowdown", fontsize=8)
+    for axis in (moved, slower, curve):
+        _tidy(axis)
+    handles, labels = moved.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
+    scenario = next(iter(sweep.values()))[0].scenario
+    figure.suptitle(f"{scenario}, by {key}", fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _tidy(axis: Any) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+
+
+def write(key: str, sweep: Sweep, path: str | Path) -> None:
+    """Draws a sweep into a .svg, .png or .pdf file."""
+    save(draw(key, sweep), path)
