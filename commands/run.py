@@ -46,9 +46,10 @@ def run(
     json_path: str | None,
     plot_path: str | None,
 ) -> None:
-    """Run the VMs of SCENARIO, a TOML file, on one host that has less memory than they believe.
+    """Run the VMs of SCENARIO, a TOML file, on one host with less memory than they believe.
 
-    SCENARIO may be @double-paging, or another that comes with the package. Says what ballooning, page merging and paging saved and cost, by VM.
+    Says what ballooning, page merging and paging saved and cost, by VM. @double-paging names
+    a scenario that comes with the package.
     """
     options.check_outputs(plot_path, json=json_path)
     from workloads import scenario_file

@@ -82,14 +82,13 @@ def _memory(axis: Any, seconds: np.ndarray, series: dict[str, np.ndarray], kinds
 
 
 def _paging(axis: Any, run: RunResult) -> None:
-    """Pages moved a second, the host's and the guests'."""
+    """Pages moved so far, the host's and the guests'."""
     series = _all_vms(run)
-    steps = np.maximum(np.diff(run.seconds, prepend=0.0), 1e-12)
     for name, (colour, style, label) in PAGING.items():
-        moved = np.diff(series[name], prepend=0)
-        if moved.any():
-            axis.step(run.seconds, moved / steps, style, color=colour, label=label, linewidth=1)
-    axis.set_title("pages moved a second", fontsize=9, loc="left")
+        if series[name].any():
+            axis.plot(run.seconds, series[name], style, color=colour, label=label, linewidth=1.2)
+    axis.set_title("pages moved so far", fontsize=9, loc="left")
+    axis.yaxis.set_major_formatter(thousands)
     axis.margins(x=0)
     axis.set_ylim(bottom=0)
     if axis.get_legend_handles_labels()[0]:
