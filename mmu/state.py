@@ -25,6 +25,10 @@ NO_SUCH_PROCESS = 8
 LIVELOCK = 9  # the same access faults over and over: a bug in a technique
 OUT_OF_REVERSE_MAPS = 10
 OUT_OF_DISK = 11  # a guest's disk is full
+# Not failures, but what Python carries out before the kernel goes on:
+GUEST_SHORT = 12  # the guest must page out before it can begin what it was about to do
+GUEST_PAGED_OUT = 13  # the guest has paged out the page that was accessed
+CONTENT_DUE = 14  # a CONTENT event
 
 NIL = -1  # no frame, no slot, no unit
 
@@ -326,6 +330,7 @@ VM_RECORD = np.dtype(
         ("unique", np.int64),  # writes with contents of their own, so far
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event
+        ("guest_need", np.int64),  # guest frames that must be
         ("ballooned", np.int64),
         ("held", np.int64),  # gfns that host frames back, merged ones included
         ("merged", np.int64),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmu import contents, disk
 from mmu.bits import (
     COW,
     FRAME,
@@ -15,12 +14,10 @@ from mmu.bits import (
     level_shift,
     pages_in,
 )
-from mmu.guest import paging, ranges, swap, vma
+from mmu.guest import paging, ranges, vma
 from mmu.jit import kernel
-from mmu.state import NIL, OK
-from mmu.techniques import hooks
-from mmu.trace import FETCH, LOAD, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
-from mmu.vmm.backing import frames_at_hand
+from mmu.state import GUEST_PAGED_OUT, NIL, OK
+from mmu.trace import FETCH, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
 from mmu.vmm.guest_tables import lookup
 
 # Memory that no event describes may be anything a program was started with.
@@ -28,7 +25,7 @@ UNDESCRIBED = PROT_READ | PROT_WRITE | PROT_EXEC
 
 
 @kernel
-def _protection(machine, process, gva, kind):
+def protection(machine, process, gva, kind):
     """Protection that the faulting page gets: its area's.
 
     Where the trace's own mappings forbid what the trace then does (the change was
@@ -77,71 +74,18 @@ def _demand_fill(machine, process, gva, prot, area):
 
 @kernel
 def page_fault(machine, process, gva, kind):
-    """Mends a #PF of a process. Returns a status."""
-    status = swap.make_room(machine, 0)
-    if status == OK:
-        status = frames_at_hand(machine, 0)
+    """Mends a #PF of a process. Returns a status; GUEST_PAGED_OUT leaves it to `swap`."""
+    status = paging.guest_frames_at_hand(machine, 0)
     if status != OK:
         return status
     machine.core.stats[0].guest_faults += 1
-    prot, area = _protection(machine, process, gva, kind)
+    prot, area = protection(machine, process, gva, kind)
     entry, level, table = lookup(machine, machine.vm.process[process].cr3, gva)
     if not entry & P:
         if entry:
-            return swap.page_in(machine, process, gva, entry, prot)
+            return GUEST_PAGED_OUT
         return _demand_fill(machine, process, gva, prot, area)
     if kind == STORE and entry & COW:
         return _break_cow(machine, process, gva, entry, level, table)
     start = gva & ~((1 << level_shift(level)) - 1)
     return ranges.protect(machine, process, start, start + (1 << level_shift(level)), prot)
-
-
-@kernel
-def _fill_page(machine, process, gva, tag):
-    """One page of `fill`; it begins again from the start where it could not be done."""
-    vm = machine.vm
-    status = frames_at_hand(machine, 0)
-    if status != OK:
-        return status
-    cr3 = vm.process[process].cr3
-    entry, _, _ = lookup(machine, cr3, gva)
-    if not entry & P:
-        status = page_fault(machine, process, gva, LOAD)
-    elif entry & COW:
-        status = page_fault(machine, process, gva, STORE)
-    if status != OK:
-        return status
-    entry, level, _ = lookup(machine, cr3, gva)
-    gfn = frame_of(entry) + ((gva >> PAGE_SHIFT) & (pages_in(level - 1) - 1))
-    status = hooks.touch(machine, gfn)
-    if status != OK:
-        return status
-    contents.write(machine, gfn, tag)
-    if tag >= disk.FILE_TAGS and level == 1:
-        _remember_file(vm, gfn, tag)
-    return OK
-
-
-@kernel
-def _remember_file(vm, gfn, tag):
-    """A page of a file was read from the guest's disk, and can be dropped while unchanged."""
-    if vm.block[gfn]:
-        disk.release(vm.disk, vm.block[gfn] - 1)
-        vm.block[gfn] = 0
-    block = disk.allocate(vm.disk)
-    if block != NIL:
-        vm.disk.contents[block] = tag
-        disk.read(vm.disk, block)
-        vm.block[gfn] = block + 1
-
-
-@kernel
-def fill(machine, process, start, end, tag):
-    """The pages of [start, end) now hold what a tag stands for. Returns a status."""
-    gva = start
-    while gva < end:
-        status = _fill_page(machine, process, gva, tag)
-        if status != OK:
-            return status
-        gva += 1 << PAGE_SHIFT
-    return OK

@@ -28,6 +28,7 @@ from mmu.jit import inlined, kernel
 from mmu.state import (
     GPT_PAGE,
     GUEST_PAGE,
+    GUEST_SHORT,
     HUGE_1G,
     HUGE_2M,
     HUGE_ALIGNED,
@@ -42,6 +43,18 @@ from mmu.vmm.guest_tables import load_entry, lookup
 from mmu.vmm.p2m import hfn_of
 
 TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux _PAGE_TABLE
+
+
+@kernel
+def guest_frames_at_hand(machine, need):
+    """GUEST_SHORT where a guest that can page has too few free frames for anything to begin
+    that may take them: it could not end. It pages out, and begins again."""
+    vm = machine.vm
+    if vm.disk.references.size == 0:
+        return OK  # nothing could be freed
+    need = max(need, vm.frames.counts[frames.MIN])
+    vm.record[0].guest_need = need
+    return OK if frames.available(vm.frames) >= need else GUEST_SHORT
 
 
 @kernel

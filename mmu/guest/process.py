@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmu.bits import PAGE_SHIFT, P, level_shift
-from mmu.guest import faults, paging, ranges, swap, vma
+from mmu.guest import paging, ranges, vma
 from mmu.hardware import core as hardware
 from mmu.jit import kernel
-from mmu.state import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmu.state import CONTENT_DUE, NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
 from mmu.techniques import hooks
 from mmu.trace import (
     BRK,
@@ -184,10 +184,7 @@ def _make_room(machine, kind):
     the guest. A fork copies every table."""
     tables = machine.vm.record[0].tables + SPARE_TABLES if kind == FORK else 0
     status = frames_at_hand(machine, 2 * tables)
-    if status == OK:
-        status = swap.make_room(machine, tables)
-    # The guest's paging may itself have taken host frames.
-    return status if status != OK else frames_at_hand(machine, 2 * tables)
+    return status if status != OK else paging.guest_frames_at_hand(machine, tables)
 
 
 @kernel
@@ -235,5 +232,5 @@ def handle(machine, event):
     elif event.kind == EXIT:
         status = _exit(machine, process)
     elif event.kind == CONTENT and vm.record[0].tracked:
-        status = faults.fill(machine, process, start, end, event.value)
+        status = CONTENT_DUE
     return status

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from mmu import contents, disk, frames
 from mmu.bits import PAGE_SHIFT, A, P, frame_of, index_of, level_shift
-from mmu.guest import paging, ranges
-from mmu.jit import inlined, kernel
-from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES
+from mmu.guest import faults, paging, ranges
+from mmu.guest import process as processes
+from mmu.jit import entry, inlined, kernel
+from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, Machine
 from mmu.techniques import hooks
 from mmu.vmm import backing
-from mmu.vmm.guest_tables import next_leaf
+from mmu.vmm.backing import frames_at_hand
+from mmu.vmm.guest_tables import lookup, next_leaf
 from mmu.vmm.p2m import is_merged, is_paged_out
 
 BATCH = 32  # Linux include/linux/swap.h, SWAP_CLUSTER_MAX
@@ -100,7 +102,7 @@ def _page_out(machine, process, gva, gfn, table):
 
 
 @kernel
-def page_in(machine, process, gva, entry, prot):
+def _page_in(machine, process, gva, entry, prot):
     """Brings a page of 4 KiB back and maps it. Returns a status."""
     vm = machine.vm
     block = block_of(entry)
@@ -184,14 +186,27 @@ def shrink(machine, want):
     return status
 
 
-@kernel
-def make_room(machine, need):
-    """Before the guest kernel begins what may take `need` frames: pages out up to the high
-    watermark where fewer are free. Only guests that have a disk page."""
+@entry
+def make_room(machine: Machine):
+    """Pages out up to the high watermark, or what the guest is about to need. Returns OK, or
+    why it could not; whatever it is, it can be called again."""
     vm = machine.vm
-    guest = vm.frames
-    need = max(need, guest.counts[frames.MIN])
-    if frames.available(guest) >= need or vm.disk.references.size == 0:
+    need = vm.record[0].guest_need
+    status = shrink(machine, max(need, vm.frames.counts[frames.HIGH]))
+    return OK if frames.available(vm.frames) >= need else status
+
+
+@entry
+def bring_in(machine: Machine, pid, gva, kind):
+    """Mends the fault of a process on a page that the guest has paged out. Returns a status."""
+    process = processes.find(machine.vm, pid)
+    status = frames_at_hand(machine, 0)
+    if status == OK:
+        status = paging.guest_frames_at_hand(machine, 0)
+    if status != OK:
+        return status
+    entry, _, _ = lookup(machine, machine.vm.process[process].cr3, gva)
+    if entry == 0 or entry & P:
         return OK
-    status = shrink(machine, max(need, guest.counts[frames.HIGH]))
-    return OK if frames.available(guest) >= need else status
+    prot, _ = faults.protection(machine, process, gva, kind)
+    return _page_in(machine, process, gva, entry, prot)

@@ -10,13 +10,24 @@ from mmu import cost, engine, frames
 from mmu.config import Config
 from mmu.counters import read_counts, read_references
 from mmu.errors import InputError
+from mmu.guest import fill, swap
 from mmu.hardware.tlb import STRADDLES
 from mmu.machine import boot_chunk, make_vm
 from mmu.presets.model import Preset
 from mmu.scenario.model import HostSettings, VMSettings
-from mmu.state import NO_SUCH_PROCESS, OK, Core, Frames, Host, Machine
+from mmu.state import (
+    CONTENT_DUE,
+    GUEST_PAGED_OUT,
+    GUEST_SHORT,
+    NO_SUCH_PROCESS,
+    OK,
+    Core,
+    Frames,
+    Host,
+    Machine,
+)
 from mmu.structs import for_kernels
-from mmu.trace import Chunk, Trace
+from mmu.trace import LOAD, Chunk, Trace
 from mmu.vmm import power
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
@@ -65,6 +76,7 @@ class Guest:
         self.ended_at = 0.0
         self._chunks: Iterator[Chunk] = iter(())
         self._chunk, self._marked, self._position, _, self._event = boot_chunk()
+        self._filled = 0  # bytes of a CONTENT event that are done
 
     @property
     def reservation(self) -> int:
@@ -98,25 +110,74 @@ class Guest:
         done = 0
         while True:
             end = min(self._position + quantum - done, self._chunk.accesses)
-            status, position, self._event = engine.run(
-                self.machine, self._chunk.address, self._marked,
-                for_kernels(self._chunk.events), self._event, self._position, end,
-            )  # fmt: skip
-            ran = position - self._position
-            if ran:
-                kinds = self._marked[self._position : position] & (STRADDLES - 1)
-                self.kinds += np.bincount(kinds, minlength=3)
-            self._position = position
+            status, ran = self._run_until(end)
             done += ran
-            self.accesses += ran
             if status != OK:
                 self._check(status)
                 return status, done
-            if position < self._chunk.accesses or done >= quantum:
+            if self._position < self._chunk.accesses or done >= quantum:
                 return OK, done
             if not self._next_chunk():
                 self.finished = True
                 return OK, done
+
+    def _run_until(self, end: int) -> tuple[int, int]:
+        """Runs to a position of the chunk, the guest's paging included."""
+        first = self._position
+        status = OK
+        while status == OK:
+            status, self._position, self._event = engine.run(
+                self.machine, self._chunk.address, self._marked,
+                for_kernels(self._chunk.events), self._event, self._position, end,
+            )  # fmt: skip
+            if status == OK:
+                break
+            status = self._carry_out(status)
+        ran = self._position - first
+        if ran:
+            kinds = self._marked[first : self._position] & (STRADDLES - 1)
+            self.kinds += np.bincount(kinds, minlength=3)
+        self.accesses += ran
+        return status, ran
+
+    def _carry_out(self, status: int) -> int:
+        """What the kernels leave to Python. Returns OK, or the status that stays."""
+        if status == GUEST_SHORT:
+            return int(swap.make_room(self.machine))
+        if status == GUEST_PAGED_OUT:
+            vm = self.machine.vm
+            pid = int(vm.process[vm.record[0]["current"]]["pid"])
+            kind = int(self._marked[self._position]) & (STRADDLES - 1)
+            return self._bring_in(pid, int(self.machine.core.regs[0]["fault_gva"]), kind)
+        if status == CONTENT_DUE:
+            return self._fill(self._chunk.events[self._event])
+        return status
+
+    def _bring_in(self, pid: int, gva: int, kind: int) -> int:
+        """Brings back a page that the guest has paged out."""
+        while (status := int(swap.bring_in(self.machine, pid, gva, kind))) == GUEST_SHORT:
+            status = int(swap.make_room(self.machine))
+            if status != OK:
+                break
+        return status
+
+    def _fill(self, event: np.void) -> int:
+        """A CONTENT event, from where it has got to."""
+        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
+        end = start + int(event["length"])
+        status = OK
+        while status == OK:
+            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
+            self._filled = int(at) - start
+            if status == OK:
+                self._event += 1
+                self._filled = 0
+                break
+            if status == GUEST_SHORT:
+                status = int(swap.make_room(self.machine))
+            elif status == GUEST_PAGED_OUT:
+                status = self._bring_in(pid, int(at), LOAD)
+        return int(status)
 
     def _check(self, status: int) -> None:
         if status == NO_SUCH_PROCESS:

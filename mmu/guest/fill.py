@@ -1,0 +1,72 @@
+"""What pages hold, as a trace tells: the CONTENT events."""
+
+from __future__ import annotations
+
+from mmu import contents, disk
+from mmu.bits import COW, PAGE_SHIFT, P, frame_of, pages_in
+from mmu.guest import process as processes
+from mmu.guest.faults import page_fault
+from mmu.jit import entry, kernel
+from mmu.state import NIL, NO_SUCH_PROCESS, OK, Machine
+from mmu.techniques import hooks
+from mmu.trace import LOAD, STORE
+from mmu.vmm.backing import frames_at_hand
+from mmu.vmm.guest_tables import lookup
+
+
+@kernel
+def _fill_page(machine, process, gva, tag):
+    """One page of `fill`; it begins again where it could not be done."""
+    vm = machine.vm
+    status = frames_at_hand(machine, 0)
+    if status != OK:
+        return status
+    cr3 = vm.process[process].cr3
+    entry, _, _ = lookup(machine, cr3, gva)
+    if not entry & P:
+        status = page_fault(machine, process, gva, LOAD)
+    elif entry & COW:
+        status = page_fault(machine, process, gva, STORE)
+    if status != OK:
+        return status
+    entry, level, _ = lookup(machine, cr3, gva)
+    gfn = frame_of(entry) + ((gva >> PAGE_SHIFT) & (pages_in(level - 1) - 1))
+    status = hooks.touch(machine, gfn)
+    if status != OK:
+        return status
+    contents.write(machine, gfn, tag)
+    if tag >= disk.FILE_TAGS and level == 1:
+        _remember_file(vm, gfn, tag)
+    return OK
+
+
+@kernel
+def _remember_file(vm, gfn, tag):
+    """A page of a file was read from the guest's disk, and can be dropped while unchanged."""
+    if vm.block[gfn]:
+        disk.release(vm.disk, vm.block[gfn] - 1)
+        vm.block[gfn] = 0
+    block = disk.allocate(vm.disk)
+    if block != NIL:
+        vm.disk.contents[block] = tag
+        disk.read(vm.disk, block)
+        vm.block[gfn] = block + 1
+
+
+@entry
+def fill(machine: Machine, pid, gva, end, tag):
+    """The pages of [gva, end) of a process now hold what a tag stands for.
+
+    Returns (status, where it goes on): GUEST_PAGED_OUT where that page must be brought in
+    first.
+    """
+    process = processes.find(machine.vm, pid)
+    if process == NIL:
+        return NO_SUCH_PROCESS, gva
+    gva &= ~processes.PAGE_MASK
+    while gva < end:
+        status = _fill_page(machine, process, gva, tag)
+        if status != OK:
+            return status, gva
+        gva += 1 << PAGE_SHIFT
+    return OK, gva
