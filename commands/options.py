@@ -150,9 +150,12 @@ def check_outputs(plot_path: str | None, **paths: str | None) -> None:
             check_writable(path, what)
 
 
-def say_if_cold() -> None:
-    """The first run compiles; say what it waits for."""
+def say_if_cold(*modules: str) -> None:
+    """The first run compiles; says what it waits for. modules: of `mmu`, whose entries the
+    command calls besides the simulator's run loop."""
     from mmu.jit import is_cold
 
-    if is_cold():
-        click.echo("compiling the simulator for this machine, once; some 15 seconds ...", err=True)
+    if is_cold("engine"):
+        click.echo("compiling the simulator for this machine, once; some 20 seconds ...", err=True)
+    elif any(is_cold(module) for module in modules):
+        click.echo("compiling more of the simulator, once; some 20 seconds ...", err=True)

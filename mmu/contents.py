@@ -35,13 +35,26 @@ def write(machine, gfn, tag):
 
 
 @kernel
-def settle(machine, gfn):
-    """Looks at a page: if it has been stored to, it holds something new. Returns its tag."""
+def look(machine, gfn):
+    """Looks at a page: if it has been stored to, it holds something new. Returns its tag.
+
+    The caller makes the core forget its predictions before the VM runs (`settle` does, and
+    so does every flush).
+    """
     vm = machine.vm
     if vm.record[0].tracked:
         hfn = hfn_of(machine, gfn)
         if hfn != NIL and machine.host.memory.written[hfn]:
             vm.record[0].unique += 1
             write(machine, gfn, -((vm.record[0].id << OWNER_SHIFT) | vm.record[0].unique))
-            tlb.forget_predictions(machine.core)
     return vm.contents[gfn]
+
+
+@kernel
+def settle(machine, gfn):
+    """`look`, and the core forgets."""
+    before = machine.vm.record[0].unique
+    tag = look(machine, gfn)
+    if machine.vm.record[0].unique != before:
+        tlb.forget_predictions(machine.core)
+    return tag

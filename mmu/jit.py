@@ -59,10 +59,11 @@ def cache_directory(package: str = "mmu") -> Path:
     return base / _digest(package)
 
 
-def is_cold() -> bool:
-    """True where no kernel of this version has been compiled on this machine yet."""
+def is_cold(module: str) -> bool:
+    """True where no entry of a module, "engine" or so, has been compiled on this machine yet
+    by this version."""
     directory = cache_directory()
-    return not any(directory.rglob("*.nbc")) if directory.is_dir() else True
+    return not any(directory.rglob(f"{module}.*.nbi")) if directory.is_dir() else True
 
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

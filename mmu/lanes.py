@@ -96,7 +96,7 @@ else:
     @intrinsic
     def prefetch(typing: Any, array: Any, index: Any) -> Any:
         """Asks for the cache line of array[index]."""
-        if not _is_array(array) or index != types.uint64:
+        if not isinstance(array, types.Array) or array.ndim != 1 or index != types.uint64:
             return None
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -215,7 +215,7 @@ def page_out(machine, gfn):
     disk holds the same (VSwapper's mapper), nowhere. Returns OK or OUT_OF_DISK."""
     vm = machine.vm
     stats = machine.core.stats[0]
-    tag = contents.settle(machine, gfn)
+    tag = contents.look(machine, gfn)
     block = vm.block[gfn] - 1
     unchanged = block != NIL and vm.disk.contents[block] == tag
     if unchanged and vm.record[0].map_disk:

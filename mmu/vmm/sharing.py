@@ -22,7 +22,7 @@ def join(machine, gfn, hfn, tag):
     """
     if not is_backed(machine, gfn) or is_merged(machine, gfn) or is_table(machine, gfn):
         return 0
-    if contents.settle(machine, gfn) != tag:
+    if contents.look(machine, gfn) != tag:
         return 0
     done = MERGED | (CUT if host_size_of(machine, gfn) else 0)
     isolate(machine, gfn)

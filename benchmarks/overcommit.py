@@ -1,0 +1,72 @@
+"""A crowded host: 16 VMs of 4 GiB on 16 GiB, 500 M accesses in all.
+
+    python benchmarks/overcommit.py [ACCESSES]
+
+Prints seconds and peak memory of the whole run, and what part of the time the services
+(balloon, ksmd) took. The aim is 5 minutes, 3 GB and 20 %.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Any
+
+from mmu.scenario.system import System
+
+SCENARIO = """
+name = "sixteen on sixteen"
+[host]
+memory = "16G"
+swap = "64G"
+[[vm]]
+name = "vm"
+count = 16
+memory = "4G"
+disk = "8G"
+workload = "zipf:keys=5M,value=256,accesses={accesses},read=0.8"
+[balloon]
+period = "50ms"
+sample_period = "100ms"
+[ksm]
+pages_to_scan = 1000
+sleep = "5ms"
+"""
+
+
+def timed(services: list[Any]) -> list[float]:
+    """Makes each service's ticks add to a list of seconds."""
+    spent: list[float] = []
+    for service in services:
+
+        def tick(system: System, inner: Any = service.tick) -> None:
+            began = time.perf_counter()
+            inner(system)
+            spent.append(time.perf_counter() - began)
+
+        service.tick = tick
+    return spent
+
+
+def main(accesses: int) -> None:
+    from mmu.services import plug_in
+    from workloads import scenario_file
+
+    scenario = scenario_file.parse(SCENARIO.format(accesses=accesses // 16), "benchmark")
+    began = time.perf_counter()
+    system = System(scenario, scenario_file.open_trace)
+    plug_in(system)
+    spent = timed(system.services)
+    while system.step():
+        pass
+    seconds = time.perf_counter() - began
+    done = sum(guest.accesses for guest in system.guests)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{done / 1e6:,.0f} M accesses in {seconds:,.1f} s, {done / seconds / 1e6:.1f} M/s")
+    print(f"peak memory {peak:,.0f} MB; services {100 * sum(spent) / seconds:.1f} % of the time")
+    print(f"simulated {system.now:.2f} s; host frames free {system.free:,} of {system.total:,}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500_000_000)
