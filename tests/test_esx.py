@@ -1,0 +1,332 @@
+"""ESX's arithmetic against the paper's examples, closed forms, and frame-by-frame revocation."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmu.errors import InputError
+from mmu.services import esx
+from mmu.services.esx import State, Thresholds
+
+MB = 256  # frames of 4 KiB
+
+
+def frame_by_frame(shares, low, high, held, active, available, tau):
+    """Min-funding revocation as 5.1 tells it: one frame at a time, from exact ratios.
+
+    First the VMs' holdings are made to fit; then a frame moves from the VM that pays least
+    to the one that would still pay more with it, until there is no such pair.
+    """
+    k = 1 / (1 - Fraction(tau))
+    weight = [Fraction(s) / (Fraction(f) + k * (1 - Fraction(f)))
+              for s, f in zip(shares, active, strict=True)]  # fmt: skip
+    pages = [min(max(h, lo), hi) for h, lo, hi in zip(held, low, high, strict=True)]
+    vms = range(len(pages))
+
+    def victim():
+        able = [vm for vm in vms if pages[vm] > low[vm]]
+        return min(able, key=lambda vm: weight[vm] / pages[vm], default=None)
+
+    def winner():
+        able = [vm for vm in vms if pages[vm] < high[vm]]
+        return max(able, key=lambda vm: weight[vm] / (pages[vm] + 1), default=None)
+
+    while sum(pages) > available:
+        pages[victim()] -= 1
+    while sum(pages) < available and winner() is not None:
+        pages[winner()] += 1
+    while True:
+        loser, gainer = victim(), winner()
+        if loser is None or gainer is None or loser == gainer:
+            return pages, weight
+        if weight[gainer] / (pages[gainer] + 1) <= weight[loser] / pages[loser]:
+            return pages, weight
+        pages[loser] -= 1
+        pages[gainer] += 1
+
+
+@st.composite
+def hosts(draw):
+    vms = draw(st.integers(1, 6))
+
+    def each(values):
+        return draw(st.lists(values, min_size=vms, max_size=vms))
+
+    low = each(st.integers(0, 12))
+    high = [a + b for a, b in zip(low, each(st.integers(0, 25)), strict=True)]
+    available = draw(st.integers(sum(low), max(sum(high) + 3, sum(low))))
+    # Fractions of 16ths, so that products and comparisons of the oracle stay small and exact.
+    active = [n / 16 for n in each(st.integers(0, 16))]
+    tau = draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.875]))
+    return each(st.integers(1, 40)), low, high, each(st.integers(0, 40)), active, available, tau
+
+
+@given(hosts())
+def test_targets_are_the_end_of_frame_by_frame_revocation(host):
+    _, low, high, _, _, available, _ = host
+    result = esx.targets(*host)
+    assert result.dtype == np.int64
+    pages, weight = frame_by_frame(*host)
+    assert result.sum() == min(available, sum(high)) == sum(pages)
+    assert np.all(result >= low) and np.all(result <= high)
+    # Where ratios tie, the paper leaves the frame's owner open: those VMs' ratios then match.
+    for vm in np.flatnonzero(result != pages):
+        most = max(int(result[vm]), pages[vm])
+        tied = [
+            weight[other] / max(int(result[other]), pages[other])
+            for other in np.flatnonzero(result != pages)
+            if other != vm
+        ]
+        assert weight[vm] / most in tied, (host, result, pages)
+
+
+@given(hosts(), st.integers(0, 5), st.integers(1, 30))
+def test_more_shares_never_mean_less_memory(host, vm, more):
+    shares, *rest = host
+    vm %= len(shares)
+    richer = [s + more * (i == vm) for i, s in enumerate(shares)]
+    before, after = esx.targets(shares, *rest), esx.targets(richer, *rest)
+    assert after[vm] >= before[vm]
+    others = np.arange(len(shares)) != vm
+    assert np.all(after[others] <= before[others])
+
+
+@given(hosts())
+def test_targets_are_reached_once_and_stay(host):
+    shares, low, high, _, active, available, tau = host
+    first = esx.targets(*host)
+    again = esx.targets(shares, low, high, first, active, available, tau)
+    assert np.array_equal(first, again)
+
+
+@given(
+    st.lists(st.integers(1, 1000), min_size=1, max_size=8),
+    st.integers(1, 10**12),
+    st.sampled_from([0.0, 0.5, 0.75]),
+)
+def test_without_limits_memory_is_in_proportion(shares, available, tau):
+    """P_i = N S_i / sum S when all are equally active, to within a frame, at any size."""
+    n = len(shares)
+    result = esx.targets(shares, [0] * n, [10**13] * n, [0] * n, [0.25] * n, available, tau)
+    exact = [Fraction(available * s, sum(shares)) for s in shares]
+    assert result.sum() == available
+    # A divisor method gives at least the floor of the exact share and at most n - 1 more.
+    for got, want in zip(result.tolist(), exact, strict=True):
+        assert math.floor(want) <= got < want + n
+
+
+def test_two_vms_of_figure_7_share_equally_without_a_tax():
+    """Fig. 7: identical shares, 256 MB each; with a tax of 0 % both converge on 179 MB."""
+    available = 2 * 179 * MB
+    result = esx.targets([1, 1], [0, 0], [256 * MB] * 2, [256 * MB, 102 * MB], [0, 1], available, 0)
+    assert result.tolist() == [179 * MB, 179 * MB]
+
+
+def test_the_tax_of_figure_7_moves_idle_memory():
+    """With 75 %, an idle page costs four active ones: P1 : P2 = 1 : 4 until a maximum is met."""
+    vms = dict(shares=[1, 1], minimum=[0, 0], allocated=[179 * MB] * 2, active_fraction=[0, 1])
+    unlimited = esx.targets(**vms, maximum=[400 * MB] * 2, available=360 * MB)
+    assert unlimited.tolist() == [72 * MB, 288 * MB]
+    limited = esx.targets(**vms, maximum=[256 * MB] * 2, available=360 * MB)
+    assert limited.tolist() == [104 * MB, 256 * MB]
+    vms["minimum"] = [128 * MB, 0]
+    reserved = esx.targets(**vms, maximum=[256 * MB] * 2, available=360 * MB)
+    assert reserved.tolist() == [128 * MB, 232 * MB]
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 16), st.integers(0, 16))
+def test_two_vms_meet_where_their_ratios_are_equal(s1, s2, sixteenths1, sixteenths2):
+    f = np.array([sixteenths1, sixteenths2]) / 16
+    p = esx.targets([s1, s2], [0, 0], [10**9] * 2, [0, 0], f, 10**8)
+    cost = p * (f + 4 * (1 - f))
+    assert cost[0] * s2 == pytest.approx(cost[1] * s1, abs=8 * (s1 + s2))
+    rho = esx.shares_per_page([s1, s2], p, f)
+    assert rho[0] == pytest.approx(rho[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("tau", "k"), [(0, 1), (0.5, 2), (0.75, 4), (0.9, 10)])
+def test_the_cost_of_an_idle_page(tau, k):
+    assert esx.idle_page_cost(tau) == pytest.approx(k)
+    # A VM with half its 10 pages idle pays for 5 + 5 k.
+    assert esx.shares_per_page(100, 10, 0.5, tau) == pytest.approx(100 / (5 + 5 * k))
+
+
+def test_the_largest_tax_takes_up_to_that_fraction_of_idle_memory():
+    """5.2: the tax rate is the most of a VM's idle memory that may be reclaimed."""
+    # An idle VM against one that takes whatever it gets: 1 - 0.75 of an even share is left.
+    p = esx.targets([1, 1], [0, 0], [10**6] * 2, [500, 500], [0, 1], 1000)
+    assert p.tolist() == [200, 800]
+    # The idle VM keeps a quarter of what an active one with its shares has.
+    assert p[0] / p[1] == 1 - 0.75
+
+
+def test_enough_memory_gives_everyone_the_maximum():
+    assert esx.targets([1, 9], [0, 0], [7, 8], [0, 0], [0, 0], 15).tolist() == [7, 8]
+    assert esx.targets([1, 9], [0, 0], [7, 8], [0, 0], [0, 0], 10**9).tolist() == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shares": [0, 1]}, "shares"),
+        ({"shares": [1]}, "1 shares"),
+        ({"active_fraction": [0.5, 1.5]}, "active fractions"),
+        ({"active_fraction": [0.5, math.nan]}, "active fractions"),
+        ({"minimum": [9, 0], "maximum": [8, 8]}, "VM 0: minimum of 9"),
+        ({"minimum": [6, 6]}, "minimums are 12 frames"),
+        ({"maximum": [8]}, "differ in length"),
+        ({"allocated": [1.5, 2]}, "allocated must be whole"),
+        ({"tau": 1.0}, "idle memory tax"),
+        ({"tau": -0.1}, "idle memory tax"),
+    ],
+)
+def test_bad_values_are_named(change, said):
+    good = dict(shares=[1, 1], minimum=[0, 0], maximum=[8, 8], allocated=[5, 5],
+                active_fraction=[0.5, 0.5], available=10)  # fmt: skip
+    assert esx.targets(**good).tolist() == [5, 5]
+    with pytest.raises(InputError, match=said):
+        esx.targets(**(good | change))
+
+
+# Reclamation states ---------------------------------------------------------------------------
+
+
+def test_states_go_down_at_the_papers_thresholds_and_up_past_the_next_higher():
+    t = Thresholds()
+    assert (t.high, t.soft, t.hard, t.low) == (0.06, 0.04, 0.02, 0.01)
+    walk = [  # free frames of 10,000, and the state they lead to
+        (900, State.HIGH), (500, State.HIGH), (400, State.HIGH), (399, State.SOFT),
+        (601, State.SOFT), (700, State.SOFT), (701, State.HIGH), (399, State.SOFT),
+        (200, State.SOFT), (199, State.HARD), (450, State.HARD), (501, State.SOFT),
+        (99, State.LOW), (150, State.LOW), (250, State.LOW), (301, State.HARD),
+        (50, State.LOW), (9000, State.HIGH), (0, State.LOW),
+    ]  # fmt: skip
+    state = State.HIGH
+    for free, expected in walk:
+        state = esx.next_state(state, free, 10_000, t)
+        assert state == expected, free
+
+
+@given(st.sampled_from(State), st.integers(0, 1000))
+def test_a_state_is_settled_and_never_milder_than_free_memory_allows(state, free):
+    t = Thresholds()
+    after = esx.next_state(state, free, 1000, t)
+    assert esx.next_state(after, free, 1000, t) == after
+    for lower in (State.SOFT, State.HARD, State.LOW):
+        assert after >= lower or free >= t.fraction(lower) * 1000
+    # Falling into a state and rising out of it never happen at the same amount of free memory.
+    assert esx.next_state(State.HIGH, free, 1000, t) <= esx.next_state(State.LOW, free, 1000, t)
+
+
+@given(st.integers(1, 10**7))
+def test_the_goal_is_the_least_that_ends_reclamation(total):
+    t = Thresholds()
+    frames = esx.goal(total, t)
+    if frames <= total:
+        for state in State:
+            assert esx.next_state(state, frames, total, t) == State.HIGH
+    assert esx.next_state(State.SOFT, frames - 1, total, t) != State.HIGH
+
+
+def test_what_each_state_does():
+    held, target, room = [10, 10, 5], [4, 7, 9], [2, 9, 9]
+
+    def plan(state):
+        r = esx.reclamation(state, held, target, room)
+        return r.balloon.tolist(), r.page.tolist(), r.blocked.tolist()
+
+    nobody = [False] * 3
+    assert plan(State.HIGH) == ([0, 0, 0], [0, 0, 0], nobody)
+    assert plan(State.SOFT) == ([2, 3, 0], [4, 0, 0], nobody)  # VM 0's balloon is short
+    assert plan(State.HARD) == ([0, 0, 0], [6, 3, 0], nobody)
+    assert plan(State.LOW) == ([0, 0, 0], [6, 3, 0], [True, True, False])
+
+
+@pytest.mark.parametrize("bad", [{"soft": 0.07}, {"low": -0.1}, {"high": 1.0}, {"margin": -0.01}])
+def test_thresholds_must_fall(bad):
+    with pytest.raises(InputError, match="thresholds"):
+        Thresholds(**bad)
+
+
+def test_admission_reserves_memory_for_the_minimum_and_swap_for_the_rest():
+    assert esx.reservation(96 * MB, 256 * MB, 32 * MB) == esx.Reservation(128 * MB, 160 * MB)
+    with pytest.raises(InputError, match="expected"):
+        esx.reservation(10, 9, 0)
+
+
+# Working sets ---------------------------------------------------------------------------------
+
+
+def test_samples_are_distinct_guest_frames_drawn_evenly():
+    rng = np.random.default_rng(7)
+    counts = np.zeros(400, np.int64)
+    for _ in range(2000):
+        picked = esx.sample(rng, 400)
+        assert picked.size == esx.SAMPLE_PAGES == np.unique(picked).size
+        counts[picked] += 1
+    # Each frame is in a quarter of the samples: mean 500, standard deviation 19.4.
+    assert abs(counts - 500).max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
+    assert sorted(esx.sample(rng, 30).tolist()) == list(range(30))
+
+
+def test_averages_have_their_closed_form():
+    a = esx.ActiveMemory(1, slow_gain=0.1, fast_gain=0.5)
+    a.end_period(0, 80)
+    assert a.estimate[0] == a.slow[0] == a.fast[0] == 0.8
+    for n in range(1, 20):
+        a.end_period(0, 0)
+        assert a.slow[0] == pytest.approx(0.8 * 0.9**n) == a.estimate[0]
+        assert a.fast[0] == pytest.approx(0.8 * 0.5**n)
+
+
+def test_an_estimate_rises_within_a_period_and_falls_over_many():
+    """Fig. 6: quick up with the fast average, slow down with the slow one."""
+    a = esx.ActiveMemory(2)
+    for _ in range(50):
+        a.end_period([0, 1], 20)
+    seen = []
+    for touched in range(0, 101, 10):  # a toucher starts in VM 0 only
+        a.touched(0, touched)
+        seen.append(a.estimate[0])
+    assert seen == sorted(seen) and seen[0] == pytest.approx(0.2)
+    assert seen[-1] == pytest.approx(0.6)  # half of the way at once
+    a.end_period(0, 100)
+    assert a.estimate == pytest.approx([0.6, 0.2])
+    for _ in range(6):
+        a.end_period(0, 100)
+    assert a.estimate[0] > 0.98
+    before = a.estimate[0]
+    for _ in range(3):
+        a.end_period(0, 20)
+    assert a.fast[0] < 0.35 and a.slow[0] < before
+    assert a.estimate[0] == a.slow[0] > 0.45
+
+
+def test_a_new_vm_counts_what_it_has_touched_so_far():
+    a = esx.ActiveMemory(1)
+    assert a.estimate[0] == 0
+    a.touched(0, 30)
+    assert a.estimate[0] == 0.3
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=30))
+def test_an_estimate_stays_within_what_was_seen(touched):
+    a = esx.ActiveMemory(1)
+    for count in touched:
+        a.end_period(0, count)
+        assert a.estimate[0] >= a.fast[0] and a.estimate[0] >= a.slow[0]
+    assert min(touched) / 100 - 1e-12 <= a.estimate[0] <= max(touched) / 100 + 1e-12
+
+
+@pytest.mark.parametrize("count", [-1, 101])
+def test_more_touched_than_sampled_is_refused(count):
+    with pytest.raises(InputError, match="sampled"):
+        esx.ActiveMemory(1).end_period(0, count)
+    with pytest.raises(InputError, match="gains"):
+        esx.ActiveMemory(1, slow_gain=0.6, fast_gain=0.5)
