@@ -43,7 +43,8 @@ class KSM:
     Linux since 6.7, on by default). prune: stable_node_chains_prune_millisecs has passed at
     each look-up (True) or never (False); the kernel's is a matter of time. checksum_first:
     a page must have kept its checksum before it may join even the stable tree: Linux since
-    6.11 (commit d58a361b0350); before it, only the unstable one. zero: the contents of a page of zeros.
+    6.11 (commit d58a361b0350); before it, only the unstable one. zero: what a page of zeros
+    holds.
     """
 
     def __init__(
