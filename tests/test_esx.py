@@ -122,15 +122,14 @@ def test_without_limits_memory_is_in_proportion(shares, available, tau):
 
 
 def test_two_vms_of_figure_7_share_equally_without_a_tax():
-    """Fig. 7: identical shares, 256 MB each; with a tax of 0 % both converge on 179 MB."""
-    available = 2 * 179 * MB
-    result = esx.targets([1, 1], [0, 0], [256 * MB] * 2, [256 * MB, 102 * MB], [0, 1], available, 0)
-    assert result.tolist() == [179 * MB, 179 * MB]
+    """Fig. 7: identical shares, 256 MB each, overcommitted: without a tax both get the same."""
+    vms = [1, 1], [0, 0], [256 * MB] * 2, [256 * MB, 104 * MB], [0, 1]
+    assert esx.targets(*vms, 360 * MB, tau=0).tolist() == [180 * MB, 180 * MB]
 
 
 def test_the_tax_of_figure_7_moves_idle_memory():
     """With 75 %, an idle page costs four active ones: P1 : P2 = 1 : 4 until a maximum is met."""
-    vms = dict(shares=[1, 1], minimum=[0, 0], allocated=[179 * MB] * 2, active_fraction=[0, 1])
+    vms = dict(shares=[1, 1], minimum=[0, 0], allocated=[180 * MB] * 2, active_fraction=[0, 1])
     unlimited = esx.targets(**vms, maximum=[400 * MB] * 2, available=360 * MB)
     assert unlimited.tolist() == [72 * MB, 288 * MB]
     limited = esx.targets(**vms, maximum=[256 * MB] * 2, available=360 * MB)

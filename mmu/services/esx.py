@@ -79,7 +79,8 @@ def targets(
     what was reserved (ESX's min size, vSphere's reservation), `maximum` the VM's own memory
     or its limit. `allocated` only settles ties: a VM keeps what it has before another of
     the same ratio gets more; then the lower index wins. active_fraction: 0 to 1.
-    available: frames to divide. They are all given out, unless every VM reaches its maximum.
+    available: frames to divide. They are all given out, unless every VM reaches its maximum
+    (3: "a VM will be allocated its maximum size when memory is not overcommitted").
 
     O(n log n) in the number of VMs, independent of the number of frames. Raises InputError
     if the minimums exceed `available` (admission control, 6.2, excludes that) or a value is
