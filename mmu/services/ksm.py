@@ -71,20 +71,16 @@ class KSM:
         self.scan(system, self.settings.pages_to_scan)
 
     def scan(self, system: System, budget: int) -> None:
-        """Looks at so many pages, or at all once where there are fewer."""
+        """One batch: looks at so many pages, or at what is left of the full scan."""
         visited = 0
-        ended = 0
-        while budget and ended <= len(self.items):
+        scans = self.full_scans
+        while visited < budget and self.full_scans == scans:
             guest = system.guests[self._guest]
-            done = 0
             if guest.started and not guest.off and guest.number in self.items:
-                done = self._scan_guest(system, guest, budget)
+                visited += self._scan_guest(system, guest, budget - visited)
             else:
                 self._gfn = guest.frames
-            budget -= done
-            visited += done
             if self._gfn >= guest.frames:
-                ended += 1
                 self._next_guest(system)
         system.charge(self.name, visited * self.settings.cycles_per_page)
 
@@ -101,7 +97,7 @@ class KSM:
             known = self.items[number]
             scan["pages_unshared"] -= int(known["unstable"][gfns].sum())
             known["unstable"][gfns] = 0
-            merged, cut = sharing.join_all(
+            merged, cut = sharing.join_held(
                 other, gfns, np.ascontiguousarray(mine["hfn"]), np.ascontiguousarray(mine["tag"])
             )
             scan["merges"] += int(merged)
@@ -131,7 +127,7 @@ class KSM:
         if scan["zero_frame"] != NIL:
             zeros = int(heads[scan["zero_frame"]]["references"]) - 1
             shared, sites = shared - 1, sites - zeros - 1
-        known = int(scan["rmap_items"]) - zeros
+        known = int(scan["rmap_items"])
         unshared = int(scan["pages_unshared"])
         return {
             "pages_shared": shared,

@@ -227,7 +227,8 @@ def _meet(machine, trees, items, gfn, tag, ordered):
         scan.pages_unshared += 1
         return ordered
     other = place.gfn
-    own = place.vm == vm
+    owner = place.vm
+    own = owner == vm
     if own and (not is_backed(machine, other) or contents.look(machine, other) != tag):
         place.gfn = gfn  # the other has changed: this one takes its place
         item.unstable = 1
@@ -242,11 +243,13 @@ def _meet(machine, trees, items, gfn, tag, ordered):
         _join(machine, trees, items[other], other, hfn_of(machine, gfn), tag)
     else:
         order = trees.orders[ordered]
-        order.vm = place.vm
+        order.vm = owner
         order.gfn = other
         order.hfn = hfn_of(machine, gfn)
         order.tag = tag
         ordered += 1
+        # Held for the other page, so that no more than the limit join before it does.
+        machine.host.frames.frame[hfn_of(machine, gfn)].references += 1
     return ordered
 
 
@@ -271,6 +274,14 @@ def _visit(machine, trees, items, gfn, ordered):
         _join(machine, trees, item, gfn, shared, tag)
         return ordered
     return _meet(machine, trees, items, gfn, tag, ordered)
+
+
+@kernel
+def _is_scanned(machine, scan, gfn):
+    """True for the pages that ksmd sees: not those on the page of zeros, which has no owner."""
+    if not is_backed(machine, gfn) or is_table(machine, gfn):
+        return False
+    return not scan.use_zero_pages or hfn_of(machine, gfn) != scan.zero_frame
 
 
 @inlined
@@ -301,7 +312,7 @@ def scan_vm(machine: Machine, trees: Trees, items, gfn, budget):
     ordered = 0
     while gfn < end and visited < budget:
         _fetch_ahead(machine, trees, gfn, end)
-        if is_backed(machine, gfn) and not is_table(machine, gfn):
+        if _is_scanned(machine, scan, gfn):
             if not items[gfn].known:
                 items[gfn].known = 1
                 scan.rmap_items += 1

@@ -41,12 +41,14 @@ def join(machine, gfn, hfn, tag):
 
 
 @entry
-def join_all(machine: Machine, gfns, hfns, tags):
-    """`join` for each of some pages: (pages merged, large host pages cut)."""
+def join_held(machine: Machine, gfns, hfns, tags):
+    """`join` for each of some pages that a reference to the shared frame has been held for:
+    (pages merged, large host pages cut)."""
     merged = 0
     cut = 0
     for position in range(gfns.size):
         done = join(machine, gfns[position], hfns[position], tags[position])
+        frames.release(machine.host.frames, hfns[position])
         merged += int(done & MERGED != 0)
         cut += int(done & CUT != 0)
     backing.flush_vm(machine)
