@@ -24,8 +24,8 @@ FORK = 4  # value: pid of the child, which does not run until a SWITCH
 EXEC = 5  # the address space of pid is emptied
 EXIT = 6  # pid ends, its address space is freed
 SWITCH = 7  # accesses from here on belong to pid; value: its thread, 0 where not known
-CONTENT = 8  # start, length: what these bytes of memory hold now; value: a 64-bit tag, equal
-#              for equal pages, 0 for zeros
+CONTENT = 8  # start, length: what these bytes of memory hold now; value: a tag, equal for
+#              equal pages, 0 for zeros, from 2**62 on for pages of files; not negative
 
 EVENT_NAMES = (
     "mmap", "munmap", "mprotect", "brk", "fork", "exec", "exit", "switch", "content",

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmu.bits import PAGE_BYTES, PAGE_SHIFT
 from mmu.trace import CONTENT, EVENT, STORE, Chunk
+from workloads.contents import FILE, ZERO
 
 #: Accesses after which the pages that were touched since are read. An assumption: reading a
 #: page takes microseconds, so that this adds little to Valgrind's own time.
@@ -23,11 +24,11 @@ _ZEROS = bytes(PAGE_BYTES)
 
 
 def tag_of(page: bytes) -> int:
-    """64-bit tag of a page's contents as an int64: 0 for zeros, else 8 bytes of BLAKE2b."""
+    """Tag of a page's contents: 0 for zeros, else 62 bits of BLAKE2b, of which one is set."""
     if page == _ZEROS:
-        return 0
+        return ZERO
     digest = hashlib.blake2b(page, digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True) or 1
+    return int.from_bytes(digest, "little") % FILE or 1
 
 
 class PageContents:

@@ -44,6 +44,8 @@ _TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
 #: Scenarios that come with the package, with what each shows.
 BUNDLED = {
     "double-paging": "a guest that pages on a host that pages: the anomaly, and what cures it",
+    "desktops": "six guests of one image: what merging saves, and what it costs",
+    "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 
 

@@ -34,7 +34,7 @@ def _fill_page(machine, process, gva, tag):
     status = hooks.touch(machine, gfn)
     if status != OK:
         return status
-    contents.write(machine, gfn, tag)
+    contents.write(machine, gfn, max(tag, 0))
     if tag >= disk.FILE_TAGS and level == 1:
         _remember_file(vm, gfn, tag)
     return OK
