@@ -10,6 +10,7 @@ import click
 
 from commands.assignment import assignment
 from commands.compare import compare
+from commands.dedup import dedup
 from commands.lists import presets, workloads
 from commands.mrc import mrc
 from commands.progress import heed_interrupts
@@ -27,7 +28,7 @@ def cli() -> None:
     under nested page tables? One memory trace, side by side."""
 
 
-for _command in (compare, walk, run, mrc, trace, workloads, presets, assignment):
+for _command in (compare, walk, run, mrc, dedup, trace, workloads, presets, assignment):
     cli.add_command(_command)
 
 

@@ -3,7 +3,7 @@
     python benchmarks/overcommit.py [ACCESSES]
 
 Prints seconds and peak memory of the run, and what part of the time the services (balloon,
-ksmd) took; kernels are compiled before, by a run of a hundredth. The aim is 5 minutes, 3 GB and 20 %.
+ksmd) took; kernels are compiled before, by a small run. The aim is 5 minutes, 3 GB, 20 %.
 """
 
 from __future__ import annotations

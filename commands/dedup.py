@@ -1,0 +1,52 @@
+"""`mmulab dedup`: how much of real memory could be shared."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from commands import options
+from commands.progress import progress
+from mmu.errors import InputError, unknown
+
+SIZES = ("4k", "2m")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--page-sizes", default="4k,2m", show_default=True, metavar="LIST", help="Comma-separated."
+)
+@click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
+@click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
+@click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+def dedup(
+    files: tuple[str, ...],
+    page_sizes: str,
+    json_path: str | None,
+    csv_path: str | None,
+    plot_path: str | None,
+) -> None:
+    """Find equal pages in memory images: ELF cores, LiME dumps, or any FILE as it is.
+
+    Each FILE is a VM: pages that are equal within it, and in all of them together.
+    """
+    options.check_outputs(plot_path, json=json_path, csv=csv_path)
+    sizes = [size.strip().lower() for size in page_sizes.split(",") if size.strip()]
+    for size in sizes:
+        if size not in SIZES:
+            raise unknown("page size", size, SIZES)
+    if not sizes:
+        raise InputError("--page-sizes: expected 4k, 2m or both")
+    from plots import dedup as figures
+    from workloads.analysis import page_sharing
+
+    with progress("pages", None) as advance:
+        report = page_sharing.measure(files, sizes, advance)
+    options.write_text(json_path, lambda: json.dumps(report.to_dict(), indent=2) + "\n")
+    options.write_text(csv_path, lambda: figures.csv(report))
+    if "-" not in (json_path, csv_path):
+        click.echo(figures.table(report))
+    if plot_path:
+        figures.write(report, plot_path)
