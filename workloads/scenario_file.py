@@ -253,6 +253,6 @@ def _value(what: str, value: Any, kind: type, name: str = "") -> Any:
             pass
     elif is_number and (kind is float or (kind is int and value == int(value))):
         return kind(value)
-    elif isinstance(value, kind) and not is_number:
+    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
         return value
     raise InputError(f"{what} = {value!r}; expected {wanted}")

@@ -111,6 +111,10 @@ class System:
         """Cycles that a service has taken."""
         self.cycles_of[service] = self.cycles_of.get(service, 0.0) + cycles
 
+    def holds_vpid(self, guest: Guest) -> bool:
+        """True where TLB entries with the guest's VPID are its own."""
+        return self._holders.get(int(guest.machine.core.regs[0]["vpid"])) is guest
+
     # --- Time ----------------------------------------------------------------------
 
     def step(self) -> bool:
