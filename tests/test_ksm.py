@@ -51,6 +51,7 @@ class Pages:
         given_settings = scenario.get("settings", {})
         count = len(scenario["pages"])
         ksm = KSMSettings(
+            method=given_settings.get("method", "ksm"),
             max_page_sharing=given_settings.get("max_page_sharing", 256),
             use_zero_pages=bool(given_settings.get("use_zero_pages", 0)),
             smart_scan=bool(given_settings.get("smart_scan", 1)),
@@ -192,3 +193,15 @@ def test_settles_where_the_model_settles(
         check_system(mine.system)
     for name in ("pages_shared", "pages_sharing", "pages_unshared", "ksm_zero_pages"):
         assert mine.counters()[name] == linux.counters()[name], name
+
+
+@settings(max_examples=40, deadline=None)
+@given(populations, st.sampled_from([1, 2]))
+def test_hints_share_at_first_sight_all_that_there_is(contents: list[int], vms: int) -> None:
+    """One scan is enough on a population that keeps still; ksmd needs three."""
+    mine = Pages({"pages": contents, "settings": {"method": "hints"}, "steps": []}, "nested", vms)
+    bound = mine.counters()["upper_bound"]
+    assert bound == len(contents) - len(set(contents))
+    mine.full_scan()
+    assert mine.counters()["pages_sharing"] == bound
+    check_system(mine.system)

@@ -16,6 +16,7 @@ from mmu.errors import InputError, unknown
 
 VICTIMS = ("clock", "random", "shares")
 SCHEDULERS = ("round-robin", "weighted")
+MERGE_METHODS = ("ksm", "hints")
 BALLOON_POLICIES = ("esx", "fixed")
 PAGE_SIZES = ("4k", "2m", "thp")  # of guests: a 1 GiB page could never be reclaimed
 
@@ -159,9 +160,12 @@ class BalloonSettings:
 class KSMSettings:
     """Linux's ksmd; names and defaults of /sys/kernel/mm/ksm (mm/ksm.c).
 
-    sleep: seconds between two batches. cycles_per_page: what looking at a page costs.
+    method: "ksm", or "hints" for ESX's content-based sharing (Waldspurger, OSDI 2002, 4),
+    which shares a page at first sight. sleep: seconds between two batches. cycles_per_page:
+    what looking at a page costs.
     """
 
+    method: str = "ksm"
     pages_to_scan: int = 100
     sleep: float = 0.020
     max_page_sharing: int = 256
@@ -170,6 +174,7 @@ class KSMSettings:
     cycles_per_page: float = 1000.0  # assumption: a 4 KiB checksum at 8 bytes a cycle, and a tree
 
     def __post_init__(self) -> None:
+        _choice("ksm method", self.method, MERGE_METHODS)
         _check("ksm pages_to_scan", self.pages_to_scan, 1, 1 << 30)
         _check("ksm sleep", self.sleep, 1e-6, 1e6, " s")
         _check("ksm max_page_sharing", self.max_page_sharing, 2, 1 << 30)

@@ -18,6 +18,9 @@ from mmu.services import plug_in
 if TYPE_CHECKING:
     from mmu.services.balloon import Policy
 
+#: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
+SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
+
 Progress = Callable[[int], None]
 
 
@@ -117,7 +120,10 @@ def _result(system: System, timeline: Timeline, variant: str, end: str, report: 
         }
     services["storage"] = {
         "busy_seconds": system.storage.busy,
-        **{name: int(system.host.swap.record[0][name]) for name in ("reads", "writes", "used")},
+        **{
+            name: int(system.host.swap.record[0][name])
+            for name in ("reads", "writes", "used", "sequential")
+        },
     }
     settings = {
         name: value for name, value in asdict(system.scenario).items() if name != "settings"

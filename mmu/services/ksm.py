@@ -1,4 +1,4 @@
-"""Kernel same-page merging: Linux's ksmd over the memory of VMs.
+"""Page merging: Linux's ksmd over the memory of VMs, or ESX's scan for hints.
 
 Wakes up every `sleep` seconds, looks at `pages_to_scan` pages, one VM after another, and
 begins again at the first when it is through: a full scan, after which the unstable tree is
@@ -8,6 +8,7 @@ pages that the host has paged out are left alone.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from mmu.services.ksm_kernels import (
     Trees,
     scan_vm,
 )
-from mmu.state import MERGED_PAGE, NIL
+from mmu.state import GPT_PAGE, MERGED_PAGE, NIL
 from mmu.structs import for_kernels
 from mmu.vmm import sharing
 
@@ -46,7 +47,8 @@ class KSM:
         scan = np.zeros(1, SCAN)
         scan[0]["max_page_sharing"] = settings.max_page_sharing
         scan[0]["use_zero_pages"] = settings.use_zero_pages
-        scan[0]["smart_scan"] = settings.smart_scan
+        scan[0]["smart_scan"] = settings.smart_scan and settings.method == "ksm"
+        scan[0]["hints"] = settings.method == "hints"
         scan[0]["zero_frame"] = NIL
         scan[0]["epoch"] = 1
         self.trees = Trees(
@@ -110,7 +112,10 @@ class KSM:
         if self._guest == len(system.guests):
             self._guest = 0
             self.full_scans += 1
-            self.trees.scan[0]["epoch"] += 1
+            scan = self.trees.scan[0]
+            if not scan["hints"] or scan["hinted"] > len(self.trees.unstable) // 4:
+                scan["epoch"] += 1
+                scan["hinted"] = 0
 
     def held(self) -> list[int]:
         """Frames that ksmd itself has a reference to."""
@@ -118,7 +123,7 @@ class KSM:
         return [] if zero == NIL else [zero]
 
     def counters(self, system: System) -> dict[str, float]:
-        """As in sysfs; pages_sharing is what is saved."""
+        """As in sysfs; pages_sharing is what is saved, upper_bound what could be."""
         scan = self.trees.scan[0]
         heads = system.host.frames.frame
         merged = heads["references"][heads["kind"] == MERGED_PAGE]
@@ -140,4 +145,23 @@ class KSM:
             "pages_skipped": int(scan["pages_skipped"]),
             "merges": int(scan["merges"]),
             "splits": int(scan["splits"]),
+            "upper_bound": upper_bound(system, self.items),
         }
+
+
+def upper_bound(system: System, mergeable: Collection[int]) -> int:
+    """Pages that perfect sharing would free now: all but one of each content. mergeable:
+    numbers of the guests that take part."""
+    memory = system.host.memory
+    tags = []
+    for guest in system.guests:
+        if guest.started and not guest.off and guest.number in mergeable:
+            vm = guest.machine.vm
+            backed = (vm.p2m > 0) & (vm.frames.frame["kind"] != GPT_PAGE)
+            hfns = (vm.p2m[backed] >> 2) - 1
+            fresh = memory.written[hfns] == 0  # what was stored to is like nothing else
+            tags.append(memory.contents[hfns[fresh]])
+    if not tags:
+        return 0
+    held = np.concatenate(tags)
+    return len(held) - len(np.unique(held))

@@ -1,10 +1,14 @@
 """ksmd's scan, compiled: Linux mm/ksm.c, cmp_and_merge_page() and what it calls.
 
 Linux keeps its two trees sorted by what pages hold; here they are hash tables of tags,
-which find the same pages. Of an item (a page that is scanned) Linux keeps a checksum,
-which must not change from one visit to the next before the page may enter the unstable
-tree; the tag takes its place. The stable table points to merged frames: those of one tag
-form a chain (the duplicates of max_page_sharing), linked through the frames' records.
+which find the same pages. Of an item (a page that is scanned) Linux keeps a checksum, which
+must not change from one visit to the next before the page may enter the unstable tree; the
+tag takes its place. The stable table points to merged frames: those of one tag form a chain
+(the duplicates of max_page_sharing), linked through the frames' records.
+
+With `hints` the scan is that of ESX (Waldspurger, OSDI 2002, 4.2): a page is shared with a
+frame of its hash at once, else leaves its hash as a hint, and whoever finds a hint looks
+whether the page still holds that.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ SCAN = np.dtype(
         ("max_page_sharing", np.int64),
         ("use_zero_pages", np.int64),
         ("smart_scan", np.int64),
+        ("hints", np.int64),  # 1: as ESX, no checksum is waited for and hints outlive a scan
+        ("hinted", np.int64),  # entries of the unstable table that are in use
         ("zero_frame", np.int64),  # the merged frame of zeros, NIL before there is one
         ("epoch", np.int64),  # full scans so far: unstable entries of others are gone
         ("rmap_items", np.int64),
@@ -219,6 +225,7 @@ def _meet(machine, trees, items, gfn, tag, ordered):
     vm = machine.vm.record[0].id
     place = trees.unstable[_unstable_slot(trees, tag)]
     if place.epoch != scan.epoch or place.vm == NOBODY:
+        scan.hinted += int(place.epoch != scan.epoch)
         place.tag = tag
         place.epoch = scan.epoch
         place.vm = vm
@@ -263,7 +270,7 @@ def _visit(machine, trees, items, gfn, ordered):
     if is_merged(machine, gfn):
         return ordered
     tag = contents.look(machine, gfn)
-    if item.checksum != tag + 1:  # 0: no checksum yet
+    if not scan.hints and item.checksum != tag + 1:  # 0: no checksum yet
         item.checksum = tag + 1
         return ordered
     if tag == 0 and scan.use_zero_pages:
