@@ -8,6 +8,7 @@ import numpy as np
 
 from mmu.trace import (
     BRK,
+    CONTENT,
     EXEC,
     EXIT,
     FORK,
@@ -89,6 +90,9 @@ class ProcessModel:
         elif kind == EXIT:
             del self.maps[pid]
             self.heap.pop(pid, None)
+        elif kind == CONTENT:
+            assert value >= 0
+            assert any(low <= start and start + length <= high for low, high in regions)
         else:
             assert kind == SWITCH
             self.current = pid

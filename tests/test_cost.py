@@ -21,7 +21,7 @@ COST = dict(zip(COSTS, PRIMES, strict=True))
 def counts(**changes: object) -> dict[str, object]:
     names = (
         "loads stores fetches l2_tlb_hits walks guest_faults pages_zeroed pages_copied "
-        "invlpgs cr3_loads synced_entries unshadowed_pages"
+        "invlpgs cr3_loads synced_entries unshadowed_pages host_copies"
     ).split()
     base: dict[str, object] = dict.fromkeys(names, 0)
     base["exits"] = dict.fromkeys(EXIT_REASONS, 0)

@@ -42,6 +42,7 @@ SMALL = {
     "gcheap": "gcheap:live=32K,nursery=16K,old=80K,survival=0.3,accesses=200K",
     "webserver": "webserver:workers=3,requests=4,heap=64K,directories=2,quantum=99,accesses=40K",
     "buildfarm": "buildfarm:jobs=3,job=3K,quantum=500,text=64K,sources=8K,heap=300K,accesses=40K",
+    "guest": "guest:size=1M,duplicates=0.2,active=0.5,accesses=30K",
     "mix": "mix:of=gups(size=64K)*2+churn(heap=64K,arena=32K,work=100),quantum=777,accesses=60K",
     "phases": "phases:of=gups(size=64K)+zipf(keys=500,value=64),length=3000,accesses=20K",
     "churn": "churn:heap=64K,arena=32K,work=100,accesses=60K",
@@ -50,8 +51,8 @@ SMALL = {
 #: What they touch does not depend on chance.
 SEEDLESS = {"scan", "triad", "matmul", "fft"}
 
-#: Their chunks end where a step of the algorithm or a turn ends.
-WHOLE_STEPS = {"mix", "phases"}
+#: Their chunks end where a step of the algorithm or a turn ends, or have events alone.
+WHOLE_STEPS = {"mix", "phases", "guest"}
 
 
 def columns(spec: str, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list]:

@@ -1,0 +1,155 @@
+"""Assignment 9: the double-paging anomaly: measure it, trigger it, cure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coursework import answers
+from coursework.answers import Choice, Number, Question, Whole
+from coursework.assignments.double_paging import runs
+from coursework.draws import Draws
+from coursework.model import Part, PartResult, Problem, Submission
+from coursework.sheet import AnswerSheet, fill, parts_table
+from coursework.toml_text import NotTOML
+
+_COUNT = Number(0.01, high=1e9)
+_MIB = Whole(high=1024)
+
+#: How much more than the single level is called the anomaly, and how much is called cured.
+WORSE, CURED = 1.15, 1.08
+
+_CAUSES = (
+    "the guest writes to its disk what the host must first read from its own",
+    "the host swaps out the guest's page tables",
+    "the guest's pages are too large to be paged by the host",
+    "both devices are busy at the same time",
+)
+
+_QUESTIONS = (
+    Question("measure", "fitted", "Pages moved in all with the fitted guest?", _COUNT,
+             hint="Variant fitted of --compare."),
+    Question("measure", "none", "Pages moved in all with the guest as given?", _COUNT,
+             hint="Variant none of --compare."),
+    Question("measure", "double_faults", "Double faults with the guest as given?", _COUNT,
+             hint="Variant none of --compare."),
+    Question("cause", "why", "What moves the additional pages?", Choice(_CAUSES),
+             hint="Look at which counters grow together with the pages moved."),
+    Question("cause", "large", "Does a guest of four times the host's memory page at all?",
+             Choice(("yes", "no")), hint="Compare its working set with what it believes to have."),
+    Question("trigger", "memory", "A guest's memory that triggers the anomaly?", _MIB, unit="MiB"),
+    Question("cure", "balloon", "A balloon that cures it, for the guest as given?", _MIB,
+             unit="MiB"),
+)  # fmt: skip
+
+
+class DoublePaging(AnswerSheet):
+    """Two levels that page; see handout.md."""
+
+    name = "double-paging"
+    number = 9
+    title = "The double-paging anomaly"
+    summary = (
+        "A guest that pages on a host that pages: measure the anomaly, find its cause, choose a "
+        "guest that triggers it and a balloon that cures it; your choices are run."
+    )
+    minutes = 90
+    parts = (
+        Part("measure", "Measure it", 30),
+        Part("cause", "Explain it", 20),
+        Part("trigger", "Trigger it", 25),
+        Part("cure", "Cure it", 25),
+    )
+
+    def problem(self, draws: Draws) -> Problem:
+        return runs.draw(draws)
+
+    def template(self, problem: Problem) -> dict[str, str]:
+        return {**super().template(problem), "scenario.toml": runs.scenario(problem)}
+
+    def questions(self, problem: Problem) -> Sequence[Question]:
+        return _QUESTIONS
+
+    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
+        return {
+            **self._measured(problem),
+            "trigger": {"memory": runs.trigger(problem)},
+            "cure": {"balloon": runs.cure(problem)},
+        }
+
+    def _measured(self, problem: Problem) -> dict[str, dict[str, Any]]:
+        guest = problem["host"] + 6
+        return {
+            "measure": {
+                "fitted": float(runs.fitted(problem)),
+                "none": float(runs.moved(problem, guest)),
+                "double_faults": float(runs.double_faults(problem, guest)),
+            },
+            "cause": {"why": _CAUSES[0], "large": "no"},
+        }
+
+    def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
+        expected = {
+            **self._measured(problem),
+            "trigger": {"memory": 0},  # these are judged by running them
+            "cure": {"balloon": 0},
+        }
+        marked = answers.mark(self.parts, _QUESTIONS, expected, submission.files)
+        return [*marked[:2], *self._chosen(problem, submission, marked[2:])]
+
+    def _chosen(
+        self, problem: Problem, submission: Submission, marked: Sequence[PartResult]
+    ) -> list[PartResult]:
+        """Marks by what a run of the choice does; there are many right ones."""
+        try:
+            found = answers.read(submission.files.get(answers.FILE, ""), _QUESTIONS)
+        except NotTOML:
+            return list(marked)
+        single = runs.fitted(problem)
+        results = []
+        for one, (key, judge) in zip(marked, _JUDGES.items(), strict=True):
+            given = found[one.part.key][key]
+            if not isinstance(given, int):
+                results.append(one)
+                continue
+            good, feedback = judge(problem, given, single)
+            results.append(PartResult(one.part, one.part.points if good else 0.0, feedback))
+        return results
+
+    def handout(self, problem: Problem, directory: Path) -> str:
+        values = {
+            **problem, "guest": problem["host"] + 6, "scenario": runs.scenario(problem),
+            "worse": f"{100 * (WORSE - 1):.0f}", "cured": f"{100 * (CURED - 1):.0f}",
+            "parts": parts_table(self.parts),
+        }  # fmt: skip
+        return fill(Path(__file__).with_name("handout.md"), values)
+
+    def explanation(self, problem: Problem) -> str:
+        right = self.expected(problem)
+        values = {
+            **problem, **right["measure"], **right["trigger"], **right["cure"],
+            "cause": _CAUSES[0], "guest": problem["host"] + 6,
+        }  # fmt: skip
+        return fill(Path(__file__).with_name("explanation.md"), values)
+
+
+def _triggers(problem: Problem, memory: int, single: int) -> tuple[bool, str]:
+    if not problem["host"] // 2 <= memory <= 4 * problem["host"]:
+        return False, "a guest's memory from half of the host's to four times of it is allowed"
+    moved = runs.moved(problem, memory)
+    good = moved >= WORSE * single and runs.double_faults(problem, memory) > 0
+    return good, f"that guest's paging moves {moved:,} pages; the fitted guest's {single:,}"
+
+
+def _cures(problem: Problem, balloon: int, single: int) -> tuple[bool, str]:
+    guest = problem["host"] + 6
+    if not 1 <= balloon <= guest // 2:
+        return False, "a balloon from 1 MiB to half of the guest's memory is allowed"
+    moved = runs.moved(problem, guest, balloon)
+    return moved <= CURED * single, f"then paging moves {moved:,} pages; a fitted guest {single:,}"
+
+
+_JUDGES = {"memory": _triggers, "balloon": _cures}
+
+ASSIGNMENT = DoublePaging()

@@ -1,0 +1,93 @@
+"""The host and guest of one student, and what their paging moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from coursework.draws import Draws
+
+if TYPE_CHECKING:
+    from mmu.scenario.model import Scenario
+    from mmu.scenario.results import RunResult
+
+MIB = 1 << 20
+
+
+def draw(draws: Draws) -> dict[str, Any]:
+    """Host memory in MiB, a workload that writes, and the seed of its accesses."""
+    host = draws.between(22, 30)
+    return {
+        "host": host,
+        "keys": host * 1700 + draws.between(0, 900),
+        "seed": draws.between(1, 10**6),
+        "victims": draws.choice(["clock", "random"]),
+    }
+
+
+def scenario(p: Mapping[str, Any]) -> str:
+    """The scenario as the student gets it; the guest's memory and balloon are theirs to set."""
+    return f"""\
+name = "double paging"
+seed = {p["seed"]}
+
+[host]
+memory = "{p["host"]}M"
+swap = "512M"
+quantum = 20_000
+victims = "{p["victims"]}"
+
+[[vm]]
+name = "guest"
+memory = "{p["host"] + 6}M"
+disk = "512M"
+workload = "zipf:keys={p["keys"]},accesses=2M,read=0.5,theta=0.9"
+balloon = 0
+
+[balloon]
+policy = "fixed"
+period = "1ms"
+"""
+
+
+@lru_cache(maxsize=256)
+def _run(text: str, memory: int, balloon: int, fitted: bool) -> RunResult:
+    from mmu.scenario.run import run
+    from mmu.scenario.variants import variants
+    from workloads import scenario_file
+
+    loaded: Scenario = scenario_file.parse(text, "scenario.toml")
+    vm = replace(loaded.vms[0], memory=memory * MIB, balloon=balloon * MIB)
+    loaded = replace(loaded, vms=(vm,))
+    if fitted:
+        loaded = variants(loaded)["fitted"]
+    elif not balloon:
+        loaded = replace(loaded, balloon=None)
+    return run(loaded, scenario_file.open_trace)
+
+
+def moved(p: Mapping[str, Any], memory: int, balloon: int = 0) -> int:
+    """Pages that paging moves with a guest of so many MiB and a balloon of so many."""
+    return _run(scenario(p), memory, balloon, False).blocks_moved
+
+
+def double_faults(p: Mapping[str, Any], memory: int) -> int:
+    return _run(scenario(p), memory, 0, False).total("double_faults")
+
+
+def fitted(p: Mapping[str, Any]) -> int:
+    """Pages moved by a guest that knows how little there is."""
+    return _run(scenario(p), p["host"] + 6, 0, True).blocks_moved
+
+
+def trigger(p: Mapping[str, Any]) -> int:
+    """The guest's memory, of some above the host's, with which paging moves most."""
+    return max(range(p["host"] + 2, p["host"] + 15, 2), key=lambda memory: moved(p, memory))
+
+
+def cure(p: Mapping[str, Any]) -> int:
+    """The balloon, of some that leave the guest less than the host has, that moves least."""
+    guest = p["host"] + 6
+    return min(range(6, 13), key=lambda balloon: moved(p, guest, balloon))
