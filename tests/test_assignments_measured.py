@@ -71,7 +71,7 @@ def test_wrong_walks_lose_their_rows() -> None:
     p = problem_of("two-d-walk")
     right = tables.answer(p)
     # The guest's own entries forgotten: one of five in each of four rows of the five.
-    rows = {k: [*v[:4], ""] for k, v in right["walk"].items() if k != "page"}
+    rows = {k: [*v[:4], 0] for k, v in right["walk"].items() if k != "page"}
     assert lost("two-d-walk", {"walk": rows}) == {"walk": round(45 * 4 / 5 / 5, 3)}
     # Offsets in entries instead of bytes: no address of the first row is right.
     wrong = [(a & ~4095) | (a & 4095) >> 3 for a in right["walk"]["level_4"]]
@@ -117,12 +117,12 @@ def test_wrong_counters_lose_their_share() -> None:
 def test_choices_are_judged_by_running_them() -> None:
     host = problem_of("double-paging")["host"]
     # A guest that knows how little there is does not trigger anything.
-    assert lost("double-paging", {"trigger": {"memory": host - 2}}) == {"trigger": 25}
-    assert lost("double-paging", {"trigger": {"memory": 1}}) == {"trigger": 25}
-    assert lost("double-paging", {"cure": {"balloon": 1}}) == {"cure": 25}
+    assert lost("double-paging", {"trigger": {"memory": host - 2}}) == {"trigger": 20}
+    assert lost("double-paging", {"trigger": {"memory": 1}}) == {"trigger": 20}
+    assert lost("double-paging", {"cure": {"balloon": 1}}) == {"cure": 15}
     swapped = "the host swaps out the guest's page tables"
     wrong = {"why": swapped, "large": "yes"}
-    assert lost("double-paging", {"cause": wrong}) == {"cause": 20}
+    assert lost("double-paging", {"cause": wrong}) == {"cause": 10}
 
 
 def test_a_neighbour_of_the_chosen_guest_is_as_good() -> None:

@@ -56,10 +56,10 @@ class DoublePaging(AnswerSheet):
     )
     minutes = 90
     parts = (
-        Part("measure", "Measure it", 30),
-        Part("cause", "Explain it", 20),
-        Part("trigger", "Trigger it", 25),
-        Part("cure", "Cure it", 25),
+        Part("measure", "Measure it", 55),
+        Part("cause", "Explain it", 10),
+        Part("trigger", "Trigger it", 20),
+        Part("cure", "Cure it", 15),
     )
 
     def problem(self, draws: Draws) -> Problem:
