@@ -73,8 +73,8 @@ def test_wrong_walks_lose_their_rows() -> None:
     # The guest's own entries forgotten: one of five in each of four rows of the five.
     rows = {k: [*v[:4], 0] for k, v in right["walk"].items() if k != "page"}
     assert lost("two-d-walk", {"walk": rows}) == {"walk": round(45 * 4 / 5 / 5, 3)}
-    # Offsets in entries instead of bytes: no address of the first row is right.
-    wrong = [(a & ~4095) | (a & 4095) >> 3 for a in right["walk"]["level_4"]]
+    # Each index of the first row off by one.
+    wrong = [a ^ 8 for a in right["walk"]["level_4"]]
     assert lost("two-d-walk", {"walk": {"level_4": wrong}}) == {"walk": 9}
     # 16 instead of 24, and all references left in case B.
     assert lost("two-d-walk", {"cached": {"psc": list(range(1, 25))}})["cached"] > 0

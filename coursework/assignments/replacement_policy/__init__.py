@@ -1,0 +1,118 @@
+"""Assignment 4: write a TLB replacement policy, and beat FIFO with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coursework.draws import Draws
+from coursework.model import Part, PartResult, Problem, Submission
+from coursework.sheet import fill, parts_table
+
+FILE = "policy.py"
+_DRIVER = "coursework.assignments.replacement_policy.driver"
+
+#: Part of the way from FIFO to LRU that earns a trace's full marks.
+ENOUGH = 0.95
+
+
+class ReplacementPolicy:
+    """Three functions that decide which way of a set goes; see handout.md."""
+
+    name = "replacement-policy"
+    number = 4
+    title = "A TLB replacement policy"
+    summary = (
+        "Write a replacement policy in Python; it is compiled, runs over three traces, and has to "
+        "miss less than FIFO."
+    )
+    minutes = 120
+    files: Sequence[str] = (FILE,)
+    parts: Sequence[Part] = (
+        Part("valid", "It runs, and each victim is a way of the set", 10),
+        Part("zipf", "Trace 1: a key-value store", 30),
+        Part("python", "Trace 2: an interpreter", 30),
+        Part("mixed", "Trace 3: two programs in turn", 30),
+    )
+
+    def problem(self, draws: Draws) -> Problem:
+        return {
+            "sets": draws.choice([8, 16, 32]),
+            "ways": draws.between(3, 8),
+            "seed": draws.between(1, 10**9),
+            "accesses": 400_000,
+            "traces": {
+                "zipf": f"zipf:keys={draws.between(20, 60)}k,value=256,theta=0.9,accesses=500k",
+                "python": "@python",
+                "mixed": f"mix:of=chase(size={draws.between(2, 6)}M)+zipf(keys=20k,value=128),"
+                f"quantum={draws.between(3, 9)}k,accesses=500k",
+            },
+        }
+
+    def template(self, problem: Problem) -> dict[str, str]:
+        path = Path(__file__).with_name("template.txt")
+        return {FILE: fill(path, self._words(problem))}
+
+    def solution(self, problem: Problem) -> dict[str, str]:
+        path = Path(__file__).with_name("solution.txt")
+        return {FILE: fill(path, self._words(problem))}
+
+    def _words(self, problem: Problem) -> dict[str, object]:
+        return {"ways": problem["ways"], "sets": problem["sets"], "words": problem["ways"] + 1}
+
+    def handout(self, problem: Problem, directory: Path) -> str:
+        values = {
+            **self._words(problem), "parts": parts_table(self.parts),
+            "enough": f"{100 * ENOUGH:.0f}", "seed": problem["seed"],
+            **{f"trace_{name}": spec for name, spec in problem["traces"].items()},
+        }  # fmt: skip
+        return fill(Path(__file__).with_name("handout.md"), values)
+
+    def explanation(self, problem: Problem) -> str:
+        return (
+            "# A TLB replacement policy: worked solution\n\nLRU: each way's word holds the time of "
+            "its last use, the last word the time itself; the victim is the way with the smallest "
+            f"time.\n\n```python\n{self.solution(problem)[FILE]}```\n"
+        )
+
+    def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
+        from coursework import sandbox
+        from coursework.assignments.replacement_policy import replay
+
+        if FILE not in submission.files:
+            return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]
+        import numpy as np
+
+        sets, ways = problem["sets"], problem["ways"]
+        traces = replay.traces(problem)
+        geometry = np.array([sets, ways, ways + 1], np.int64)
+        verdict = sandbox.run(submission.files[FILE], _DRIVER, {"geometry": geometry, **traces})
+        if not verdict.ok:
+            return [PartResult(part, 0.0, f"{FILE}: {verdict.message}") for part in self.parts]
+        results = []
+        for part in self.parts[1:]:
+            pages = traces[part.key]
+            victims = verdict.outputs.get(part.key, np.zeros(0, np.int64))
+            mine = replay.replay(pages, sets, ways, victims) if victims.dtype == np.int64 else -1
+            fifo = replay.known(pages, sets, ways, replay.FIFO)
+            lru = replay.known(pages, sets, ways, replay.LRU)
+            results.append(_marked(part, mine, fifo, lru))
+        bad = [result.part.key for result in results if "no way" in result.feedback]
+        told = f"a victim is no way of its set on trace {', '.join(bad)}" if bad else "valid"
+        first = PartResult(self.parts[0], 0.0 if bad else self.parts[0].points, told)
+        return [first, *results]
+
+
+def _marked(part: Part, misses: int, fifo: int, lru: int) -> PartResult:
+    """Marks by how much of the way from FIFO to LRU the policy goes."""
+    if misses < 0:
+        return PartResult(part, 0.0, "a victim is no way of its set")
+    gained = (fifo - misses) / max(1, fifo - lru)
+    earned = part.points * min(1.0, max(0.0, gained) / ENOUGH)
+    told = f"{misses:,} misses; FIFO has {fifo:,}"
+    if 0 < gained < ENOUGH:
+        told += "; more can be gained from what was used lately"
+    return PartResult(part, round(earned, 3), told)
+
+
+ASSIGNMENT = ReplacementPolicy()
