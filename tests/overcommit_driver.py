@@ -1,21 +1,29 @@
-"""Drives the VMs of one host step by step, beside a model of what each process wrote."""
+"""Drives the VMs of one host step by step, beside a model of what each process wrote.
+
+What a check finds is read off the tables, the p2m and the disks, and nothing is changed by
+looking: pages that were stored to stay so until a step looks at them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from overcommit_model import Key, Model, Tags
 
 from mmu.bits import P
 from mmu.check.host import check_system
 from mmu.check.tables import Tables
 from mmu.guest import balloon
 from mmu.scenario.guest import Guest
-from mmu.scenario.model import HostSettings, KSMSettings, Scenario, VMSettings
+from mmu.scenario.model import BalloonSettings, HostSettings, KSMSettings, Scenario, VMSettings
 from mmu.scenario.system import System
+from mmu.services.balloon import Balloon
 from mmu.services.ksm import KSM
 from mmu.trace import (
+    BRK,
     CONTENT,
     EVENT,
     EXEC,
@@ -32,9 +40,10 @@ from mmu.trace import (
 from mmu.vmm import reclaim
 
 PAGE = 4096
-BASE = 0x7F00_0000_0000
+BASE, HEAP, KERNEL = 0x7F00_0000_0000 >> 12, 0x6000_0000 >> 12, -(1 << 46) >> 12  # pages
+REGIONS = {"data": BASE, "heap": HEAP, "kernel": KERNEL}
 
-Key = tuple[int, int]  # pid, page number from BASE on
+Access = tuple[int, int, int]  # address, kind, size
 
 
 class Feed:
@@ -58,50 +67,25 @@ class Feed:
         return self.queue.popleft()
 
 
-class Model:
-    """What the pages of one VM's processes hold: 0, a tag, or ("written", number)."""
-
-    def __init__(self) -> None:
-        self.pages: dict[Key, object] = {}
-        self.pids = [1]
-        self.current = 1
-        self.next_pid = 2
-
-    def store(self, page: int, number: int) -> None:
-        self.pages[self.current, page] = ("written", number)
-
-    def load(self, page: int) -> None:
-        self.pages.setdefault((self.current, page), 0)
-
-    def unmap(self, first: int, count: int) -> None:
-        for page in range(first, first + count):
-            self.pages.pop((self.current, page), None)
-
-    def fork(self) -> int:
-        child, self.next_pid = self.next_pid, self.next_pid + 1
-        for (pid, page), held in list(self.pages.items()):
-            if pid == self.current:
-                self.pages[child, page] = held
-        self.pids.append(child)
-        return child
-
-    def end(self, pid: int) -> None:
-        self.pages = {key: held for key, held in self.pages.items() if key[0] != pid}
-
-
 class Crowd:
-    """Some VMs on one host, and their models."""
+    """Some VMs on one host, and their models. VMs are counted from 0; one that is off, or has
+    not begun, leaves out the steps that it would need to run for."""
 
-    def __init__(self, host: HostSettings, vms: list[VMSettings], ksm: KSMSettings) -> None:
+    def __init__(
+        self, host: HostSettings, vms: Sequence[VMSettings], ksm: KSMSettings, late: int = 0
+    ) -> None:
+        """late: VMs that begin with their first access, the last ones."""
         self.feeds = {vm.name: Feed() for vm in vms}
-        scenario = Scenario("crowd", host, tuple(vms), ksm=ksm)
+        dynamic = BalloonSettings(period=0.01, sample_period=0.02)
+        scenario = Scenario("crowd", host, tuple(vms), ksm=ksm, balloon=dynamic)
         self.system = System(scenario, lambda vm: self.feeds[vm.name])
         self.ksm = KSM(ksm, self.system)
-        self.system.services.append(self.ksm)
+        self.balloon = Balloon(dynamic, self.system)
+        self.system.services += [self.ksm, self.balloon]
         self.models = [Model() for _ in vms]
-        self.tags: dict[object, int] = {}  # what a ("written", number) was first seen as
+        self.tags = Tags()
         self.stores = 0
-        for vm in range(len(vms)):
+        for vm in range(len(vms) - late):
             self._run(vm, [])
 
     def play(self, step: tuple) -> None:
@@ -109,19 +93,25 @@ class Crowd:
         getattr(self, "_" + step[0])(*step[1:])
         self.check()
 
-    # --- Steps -----------------------------------------------------------------------
+    # --- What guests do --------------------------------------------------------------
 
     def _guest(self, vm: int) -> Guest:
         return self.system.guests[vm % len(self.models)]
 
-    def _run(self, vm: int, pages: list[int], kind: int = LOAD, events: list = []) -> None:  # noqa: B006
+    def _model(self, vm: int) -> Model | None:
+        """None where the VM is off."""
+        return None if self._guest(vm).off else self.models[vm % len(self.models)]
+
+    def _run(self, vm: int, accesses: Sequence[Access], events: Sequence[tuple] = ()) -> None:
+        """events: (before which access, kind, pid, first page, pages, value)."""
         guest = self._guest(vm)
-        if guest.off:
-            return
-        address = np.array([BASE + page * PAGE + 8 for page in pages], np.int64)
-        happened = np.array([(0, *event) for event in events], EVENT)
+        columns = np.array(accesses, np.int64).reshape(-1, 3)
+        happened = np.array(
+            [(at, kind, pid, first * PAGE, count * PAGE, value)
+             for at, kind, pid, first, count, value in events], EVENT
+        )  # fmt: skip
         chunk = Chunk(
-            address, np.full(len(address), kind, np.uint8), np.full(len(address), 8, np.uint16),
+            columns[:, 0].copy(), columns[:, 1].astype(np.uint8), columns[:, 2].astype(np.uint16),
             happened,
         )  # fmt: skip
         self.feeds[guest.name].queue.append(chunk)
@@ -130,112 +120,157 @@ class Crowd:
 
     def _event(self, vm: int, kind: int, first: int = 0, count: int = 0, value: int = 0) -> None:
         pid = self.models[vm % len(self.models)].current
-        self._run(vm, [], events=[(kind, pid, BASE + first * PAGE, count * PAGE, value)])
+        self._run(vm, [], [(0, kind, pid, first, count, value)])
 
-    def _model(self, vm: int) -> Model | None:
-        """None where the VM is off."""
-        return None if self._guest(vm).off else self.models[vm % len(self.models)]
+    def _made(self, model: Model, page: int, kind: int) -> None:
+        if kind == STORE:
+            self.stores += 1
+            model.store(page, self.stores)
+        else:
+            model.load(page)
 
-    def _access(self, vm: int, page: int, count: int, kind: int) -> None:
+    def _access(
+        self, vm: int, page: int, count: int, kind: int, region: str = "data", stride: int = 1
+    ) -> None:
         model = self._model(vm)
         if model:
-            pages = list(range(page, page + count))
-            self._run(vm, pages, kind)
+            first = REGIONS[region] + page
+            pages = range(first, first + count * stride, stride)
+            self._run(vm, [(each * PAGE + 8, kind, 8) for each in pages])
             for each in pages:
-                if kind == STORE:
-                    self.stores += 1
-                    model.store(each, self.stores)
-                else:
-                    model.load(each)
+                self._made(model, each, kind)
+
+    def _mess(self, vm: int, seed: int) -> None:
+        """Accesses of all kinds in any order to few pages, many alike in their low bits, some
+        across two pages, with fills between them, all in one chunk."""
+        model = self._model(vm)
+        if not model:
+            return
+        rng = np.random.default_rng(seed)
+        span = int(rng.choice([3, 5, 300]))
+        alike = rng.choice([1, 256, 512], span) * rng.integers(0, 6, span)
+        pages = BASE + int(rng.integers(0, 40)) + alike
+        accesses: list[Access] = []
+        events: list[tuple] = []
+        for page in rng.choice(pages, int(rng.integers(1, 400))).tolist():
+            if rng.random() < 0.03:
+                tag = int(rng.integers(0, 4))
+                events.append((len(accesses), CONTENT, model.current, page, 1, tag))
+                model.fill([page], tag)
+            kind = int(rng.choice([LOAD, STORE]))
+            across = rng.random() < 0.05
+            accesses.append((page * PAGE + (PAGE - 4 if across else 8), kind, 8))
+            for each in (page, page + 1) if across else (page,):
+                self._made(model, each, kind)
+        self._run(vm, accesses, events)
 
     def _content(self, vm: int, page: int, count: int, tag: int) -> None:
         model = self._model(vm)
         if model:
-            self._event(vm, CONTENT, page, count, tag)
-            for each in range(page, page + count):
-                model.pages[model.current, each] = tag
+            self._event(vm, CONTENT, BASE + page, count, tag)
+            model.fill(range(BASE + page, BASE + page + count), tag)
 
-    def _map(self, vm: int, page: int, count: int, prot: int) -> None:
+    def _map(self, vm: int, page: int, count: int, prot: int, size: int = 0) -> None:
         model = self._model(vm)
         if model:
-            self._event(vm, MMAP, page, count, prot)
-            model.unmap(page, count)
+            self._event(vm, MMAP, BASE + page, count, prot | size << 8)
+            model.unmap(range(BASE + page, BASE + page + count))
 
     def _unmap(self, vm: int, page: int, count: int) -> None:
         model = self._model(vm)
         if model:
-            self._event(vm, MUNMAP, page, count)
-            model.unmap(page, count)
+            self._event(vm, MUNMAP, BASE + page, count)
+            model.unmap(range(BASE + page, BASE + page + count))
 
     def _protect(self, vm: int, page: int, count: int, prot: int) -> None:
-        self._event(vm, MPROTECT, page, count, prot)
+        if self._model(vm):
+            self._event(vm, MPROTECT, BASE + page, count, prot)
+
+    def _brk(self, vm: int, pages: int) -> None:
+        model = self._model(vm)
+        if model:
+            self._event(vm, BRK, HEAP + pages)
+            model.brk(HEAP + pages)
 
     def _fork(self, vm: int) -> None:
         model = self._model(vm)
         if model and len(model.pids) < 4:
-            parent = model.current
-            child = model.fork()
-            self._run(vm, [], events=[(FORK, parent, 0, 0, child)])
+            self._event(vm, FORK, value=model.fork())
 
     def _switch(self, vm: int, which: int) -> None:
         model = self._model(vm)
         if model:
-            pid = model.pids[which % len(model.pids)]
-            self._run(vm, [], events=[(SWITCH, pid, 0, 0, 0)])
-            model.current = pid
+            model.current = model.pids[which % len(model.pids)]
+            self._event(vm, SWITCH)
 
     def _exit(self, vm: int, which: int) -> None:
+        """Ends a process; where it runs, another is switched to."""
         model = self._model(vm)
-        others = [pid for pid in model.pids if pid != model.current] if model else []
-        if model and others:
-            pid = others[which % len(others)]
-            self._run(vm, [], events=[(EXIT, pid, 0, 0, 0)])
-            model.pids.remove(pid)
-            model.end(pid)
+        if model and len(model.pids) > 1:
+            pid = model.pids[which % len(model.pids)]
+            self._run(vm, [], [(0, EXIT, pid, 0, 0, 0)])
+            model.exit(pid)
+            if pid == model.current:
+                self._switch(vm, which)
 
     def _exec(self, vm: int) -> None:
         model = self._model(vm)
         if model:
             self._event(vm, EXEC)
-            model.end(model.current)
+            model.empty(model.current)
+
+    # --- What the host does ----------------------------------------------------------
+
+    def _live(self, vm: int) -> Guest | None:
+        guest = self._guest(vm)
+        return guest if guest.started and not guest.off else None
 
     def _host_out(self, vm: int, seed: int, count: int, second_chance: bool) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             gfns = guest.gfns(np.random.default_rng(seed), count)
             reclaim.page_out(guest.machine, gfns, second_chance)
 
     def _free_up(self, count: int) -> None:
         self.system.free_up(count)
 
+    def _take(self, vm: int, count: int) -> None:
+        if guest := self._live(vm):
+            self.system.paging.take(guest, count)
+
     def _inflate(self, vm: int, count: int) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             balloon.inflate(guest.machine, count)
 
     def _deflate(self, vm: int, count: int) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             balloon.deflate(guest.machine, count)
 
+    def _policy(self, seconds: float) -> None:
+        """The balloon's own policy has its turn."""
+        self.system.now += seconds
+        self.balloon.tick(self.system)
+
     def _report(self, vm: int, order: int) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             reclaim.report_free(guest.machine, order)
 
     def _scan(self, budget: int) -> None:
         self.ksm.scan(self.system, budget)
 
     def _watch(self, vm: int, seed: int) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             gfns = guest.gfns(np.random.default_rng(seed), 50)
             reclaim.watch(guest.machine, gfns)
             assert reclaim.reached(guest.machine, gfns) == 0
 
+    def _look(self, vm: int) -> None:
+        """Someone looks at every page: each that was stored to gets its tag."""
+        if guest := self._live(vm):
+            backed = np.flatnonzero(guest.machine.vm.p2m > 0)
+            reclaim.settle(guest.machine, backed, np.zeros(len(backed), np.int64))
+
     def _off(self, vm: int) -> None:
-        guest = self._guest(vm)
-        if not guest.off:
+        if guest := self._live(vm):
             guest.switch_off()
 
     # --- What must hold --------------------------------------------------------------
@@ -243,74 +278,66 @@ class Crowd:
     def check(self) -> None:
         """The invariants, and every page of every process against its model."""
         check_system(self.system)
-        seen: dict[int, object] = {}
         for guest, model in zip(self.system.guests, self.models, strict=True):
-            if guest.off:
+            if guest.off or not guest.started:
                 continue
-            self._settle(guest)
             found = contents(guest)
             for key, held in model.pages.items():
-                assert key in found, f"{guest.name}: page {key} is gone"
-                self._compare(guest, key, held, found[key], seen)
+                where = f"{guest.name}: process {key[0]}, page {key[1]:#x}"
+                assert key in found, f"{where} is gone"
+                self.tags.compare(where, held, *found[key])
             for key in found.keys() - model.pages.keys():  # the rest of a large page
-                assert guest.settings.page_size != "4k", f"{guest.name}: page {key} is there"
-                assert found[key] == 0, f"{guest.name}: page {key} reads {found[key]}"
-        check_system(self.system)
-
-    def _compare(self, guest: Guest, key: Key, held: object, tag: int, seen: dict) -> None:
-        where = f"{guest.name}: page {key} reads {tag}"
-        if isinstance(held, int):
-            assert tag == held, f"{where}; its guest wrote {held}"
-            return
-        assert tag < 0, f"{where}, not what was stored"
-        assert self.tags.setdefault(held, tag) == tag, f"{where}: changed with no store"
-        assert seen.setdefault(tag, held) == held, f"{where}: what another page holds"
-
-    def _settle(self, guest: Guest) -> None:
-        backed = np.flatnonzero(guest.machine.vm.p2m > 0)
-        reclaim.settle(guest.machine, backed, np.zeros(len(backed), np.int64))
+                where = f"{guest.name}: process {key[0]}, page {key[1]:#x}"
+                self.tags.compare(where, 0, *found[key])
 
 
-def contents(guest: Guest) -> dict[Key, int]:
-    """(pid, page) -> the tag that a load would read, found by walking everything anew."""
+def contents(guest: Guest) -> dict[Key, tuple[int, bool]]:
+    """(pid, page) -> the tag that a load would read, and whether it is not its own, because
+    the page has been stored to since; found by walking everything anew."""
     tables = Tables(guest.machine, guest.name)
-    vm, host = guest.machine.vm, guest.machine.host
-    found: dict[Key, int] = {}
+    vm = guest.machine.vm
+    found: dict[Key, tuple[int, bool]] = {}
     for process in tables.processes():
-        pid = int(vm.process[process]["pid"])
         for entry in tables.guest_entries(int(vm.process[process]["cr3"])):
+            page = entry.address >> 12
+            pid = int(vm.process[process]["pid"]) if page >= 0 else 0
             if entry.is_leaf:
                 for offset in range(1 << (9 * (entry.level - 1))):
-                    page = ((entry.address - BASE) // PAGE) + offset
-                    found[pid, page] = _read(vm, host, entry.frame + offset)
+                    found[pid, page + offset] = _read(guest, entry.frame + offset)
             elif entry.level == 2:
                 table = tables.contents(tables.hfn_of(entry.frame))
                 assert table is not None
                 for index in np.flatnonzero((table != 0) & (table & P == 0)).tolist():
-                    page = (entry.address - BASE) // PAGE + index
-                    found[pid, page] = int(vm.disk.contents[(int(table[index]) >> 12) - 1])
+                    tag = int(vm.disk.contents[(int(table[index]) >> 12) - 1])
+                    found[pid, page + index] = tag, False
     return found
 
 
-def _read(vm: object, host: object, gfn: int) -> int:
-    entry = int(vm.p2m[gfn])  # type: ignore[attr-defined]
+def _read(guest: Guest, gfn: int) -> tuple[int, bool]:
+    vm, host = guest.machine.vm, guest.machine.host
+    entry = int(vm.p2m[gfn])
     if entry > 0:
-        return int(host.memory.contents[(entry >> 2) - 1])  # type: ignore[attr-defined]
+        hfn = (entry >> 2) - 1
+        return int(host.memory.contents[hfn]), bool(host.memory.written[hfn])
     assert entry < 0, f"gfn {gfn:#x} is mapped by its guest, and nothing is behind it"
     block = (-entry >> 1) - 1
-    disk = vm.disk if -entry & 1 else host.swap  # type: ignore[attr-defined]
-    return int(disk.contents[block])
+    disk = vm.disk if -entry & 1 else host.swap
+    return int(disk.contents[block]), False
 
 
-def crowd(technique: str, **changes: object) -> Crowd:
-    """Two VMs of 4 MiB on a host of 5."""
-    host = HostSettings(memory=5 << 20, swap=32 << 20, vpid=changes.pop("vpid", None))
-    vm = replace(
-        VMSettings(name="a", workload="-", memory=4 << 20, disk=32 << 20, technique=technique),
-        **changes,
-    )
+def crowd(
+    technique: str, count: int = 2, host: dict | None = None, ksm: dict | None = None,
+    late: int = 0, **changes: object,
+) -> Crowd:  # fmt: skip
+    """VMs of 4 MiB on a host with 5 for two of them. host, ksm: settings of those."""
+    vm = VMSettings(name="vm", workload="-", memory=4 << 20, disk=32 << 20, technique=technique)
+    vm = replace(vm, **changes)  # type: ignore[arg-type]
+    of_host = HostSettings(memory=(count * 5 << 20) // 2, swap=32 << 20)
     if vm.page_size != "4k" or vm.host_page_size != "4k":
-        host = replace(host, memory=48 << 20)
+        of_host = replace(of_host, memory=48 << 20)
         vm = replace(vm, memory=32 << 20, disk=128 << 20)
-    vms = [vm, replace(vm, name="b")]
-    return Crowd(host, vms, KSMSettings(max_page_sharing=3, use_zero_pages=True, smart_scan=False))
+    vms = [replace(vm, name=f"vm{number}") for number in range(count)]
+    merging = KSMSettings(max_page_sharing=3, use_zero_pages=True, smart_scan=False)
+    return Crowd(
+        replace(of_host, **(host or {})), vms, replace(merging, **(ksm or {})), late
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from overcommit_driver import Crowd, crowd
+from overcommit_driver import BASE, PAGE, Crowd, crowd
 
 from commands.run import run as command
 from mmu.check.host import check_system
@@ -200,7 +200,7 @@ def keep_a_balloon_page(machine: Crowd) -> None:
 def forget_to_flush(machine: Crowd) -> None:
     """A page changes its frame, and the TLB still has the old one."""
     guest = machine.system.guests[0]
-    machine._run(0, [301], LOAD)
+    machine._run(0, [((BASE + 301) * PAGE, LOAD, 8)])
     core = guest.machine.core
     mine = (core.tag >= 0) & (core.tag >> 59 == int(core.regs[0]["vpid"]))
     slots = np.flatnonzero(mine[: len(core.owner)])

@@ -6,6 +6,7 @@ from mmu import contents, disk
 from mmu.bits import COW, PAGE_SHIFT, P, frame_of, pages_in
 from mmu.guest import process as processes
 from mmu.guest.faults import page_fault
+from mmu.hardware import tlb
 from mmu.jit import entry, kernel
 from mmu.state import NIL, NO_SUCH_PROCESS, OK, Machine
 from mmu.techniques import hooks
@@ -64,9 +65,11 @@ def fill(machine: Machine, pid, gva, end, tag):
     if process == NIL:
         return NO_SUCH_PROCESS, gva
     gva &= ~processes.PAGE_MASK
+    status = OK
     while gva < end:
         status = _fill_page(machine, process, gva, tag)
         if status != OK:
-            return status, gva
+            break
         gva += 1 << PAGE_SHIFT
-    return OK, gva
+    tlb.forget_predictions(machine.core)  # the next store to a page is its first again
+    return status, gva

@@ -28,6 +28,15 @@ def _mark_store(core, memory, kind, entry):
 
 
 @inlined
+def _predict(core, kind, gva, slot, size):
+    """Predicts the next access of this kind to this page, unless it is a store that must be
+    marked and the slot's page is large: predictions tell 4 KiB pages apart by low bits only,
+    and the store may be the first to its frame."""
+    if size == 0 or kind != STORE or not core.regs[0].tracking:
+        tlb.predict(core, kind, gva, slot)
+
+
+@inlined
 def _predicted(core, gva, kind):
     """L1 slot that this access hits if `core.first` agrees; see `hits`.
 
@@ -124,7 +133,7 @@ def translate(core, memory, gva, kind, user, clock):
         held = True
         if walker.allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
-            tlb.predict(core, kind, gva, slot)
+            _predict(core, kind, gva, slot, size)
             _mark_store(core, memory, kind, tlb.exact_frame(core.data[slot], gva, size))
             return OK
         if kind == STORE and not core.data[slot] & D:
@@ -138,7 +147,7 @@ def translate(core, memory, gva, kind, user, clock):
                 tlb.touch_l2(core, kind, size, slot)
                 entry = tlb.exact_frame(core.data[slot], gva, size)
                 slot = tlb.fill_l1(core, kind, gva, entry, size, clock, False)
-                tlb.predict(core, kind, gva, slot)
+                _predict(core, kind, gva, slot, size)
                 _mark_store(core, memory, kind, entry)
                 return OK
             held = True
@@ -154,7 +163,7 @@ def translate(core, memory, gva, kind, user, clock):
         return status
     tlb.fill_l2(core, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, kind, gva, entry, size, clock, held)
-    tlb.predict(core, kind, gva, slot)
+    _predict(core, kind, gva, slot, size)
     _mark_store(core, memory, kind, entry)
     return OK
 

@@ -92,8 +92,8 @@ def _guest_size(entry):
 
 @inlined
 def _forget(core, kind, gva, size, slot):
-    """Forgets that accesses of a kind hit a slot: its new page denies what the page there
-    before it allowed, and may share its prediction."""
+    """Forgets that accesses of a kind hit a slot: its new page may share the prediction of the
+    page there before it, but denies what that allowed, or has had no store marked."""
     row = kind << PREDICTOR_BITS
     if size == 0:
         core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
@@ -142,7 +142,7 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
         span = ~(pages_in(size) - 1)
         core.span[at] = span
         core.first[at] = (gva >> PAGE_SHIFT) & span
-        if entry & _STORABLE != _STORABLE:
+        if entry & _STORABLE != _STORABLE or regs.tracking:
             _forget(core, STORE, gva, size, slot)
         if entry & XD and route_to(core, ROUTE_L1I, size).unit == route.unit:
             _forget(core, FETCH, gva, size, slot)
