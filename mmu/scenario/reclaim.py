@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from mmu import frames
+from mmu.bits import INDEX_BITS
 from mmu.scenario.guest import Guest
-from mmu.state import OK, Host
+from mmu.state import Host
 from mmu.vmm import reclaim
 
 WINDOW = 4096  # pages that one step of the clock looks at
@@ -34,47 +35,47 @@ class HostPaging:
         self.victims = victims
         self.rng = rng
         self.grants: dict[int, int] = {}
-        self.full = False
         self._fruitless = 0
         self._guest = 0
         self._gfn = 0
 
     def free_up(self, want: int) -> int:
         """Pages out until `want` frames are free. Returns what is free then, which may be less."""
-        if self.host.swap.references.size:
-            step = self._clock if self.victims == "clock" else self._at_random
-            self._fruitless = 0
-            while self._available() < want and not self.full and self._fruitless < PATIENCE:
-                if step(want - self._available()):
-                    self._fruitless = 0
+        step = self._clock if self.victims == "clock" else self._at_random
+        self._fruitless = 0
+        while self._available() < want and self._fruitless < PATIENCE and self._has_place():
+            if step(want - self._available()):
+                self._fruitless = 0
         return self._available()
 
     def take(self, guest: Guest, count: int) -> int:
         """Pages out random pages of one guest, as ESX does; returns how many."""
-        if not self.host.swap.references.size or self.full:
-            return 0
         done = 0
         for _ in range(PATIENCE):
+            if done >= count or not self._has_place():
+                break
             gfns = guest.gfns(self.rng, min(count - done, self._spare_of(guest)))
             done += self._page_out(guest, gfns, False) if len(gfns) else 0
-            if done >= count or self.full:
-                break
         return done
 
     def _available(self) -> int:
         counts = self.host.frames.counts
         return int(counts[frames.TOTAL] - counts[frames.IN_USE])
 
+    def _has_place(self) -> bool:
+        """False where nothing can leave: pages that need no block of the swap device are those
+        of guests whose disk the VMM knows."""
+        swap = self.host.swap
+        if int(swap.record[0]["used"]) < len(swap.references):
+            return True
+        return any(g.settings.map_disk for g in self.guests if g.started and not g.off)
+
     def _spare_of(self, guest: Guest) -> int:
         """Frames that may be taken from a guest before it falls to its reservation."""
-        if not guest.reservation:
-            return guest.frames
-        return guest.held - guest.reservation
+        return max(0, guest.held - guest.reservation)
 
     def _page_out(self, guest: Guest, gfns: np.ndarray, second_chance: bool) -> int:
-        status, done = reclaim.page_out(guest.machine, gfns, second_chance)
-        self.full = status != OK
-        return int(done)
+        return int(reclaim.page_out(guest.machine, gfns, second_chance))
 
     def _clock(self, short: int) -> int:
         """One window of the clock over all guests' pages: second chance by A bits (the CLOCK
@@ -89,8 +90,13 @@ class HostPaging:
         done = 0
         if len(backed):
             done = self._page_out(guest, backed, True)
-        whole = len(backed) < short
-        self._gfn = self._gfn + WINDOW if whole else int(backed[-1]) + 1
+        if len(backed) < short:
+            self._gfn += WINDOW
+        else:  # a large host page that stays is stepped over whole
+            last = int(backed[-1])
+            entry = int(guest.machine.vm.p2m[last])
+            size = entry & 3 if entry > 0 else 0
+            self._gfn = (last | ((1 << (INDEX_BITS * size)) - 1)) + 1
         return done
 
     def _at_random(self, short: int) -> int:

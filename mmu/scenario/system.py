@@ -167,10 +167,7 @@ class System:
         done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
         guest.stalled += done_at - self.now
         guest.ready_at = done_at
-        stop = guest.settings.stop
         guest.ended_at = max(self.now, done_at)
-        if stop and self.now >= stop:
-            guest.switch_off()
 
     def _enter(self, guest: Guest) -> None:
         """The core switches to a guest."""
@@ -202,6 +199,10 @@ class System:
                 raise OutOfMemory(self._report(guest))
 
     def _tick(self) -> None:
+        for guest in self.guests:
+            stop = guest.settings.stop
+            if stop and self.now >= stop and guest.started and not guest.off:
+                guest.switch_off()
         for service in self.services:
             while service.next_tick <= self.now:
                 service.tick(self)

@@ -16,11 +16,13 @@ import numpy as np
 from mmu.errors import InputError
 from mmu.services.ksm_kernels import (
     ITEM,
+    NOBODY,
     ORDER,
     SCAN,
     STABLE_ENTRY,
     UNSTABLE_ENTRY,
     Trees,
+    prune_stable,
     scan_vm,
 )
 from mmu.state import GPT_PAGE, MERGED_PAGE, NIL
@@ -44,6 +46,9 @@ class KSM:
         self.full_scans = 0
         frames = system.total
         size = 1 << (2 * frames - 1).bit_length()
+        # A scan may enter every page of every VM, paged out later ones included.
+        pages = sum(guest.frames for guest in system.guests if guest.settings.mergeable)
+        most = 1 << max((2 * frames - 1).bit_length(), (pages + pages // 2).bit_length())
         scan = np.zeros(1, SCAN)
         scan[0]["max_page_sharing"] = settings.max_page_sharing
         scan[0]["use_zero_pages"] = settings.use_zero_pages
@@ -53,8 +58,8 @@ class KSM:
         scan[0]["epoch"] = 1
         self.trees = Trees(
             scan=scan,
-            unstable=np.zeros(size, UNSTABLE_ENTRY),
-            stable=np.zeros(size, STABLE_ENTRY),
+            unstable=np.zeros(most, UNSTABLE_ENTRY),
+            stable=np.zeros(2 * size, STABLE_ENTRY),
             dup=np.zeros(frames, np.int32),
             orders=np.zeros(settings.pages_to_scan, ORDER),
         )
@@ -79,14 +84,18 @@ class KSM:
         while visited < budget and self.full_scans == scans:
             guest = system.guests[self._guest]
             if guest.started and not guest.off and guest.number in self.items:
-                visited += self._scan_guest(system, guest, budget - visited)
+                most = min(budget - visited, len(self.trees.orders))
+                visited += self._scan_guest(system, guest, most)
             else:
+                self._forget(guest)
                 self._gfn = guest.frames
             if self._gfn >= guest.frames:
                 self._next_guest(system)
         system.charge(self.name, visited * self.settings.cycles_per_page)
 
     def _scan_guest(self, system: System, guest: Guest, budget: int) -> int:
+        if self.trees.scan[0]["stable_used"] > len(self.trees.stable) // 2:
+            prune_stable(system.host, self.trees)
         items = for_kernels(self.items[guest.number])
         at, visited, ordered = scan_vm(guest.machine, self.trees, items, self._gfn, budget)
         self._gfn = int(at)
@@ -105,6 +114,18 @@ class KSM:
             scan["merges"] += int(merged)
             scan["splits"] += int(cut)
         return int(visited)
+
+    def _forget(self, guest: Guest) -> None:
+        """Forgets the pages of a VM that is off (Linux mm/ksm.c, __ksm_exit())."""
+        items = self.items.get(guest.number)
+        if items is None or not items["known"].any():
+            return
+        scan = self.trees.scan[0]
+        scan["rmap_items"] -= int(items["known"].sum())
+        scan["pages_unshared"] -= int(items["unstable"].sum())
+        items[:] = 0
+        unstable = self.trees.unstable
+        unstable["vm"][unstable["vm"] == guest.number] = NOBODY
 
     def _next_guest(self, system: System) -> None:
         self._guest += 1

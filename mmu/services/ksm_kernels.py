@@ -18,7 +18,7 @@ import numpy as np
 from mmu import contents
 from mmu.jit import entry, inlined, kernel
 from mmu.lanes import prefetch
-from mmu.state import MERGED_PAGE, NIL, Machine
+from mmu.state import MERGED_PAGE, NIL, Host, Machine
 from mmu.structs import ArrayField, Struct
 from mmu.vmm import backing, sharing
 from mmu.vmm.p2m import hfn_of, is_backed, is_merged
@@ -91,6 +91,30 @@ class Trees(Struct):
 def _home(tag, size):
     mixed = tag * _MULTIPLIER
     return (mixed ^ (mixed >> 29)) & (size - 1)
+
+
+def prune_stable(host: Host, trees: Trees) -> None:
+    """Forgets tags that no merged frame has any more, so that the stable table never fills up:
+    at most as many are left as there are host frames, a quarter of its places. Called when
+    half are taken; a scan before the next call takes a quarter at most."""
+    old = trees.stable[trees.stable["frame"] > 0]
+    at = old["frame"] - 1
+    frame, held = host.frames.frame, host.memory.contents
+    while True:  # along each chain to its first frame that still is merged
+        gone = (at != NIL) & ((frame["kind"][at] != MERGED_PAGE) | (held[at] != old["tag"]))
+        if not gone.any():
+            break
+        at[gone] = trees.dup[at[gone]].astype(np.int64) - 1
+    kept = at != NIL
+    size = len(trees.stable)
+    trees.stable["frame"] = 0
+    mixed = old["tag"][kept] * np.int64(_MULTIPLIER)
+    homes = (mixed ^ (mixed >> 29)) & (size - 1)  # as `_home`
+    for place, tag, hfn in zip(homes.tolist(), old["tag"][kept].tolist(), at[kept].tolist(), strict=True):
+        while trees.stable["frame"][place]:
+            place = (place + 1) & (size - 1)
+        trees.stable[place] = tag, hfn + 1
+    trees.scan[0]["stable_used"] = int(kept.sum())
 
 
 # --- Stable tree ------------------------------------------------------------------

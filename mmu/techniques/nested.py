@@ -199,12 +199,17 @@ def is_mapped(machine, gfn):
 
 @kernel
 def was_accessed(machine, gfn):
-    """Whether the page was used since this was last asked. Without EPT A bits the leaf goes,
-    and its return tells (Linux KVM, Documentation/virt/kvm/x86/mmu.rst)."""
-    hpa, _ = leaf_address(machine, gfn)
-    entry = memory.load(machine.host.memory, hpa)
-    if machine.core.regs[0].ept_ad:
-        memory.store(machine.host.memory, hpa, entry & ~EPT_A)
-        return entry & EPT_A != 0
-    memory.store(machine.host.memory, hpa, 0)
-    return entry & EPT_RWX != 0
+    """Whether the host page was used since this was last asked, any part of it. Without EPT A
+    bits the leaf goes, and its return tells (Linux KVM, Documentation/virt/kvm/x86/mmu.rst)."""
+    count = pages_in(host_size_of(machine, gfn))
+    other = gfn & ~(count - 1)
+    end = other + count
+    has_bits = machine.core.regs[0].ept_ad != 0
+    used = False
+    while other < end:
+        hpa, level = leaf_address(machine, other)
+        entry = memory.load(machine.host.memory, hpa)
+        used |= entry & (EPT_A if has_bits else EPT_RWX) != 0
+        memory.store(machine.host.memory, hpa, entry & ~EPT_A if has_bits else 0)
+        other = (other & ~(pages_in(level - 1) - 1)) + pages_in(level - 1)
+    return used

@@ -338,10 +338,15 @@ def drop_mapping(machine, gfn):
 @kernel
 def is_mapped(machine, gfn):
     """True where the guest has reached the page since it was last dropped."""
-    return machine.vm.reverse_head[gfn] != 0
+    return pages.is_mapped(machine, gfn)
 
 
 @kernel
 def was_accessed(machine, gfn):
-    """Whether the page was used since this was last asked: the A bits of its sPTEs."""
-    return pages.clear_accessed(machine, gfn)
+    """Whether the host page was used since this was last asked: the A bits of its sPTEs."""
+    count = pages_in(host_size_of(machine, gfn))
+    first = gfn & ~(count - 1)
+    used = False
+    for other in range(first, first + count):
+        used |= pages.clear_accessed(machine, other)
+    return used

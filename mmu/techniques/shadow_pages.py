@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from mmu import frames, memory
-from mmu.bits import ENTRIES, PS, RW, US, XD, A, P, frame_of, index_of, level_shift
+from mmu.bits import (
+    ENTRIES,
+    PAGE_SHIFT,
+    PS,
+    RW,
+    US,
+    XD,
+    A,
+    P,
+    frame_of,
+    index_of,
+    level_shift,
+    pages_in,
+)
 from mmu.hardware import core as hardware
 from mmu.jit import inlined, kernel
 from mmu.state import (
@@ -102,6 +115,19 @@ def clear_accessed(machine, gfn):
             found = True
         node = vm.reverse[node].next
     return found
+
+
+@kernel
+def is_mapped(machine, gfn):
+    """True where a leaf sPTE maps gfn, if only as part of a large page."""
+    vm = machine.vm
+    for size in range(3):
+        node = vm.reverse_head[gfn & ~(pages_in(size) - 1)]
+        while node:
+            if vm.shadow[_page_of(machine, vm.reverse[node].spte >> PAGE_SHIFT)].level > size:
+                return True
+            node = vm.reverse[node].next
+    return False
 
 
 @kernel

@@ -210,14 +210,30 @@ def split(machine, gfn):
 
 
 @kernel
+def _same_on_disk(machine, gfn):
+    """Block of the guest's disk that holds what a page does, or NIL."""
+    tag = contents.look(machine, gfn)
+    block = machine.vm.block[gfn] - 1
+    return block if block != NIL and machine.vm.disk.contents[block] == tag else NIL
+
+
+@kernel
+def has_place(machine, gfn):
+    """True where a page can be paged out: the swap device has a block for it, or it needs none."""
+    swap = machine.host.swap
+    if swap.record[0].used < swap.references.size:
+        return True
+    return machine.vm.record[0].map_disk != 0 and _same_on_disk(machine, gfn) != NIL
+
+
+@kernel
 def page_out(machine, gfn):
     """Pages a guest frame out: to the swap device, or, where the VMM knows that the guest's
     disk holds the same (VSwapper's mapper), nowhere. Returns OK or OUT_OF_DISK."""
     vm = machine.vm
     stats = machine.core.stats[0]
-    tag = contents.look(machine, gfn)
-    block = vm.block[gfn] - 1
-    unchanged = block != NIL and vm.disk.contents[block] == tag
+    block = _same_on_disk(machine, gfn)
+    unchanged = block != NIL
     if unchanged and vm.record[0].map_disk:
         stats.host_drops += 1
         vm.disk.references[block] += 1

@@ -28,4 +28,5 @@ def power_off(machine: Machine):
                 count = pages_in(host_size_of(machine, gfn))
             backing.release(machine, gfn)
         gfn += count
+    vm.record[0].ballooned = 0
     backing.flush_vm(machine)

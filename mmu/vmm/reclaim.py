@@ -7,8 +7,9 @@ technique has mapped first, through the one hook for it, and flushes once at the
 from __future__ import annotations
 
 from mmu import contents, frames
+from mmu.bits import pages_in
 from mmu.jit import entry, kernel
-from mmu.state import GPT_PAGE, MERGED_PAGE, OK, Machine
+from mmu.state import GPT_PAGE, MERGED_PAGE, NIL, OK, Machine
 from mmu.techniques import hooks
 from mmu.vmm import backing
 from mmu.vmm.p2m import hfn_of, host_size_of, is_backed
@@ -50,28 +51,35 @@ def discard(machine: Machine, gfns):
 
 @entry
 def page_out(machine: Machine, gfns, second_chance):
-    """Pages out those of the pages that can be: (status, pages now out).
+    """Pages out those of the pages that can be; returns how many are now out.
 
-    second_chance: pages used since the last look stay, and are marked unused. Merged
-    pages and guest page tables stay always.
+    second_chance: pages used since the last look stay, and are marked unused; those of a
+    large host page are used together, and should stand together in `gfns`. Merged pages and
+    guest page tables stay always, and so does what there is no place for.
     """
     done = 0
-    status = OK
+    asked = NIL
+    used = False
     for gfn in gfns:
         hfn = hfn_of(machine, gfn)
         if hfn < 0 or is_table(machine, gfn):
             continue
         if machine.host.frames.frame[hfn].kind == MERGED_PAGE:
             continue
-        if second_chance and hooks.was_accessed(machine, gfn):
+        if second_chance:
+            first = gfn & ~(pages_in(host_size_of(machine, gfn)) - 1)
+            if first != asked:
+                asked = first
+                used = hooks.was_accessed(machine, gfn)
+            if used:
+                continue
+        if not backing.has_place(machine, gfn):
             continue
         isolate(machine, gfn)
-        status = backing.page_out(machine, gfn)
-        if status != OK:
-            break
-        done += 1
+        if backing.page_out(machine, gfn) == OK:
+            done += 1
     backing.flush_vm(machine)
-    return status, done
+    return done
 
 
 @entry
