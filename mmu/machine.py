@@ -26,18 +26,14 @@ from mmu.state import (
     OUT_OF_REVERSE_MAPS,
     OUT_OF_TABLES,
     OUT_OF_VMAS,
-    PROCESS,
-    REVERSE,
-    SHADOW_PAGE,
     VM,
-    VM_RECORD,
-    VMA,
     Frames,
     Host,
     Machine,
 )
 from mmu.structs import for_kernels
 from mmu.trace import EVENT, Chunk
+from mmu.vm_records import PROCESS, REVERSE, SHADOW_PAGE, VM_RECORD, VMA
 
 MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
 MAX_VMAS = 1 << 17  # Linux allows one process 65,530 (vm.max_map_count)

@@ -20,6 +20,16 @@ LABELS = {
     "exit_flush": "exits: INVLPG, CR3",
     "shadow": "shadow upkeep",
 }
+#: What an exit is called, by its reason; all of them: mmu.state.EXIT_REASONS.
+EXIT_LABELS = {
+    "ept_violation": "EPT violations",
+    "backing": "frames backed",
+    "shadow_fill": "shadow fills",
+    "reflected_fault": "reflected faults",
+    "pte_write": "PTE writes",
+    "invlpg": "INVLPG",
+    "cr3_load": "CR3 loads",
+}
 _BAR_WIDTH = 60
 _SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
 
@@ -34,6 +44,9 @@ def _rows(comparison: Comparison) -> list[Row]:
     def per_access(category: str) -> Callable[[TechniqueResult], str]:
         return lambda r: f"{r.cycles[category] / comparison.accesses:.3f}"
 
+    def exits(reason: str) -> Callable[[TechniqueResult], str]:
+        return lambda r: f"{r.counts['exits'][reason]:,}"
+
     rows: list[Row] = [
         ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
         ("time in translation", lambda r: f"{r.translation_percent:.1f} %"),
@@ -45,9 +58,11 @@ def _rows(comparison: Comparison) -> list[Row]:
         ("guest page faults", lambda r: f"{r.counts['guest_faults']:,}"),
         ("guest PTE writes", lambda r: f"{r.counts['pte_writes']:,}"),
         ("VM exits", lambda r: f"{r.exits:,}"),
-        ("", lambda r: ""),
-        ("cycles per access in", lambda r: ""),
     ]
+    for reason, label in EXIT_LABELS.items():
+        if any(result.counts["exits"][reason] for result in comparison.results):
+            rows.append((f"  {label}", exits(reason)))
+    rows += [("", lambda r: ""), ("cycles per access in", lambda r: "")]
     for category, label in LABELS.items():
         if any(result.cycles[category] for result in comparison.results):
             rows.append((f"  {label}", per_access(category)))

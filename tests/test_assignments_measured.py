@@ -129,3 +129,47 @@ def test_a_neighbour_of_the_chosen_guest_is_as_good() -> None:
     p = problem_of("double-paging")
     assert runs.double_faults(p, runs.trigger(p)) > 0
     assert lost("double-paging", {"trigger": {"memory": runs.trigger(p)}}) == {}
+
+
+# --- 6: page sizes -----------------------------------------------------------------------
+
+
+def test_wrong_page_sizes_lose_their_share() -> None:
+    right = assignments.get("page-sizes").expected(problem_of("page-sizes"))  # type: ignore
+    # The guest's size throughout, as if the host's did not matter: three of six are right.
+    sizes = ["4k"] * 3 + ["2m"] * 3
+    wrong = sum(a != b for a, b in zip(sizes, right["entries"]["sizes"], strict=True))
+    assert lost("page-sizes", {"entries": {"sizes": sizes}}) == {"entries": 15 * wrong / 6}
+    large = {"small": right["reach"]["large"]}
+    assert lost("page-sizes", {"reach": large}) == {"reach": 10}
+    of_needed = {"percent": 100 * right["waste"]["percent"] / (100 - right["waste"]["percent"])}
+    assert lost("page-sizes", {"waste": of_needed}) == {"waste": 12.5}
+    assert lost("page-sizes", {"choose": {"best": right["choose"]["worst"]}}) == {"choose": 12.5}
+
+
+# --- 10: shadow or nested ----------------------------------------------------------------
+
+
+def test_both_techniques_win_somewhere() -> None:
+    for student in ("ada", "bob", "eve"):
+        problem = problem_of("shadow-or-nested", student)
+        right = assignments.get("shadow-or-nested").expected(problem)  # type: ignore
+        assert set(right["predict"]["winners"]) == {"shadow", "nested"}
+        # The break-even by another way: where the two lines of cost cross.
+        measured, derived = right["measure"], right["derive"]
+        native = measured["nested"] - derived["per_walk"] * measured["walks"] / 1000
+        assert native == pytest.approx(
+            measured["shadow"] - derived["per_write"] * measured["pte_writes"] / 1000
+        )
+
+
+def test_wrong_break_evens_lose_their_share() -> None:
+    right = assignments.get("shadow-or-nested").expected(problem_of("shadow-or-nested"))  # type: ignore
+    inverse = {"break_even": 1 / right["derive"]["break_even"]}
+    assert lost("shadow-or-nested", {"derive": inverse}) == {"derive": round(40 / 3, 3)}
+    every = {"winners": ["nested"] * 4}
+    assert lost("shadow-or-nested", {"predict": every}) == {
+        "predict": 20 * right["predict"]["winners"].count("shadow") / 4
+    }
+    per_access = {name: right["measure"][name] / 1000 for name in ("walks", "pte_writes")}
+    assert lost("shadow-or-nested", {"measure": per_access}) == {"measure": 20}

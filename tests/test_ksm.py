@@ -205,3 +205,13 @@ def test_hints_share_at_first_sight_all_that_there_is(contents: list[int], vms: 
     mine.full_scan()
     assert mine.counters()["pages_sharing"] == bound
     check_system(mine.system)
+
+
+def test_sleeps_once_its_work_is_done() -> None:
+    """A batch of 60 pages at 1,000 cycles each, and 20 ms of sleep; never more than one core."""
+    pages = Pages({"pages": list(range(1, 61)), "steps": []}, "nested")
+    assert pages.ksm.next_tick == 0.020
+    pages.ksm.tick(pages.system)
+    work = 60 * 1000 / (pages.system.scenario.host.ghz * 1e9)
+    assert pages.ksm.next_tick == pytest.approx(0.040 + work)
+    assert pages.system.cycles_of["ksm"] == 60_000

@@ -229,6 +229,8 @@ def handle(machine, event):
         status = _fork(machine, process, event.value)
     elif event.kind == EXEC:
         status = _empty(machine, process)
+        vm.process[process].brk_base = 0  # the new program's first BRK sets its own
+        vm.process[process].brk = 0
     elif event.kind == EXIT:
         status = _exit(machine, process)
     elif event.kind == CONTENT and vm.record[0].tracked:

@@ -179,6 +179,7 @@ class KSMSettings:
         _check("ksm pages_to_scan", self.pages_to_scan, 1, 1 << 30)
         _check("ksm sleep", self.sleep, 1e-6, 1e6, " s")
         _check("ksm max_page_sharing", self.max_page_sharing, 2, 1 << 30)
+        _check("ksm cycles_per_page", self.cycles_per_page, 0, 1e9)
 
 
 @dataclass(frozen=True)

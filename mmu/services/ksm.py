@@ -74,11 +74,15 @@ class KSM:
         self._gfn = 0
 
     def tick(self, system: System) -> None:
-        self.next_tick += self.settings.sleep
-        self.scan(system, self.settings.pages_to_scan)
+        """A batch, and then sleep: ksmd sleeps once its work is done (Linux mm/ksm.c,
+        ksm_scan_thread()), so that it never takes more than its one core."""
+        visited = self.scan(system, self.settings.pages_to_scan)
+        work = visited * self.settings.cycles_per_page / (system.scenario.host.ghz * 1e9)
+        self.next_tick += work + self.settings.sleep
 
-    def scan(self, system: System, budget: int) -> None:
-        """One batch: looks at so many pages, or at what is left of the full scan."""
+    def scan(self, system: System, budget: int) -> int:
+        """One batch: looks at so many pages, or at what is left of the full scan. Returns how
+        many it looked at."""
         visited = 0
         scans = self.full_scans
         while visited < budget and self.full_scans == scans:
@@ -92,6 +96,7 @@ class KSM:
             if self._gfn >= guest.frames:
                 self._next_guest(system)
         system.charge(self.name, visited * self.settings.cycles_per_page)
+        return visited
 
     def _scan_guest(self, system: System, guest: Guest, budget: int) -> int:
         if self.trees.scan[0]["stable_used"] > len(self.trees.stable) // 2:

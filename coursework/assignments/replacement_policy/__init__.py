@@ -86,14 +86,19 @@ class ReplacementPolicy:
         sets, ways = problem["sets"], problem["ways"]
         traces = replay.traces(problem)
         geometry = np.array([sets, ways, ways + 1], np.int64)
-        verdict = sandbox.run(submission.files[FILE], _DRIVER, {"geometry": geometry, **traces})
+        verdict = sandbox.run(
+            submission.files[FILE], _DRIVER, {"geometry": geometry, **traces},
+            sandbox.Limits(cpu=20), name=FILE, preload=("numpy", "numba"),
+        )  # fmt: skip
         if not verdict.ok:
             return [PartResult(part, 0.0, f"{FILE}: {verdict.message}") for part in self.parts]
         results = []
         for part in self.parts[1:]:
             pages = traces[part.key]
-            victims = verdict.outputs.get(part.key, np.zeros(0, np.int64))
-            mine = replay.replay(pages, sets, ways, victims) if victims.dtype == np.int64 else -1
+            victims = verdict.outputs.get(part.key)
+            mine = -1
+            if isinstance(victims, np.ndarray) and victims.dtype == np.int64:
+                mine = replay.replay(pages, sets, ways, victims)
             fifo = replay.known(pages, sets, ways, replay.FIFO)
             lru = replay.known(pages, sets, ways, replay.LRU)
             results.append(_marked(part, mine, fifo, lru))
