@@ -8,7 +8,7 @@ Nothing of the student's is believed but what stands in the tables that came bac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,6 +80,8 @@ class Judge:
         self.protected: set[int] = set()
         self.given: dict[int, list[Translation | None]] = {}  # since the last flush, by page
         self.count = Count()
+        self._bases = sorted({region.base for region in sequence.regions})
+        self._spots = sorted({spot for region in sequence.regions for spot in region.spots})
         self._regions: dict[int, list[int]] = {}  # leaf table -> addresses it maps from
         for region in sequence.regions:
             self._regions.setdefault(region.table, []).append(region.base)
@@ -172,14 +174,15 @@ class Judge:
             return
         if kind == STORE:
             self._count_store(a, b)
+            pages = self._pages(a, b)
+            self._note(pages)  # what a flush has not excluded yet may still be held
             self.gpt[a][b] = value
+            self._note(pages)
         elif kind == CR3:
             self.cr3 = a
             self._written.clear()
         self._apply(rows, frozenset())
-        if kind == STORE:
-            self._remember()
-        elif kind == CR3:
+        if kind == CR3:
             self.given = {}
         elif kind == INVLPG:
             self.given.pop(a & ~4095, None)
@@ -239,7 +242,7 @@ class Judge:
             return
         if self.strict:
             self._accessed(path, before, flags)
-        self._remember()
+        self._note(self._pages(*path[-1]))
         held = self.shadow(gva)
         if held is None or not _permits(held.rights, flags):
             raise Wrong("after shadow_fault the sPT still does not permit it")
@@ -256,25 +259,27 @@ class Judge:
 
     # --- what may stand in the sPT ---
 
-    def _remember(self) -> None:
-        """Notes what the guest's tables give now, for pages that could be held otherwise."""
-        for gva, given in self.given.items():
-            now, _, _ = self.guest(gva)
+    def _pages(self, gfn: int, index: int) -> list[int]:
+        """Pages whose translation an entry of a table may decide."""
+        indices = [index] if gfn in self._regions else self._spots
+        return [base | each << 12 for base in self._bases for each in indices]
+
+    def _note(self, pages: Iterable[int]) -> None:
+        """What the guest's tables give now, beside what they gave since the last flush."""
+        for gva in pages:
+            given = self.given.setdefault(gva, [])
+            now = self.guest(gva)[0]
             if now not in given:
                 given.append(now)
 
     def _check_all(self) -> None:
         """Each translation that the sPT gives is one that the guest's tables gave."""
-        seen = set()
         for gva, held in self.mapped():
-            seen.add(gva)
             given = self.given.get(gva)
             if given is None:
                 given = self.given[gva] = [self.guest(gva)[0]]
             if not any(each is not None and held.within(each, self.strict) for each in given):
                 raise Wrong(self._why(gva, held, given[-1]))
-        for gva in [gva for gva in self.given if gva not in seen]:
-            del self.given[gva]  # what is not held can only come back as it is then
 
     def _why(self, gva: int, held: Translation, now: Translation | None) -> str:
         text = f"the sPT maps {gva:#x} to host frame {held.hfn:#x}"
