@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +41,31 @@ def check_path(path: str | Path) -> Path:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of inches x inches, drawn without a display and without global state."""
+    """A figure of inches x inches, drawn without a display and without global state.
+
+    Notebooks show it where it is the value of a cell.
+    """
     from matplotlib import rcParams
-    from matplotlib.figure import Figure
 
     rcParams["svg.hashsalt"] = "mmulab"  # same input, same bytes
     rcParams["svg.fonttype"] = "none"  # text stays text
     rcParams["pdf.fonttype"] = 42
-    return Figure(figsize=(width, height), layout="constrained")
+    return _figure_class()(figsize=(width, height), layout="constrained")
+
+
+@cache
+def _figure_class() -> type[Figure]:
+    from matplotlib.figure import Figure
+
+    class Drawing(Figure):
+        """A figure with what IPython asks an object for, to show it without pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            image = io.BytesIO()
+            self.savefig(image, format="png", dpi=80, metadata={"Software": None})
+            return image.getvalue()
+
+    return Drawing
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -38,7 +38,7 @@ def table(measured: MissRatios, sizes: Sequence[int] | None = None) -> str:
     lines.append("")
     for hit_ratio in HIT_RATIOS:
         needed = [curve.entries_for(hit_ratio) for curve in measured.curves]
-        cells = "".join(f"{n:>12,}" if n else f"{'-':>12}" for n in needed)
+        cells = "".join(f"{n:>12,}" if n else f"{'never':>12}" for n in needed)
         lines.append(f"{f'for {100 * hit_ratio:g} % hits':>20}{cells}")
     cold = "".join(f"{round(curve.cold):>12,}" for curve in measured.curves)
     return "\n".join([*lines, f"{'first touches':>20}{cold}"])

@@ -72,7 +72,18 @@ def table(runs: Sequence[RunResult]) -> str:
     """What each variant saved and cost, a column a variant."""
     rows = [(label, [cell(run) for run in runs]) for label, cell in ROWS]
     kept = [row for row in rows if _is_heading(row) or set(row[1]) - _EMPTY]
-    return _grid([run.variant for run in runs], kept)
+    return _grid([run.variant for run in runs], _without_empty_sections(kept))
+
+
+def _without_empty_sections(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Drops headings with nothing below them, and blank lines that then follow one another."""
+    kept: list[tuple[str, list[str]]] = []
+    for row in reversed(rows):
+        below = kept[-1][0] if kept else ""
+        if _is_heading(row) and not below.startswith(" ") and (row[0] or not below):
+            continue
+        kept.append(row)
+    return kept[::-1]
 
 
 def _is_heading(row: tuple[str, list[str]]) -> bool:

@@ -33,11 +33,16 @@ def cost(run: RunResult) -> float:
     return sum(run.slowdowns) / len(run.slowdowns) if run.slowdowns else float("nan")
 
 
+def _ratio(value: float) -> str:
+    """A dash where there is no baseline."""
+    return f"{value:.3f}" if value == value else "-"
+
+
 def table(key: str, sweep: Sweep) -> str:
     """A row for each value and variant."""
     columns: list[tuple[str, Callable[[RunResult], str]]] = [
-        ("slowdown", lambda run: f"{cost(run):.3f}"),
-        ("worst", lambda run: f"{max(run.slowdowns, default=float('nan')):.3f}"),
+        ("slowdown", lambda run: _ratio(cost(run))),
+        ("worst", lambda run: _ratio(max(run.slowdowns, default=float("nan")))),
         ("pages moved", lambda run: f"{run.blocks_moved:,}"),
         ("double faults", lambda run: f"{run.total('double_faults'):,}"),
         ("copies", lambda run: f"{run.total('host_copies'):,}"),

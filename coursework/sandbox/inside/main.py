@@ -102,6 +102,7 @@ def _load(told: dict[str, Any], driver: Any) -> types.ModuleType:
 
 def _module(name: str, source: str, file: str) -> types.ModuleType:
     module = types.ModuleType(name)
+    module.__file__ = file
     sys.modules[name] = module
     exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
     return module

@@ -1,0 +1,100 @@
+"""Runs a student's shadow paging over sequences, in the sandbox, and has them judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from typing import Any
+
+import numpy as np
+
+from coursework import sandbox
+from coursework.assignments.shadow_sync.judge import Count, Judge, Wrong
+from coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
+from coursework.model import Problem
+from coursework.sandbox.process import clean
+
+FILE = "shadow.py"
+_DRIVER = "coursework.assignments.shadow_sync.driver"
+_TOGETHER = sandbox.Limits(cpu=10, wall=60, memory=1 << 29, output=128 << 20)
+_ALONE = sandbox.Limits(cpu=3, wall=20, memory=1 << 29, output=128 << 20)
+
+#: Ends after which the other parts are worth a try of their own.
+_ONE_PART = ("cpu", "wall", "memory", "signal", "exit", "printed", "result")
+
+#: Exits that are accepted, for each that is needed.
+WRITES_ACCEPTED, FILLS_ACCEPTED = 2.0, 1.25
+
+
+def check(problem: Problem, source: str) -> dict[str, tuple[int, int, str]]:
+    """By part: (sequences that were right, sequences, what was wrong first)."""
+    made = {
+        part: sequences(part, problem["levels"], problem["processes"], problem["seed"])
+        for part in KINDS
+    }
+    everything = [each for part in made.values() for each in part]
+    verdict = _run(problem, source, everything, _TOGETHER)
+    verdicts = dict.fromkeys(made, verdict)
+    if not verdict.ok and verdict.kind in _ONE_PART:
+        for part, some in made.items():
+            verdicts[part] = _run(problem, source, some, _ALONE)
+    return {part: _judged(made[part], verdicts[part]) for part in made}
+
+
+def _run(
+    problem: Problem, source: str, some: Many[Sequence], limits: sandbox.Limits
+) -> sandbox.Verdict:
+    inputs: dict[str, Any] = {"levels": problem["levels"], "sequences": [_name(s) for s in some]}
+    for each in some:
+        tables = np.array(list(each.tables.values()), np.uint64).view(np.int64)
+        operations = np.array(each.operations, np.uint64).view(np.int64)
+        inputs |= {
+            f"{_name(each)}.frames": np.array(list(each.tables), np.int64),
+            f"{_name(each)}.tables": tables,
+            f"{_name(each)}.p2m": np.array(each.p2m, np.int64),
+            f"{_name(each)}.operations": operations,
+        }
+    return sandbox.run(source, _DRIVER, inputs, limits, name=FILE)
+
+
+def _name(sequence: Sequence) -> str:
+    return f"{sequence.part} {sequence.number}"
+
+
+def _judged(some: Many[Sequence], verdict: sandbox.Verdict) -> tuple[int, int, str]:
+    if not verdict.ok:
+        return 0, len(some), verdict.message
+    right, first = 0, ""
+    for each in some:
+        try:
+            _within(each.part, Judge(each).judge(*_records(each, verdict)), each.number)
+            right += 1
+        except Wrong as wrong:
+            first = first or clean(wrong)
+    return right, len(some), first
+
+
+def _records(sequence: Sequence, verdict: sandbox.Verdict) -> tuple[np.ndarray, Any]:
+    records = verdict.outputs.get(_name(sequence))
+    if not (
+        isinstance(records, np.ndarray)
+        and records.dtype == np.int64
+        and records.ndim == 2
+        and records.shape[1] == 5
+    ):
+        raise Wrong("no record of the sequence came back")
+    problems = verdict.outputs.get("problems")
+    return records, problems.get(_name(sequence)) if isinstance(problems, dict) else None
+
+
+def _within(part: str, count: Count, number: int) -> None:
+    """Raises Wrong where a sequence took more exits than are accepted."""
+    if part == "lazy" and count.writes > WRITES_ACCEPTED * count.writes_needed:
+        raise Wrong(
+            f"sequence {number}: all is right, but {count.writes} stores to tables made an exit; "
+            f"{count.writes_needed} need to, and twice as many are accepted"
+        )
+    if part == "kept" and count.fills > FILLS_ACCEPTED * count.fills_needed:
+        raise Wrong(
+            f"sequence {number}: all is right, but {count.fills} faults were mended; "
+            f"{count.fills_needed} need to be, and a quarter more are accepted"
+        )
