@@ -3,8 +3,10 @@
 Each process that the program becomes or starts sends its log through a connection of its
 own (--log-socket), where a thread parses it; no text is ever written. Chunks of several
 processes follow each other in the order in which they arrive, so that processes are told
-apart exactly and interleaved as nearly as pipes and sockets allow. A child that has not
-yet called exec shares its parent's connection; see `workloads.formats.lackey`.
+apart exactly and interleaved as nearly as pipes and sockets allow: on a busy machine a
+program may come before its parent's note that it was forked, which then changes nothing.
+A child that has not yet called exec shares its parent's connection; see
+`workloads.formats.lackey`.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ CHUNK = 1 << 17
 #: bytes that a connection holds, and that it waits for before it is read.
 _ROOM, _AT_ONCE = 8 << 20, 256 << 10
 
+_PATIENCE = 0.1  # seconds between two looks at whether the program has ended
+
 _QUEUED = 16  # chunks that may wait to be written; then the program waits
 
 Item = tuple["_Log", Chunk | None]  # None: the connection has ended
@@ -79,7 +83,15 @@ class Recording:
 class _Log:
     """The log of one process from one exec to the next, parsed in a thread of its own."""
 
-    def __init__(self, connection: socket.socket, first_pid: int, queue_: queue.Queue[Item]):
+    def __init__(
+        self,
+        connection: socket.socket,
+        first_pid: int,
+        queue_: queue.Queue[Item],
+        is_first: bool,
+    ) -> None:
+        """is_first: of the program itself; all others begin with an exec."""
+        self.is_first = is_first
         self.error: MMULabError | None = None
         self.pid = 0  # of the trace; known once the log's banner has been read
         self.current = 0
@@ -117,6 +129,7 @@ class _Recorder:
         self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         self._server.bind(("127.0.0.1", 0))
         self._server.listen(64)
+        self._server.settimeout(_PATIENCE)
         self._queue: queue.Queue[Item] = queue.Queue(_QUEUED)
         self._open = 0
         self._lock = threading.Lock()
@@ -132,23 +145,29 @@ class _Recorder:
         self._acceptor.start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
+        """Until the program has ended and no connection waits."""
+        is_first = True
+        with self._server:
+            while True:
+                try:
+                    connection, _ = self._server.accept()
+                except TimeoutError:
+                    if self.process.poll() is not None:
+                        return
+                    continue
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _AT_ONCE)
-            except OSError:
-                return
-            with self._lock:
-                self._open += 1
-            _Log(connection, self.process.pid, self._queue)
+                with self._lock:
+                    self._open += 1
+                _Log(connection, self.process.pid, self._queue, is_first)
+                is_first = False
 
     def _next(self) -> Item | None:
         """The next chunk of any process; None when all have ended."""
         while True:
             try:
-                return self._queue.get(timeout=0.2)
+                return self._queue.get(timeout=_PATIENCE)
             except queue.Empty:
-                if self.process.poll() is not None and not self._open:
+                if not self._acceptor.is_alive() and not self._open:
                     return None
 
     def chunks(self) -> Iterator[tuple[Chunk, _Log]]:
@@ -164,11 +183,10 @@ class _Recorder:
                     raise log.error
                 continue
             begin = []
-            if log.pid not in self.processes:
-                self.processes.add(log.pid)
+            self.processes.add(log.pid)
             if log.current != current:
                 begin.append((0, SWITCH, log.current, 0, 0, 0))
-            if not log.begun and len(self.processes) > 1:
+            if not log.begun and not log.is_first:
                 begin.append((0, EXEC, log.pid, 0, 0, 0))
             log.begun = True
             if begin:
@@ -182,10 +200,7 @@ class _Recorder:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.close()
-
-    def close(self) -> None:
-        self._server.close()
+        self._acceptor.join()
 
 
 def record(
@@ -234,7 +249,6 @@ def record(
     if limited:
         recorder.stop()
     status = recorder.process.wait()
-    recorder.close()
     return Recording(
         target, accesses, len(recorder.processes), recorder.torn, None if limited else status
     )
