@@ -327,12 +327,12 @@ def _read(guest: Guest, gfn: int) -> tuple[int, bool]:
 
 def crowd(
     technique: str, count: int = 2, host: dict | None = None, ksm: dict | None = None,
-    late: int = 0, **changes: object,
+    late: int = 0, vpid: bool | None = None, **changes: object,
 ) -> Crowd:  # fmt: skip
     """VMs of 4 MiB on a host with 5 for two of them. host, ksm: settings of those."""
     vm = VMSettings(name="vm", workload="-", memory=4 << 20, disk=32 << 20, technique=technique)
     vm = replace(vm, **changes)  # type: ignore[arg-type]
-    of_host = HostSettings(memory=(count * 5 << 20) // 2, swap=32 << 20)
+    of_host = HostSettings(memory=(count * 5 << 20) // 2, swap=32 << 20, vpid=vpid)
     if vm.page_size != "4k" or vm.host_page_size != "4k":
         of_host = replace(of_host, memory=48 << 20)
         vm = replace(vm, memory=32 << 20, disk=128 << 20)

@@ -86,6 +86,7 @@ def new_table(machine):
     status = hooks.touch(machine, gfn)
     if status != OK:
         return status, gfn
+    contents.write(machine, gfn, 0)
     if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
         return OUT_OF_TABLES, gfn
     vm.used[gfn] = 0

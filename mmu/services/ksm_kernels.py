@@ -110,7 +110,8 @@ def prune_stable(host: Host, trees: Trees) -> None:
     trees.stable["frame"] = 0
     mixed = old["tag"][kept] * np.int64(_MULTIPLIER)
     homes = (mixed ^ (mixed >> 29)) & (size - 1)  # as `_home`
-    for place, tag, hfn in zip(homes.tolist(), old["tag"][kept].tolist(), at[kept].tolist(), strict=True):
+    moved = zip(homes.tolist(), old["tag"][kept].tolist(), at[kept].tolist(), strict=True)
+    for place, tag, hfn in moved:
         while trees.stable["frame"][place]:
             place = (place + 1) & (size - 1)
         trees.stable[place] = tag, hfn + 1
