@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_solution_scores_full(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SHEETS)
 def test_solutions_of_more_students_score_full(name: str) -> None:
-    for number in range(10):
+    for number in range(4):
         student = f"student {number}"
         solution = assignments.get(name).solution(problem_of(name, student))
         points = [part.points for part in assignments.get(name).parts]
@@ -140,3 +141,45 @@ def test_missing_and_broken_files_cost_marks_and_no_more(name: str) -> None:
     assert nothing == [0.0] * len(assignments.get(name).parts)
     for text in ("", "\0", "]]]] not = [ a file", "x = " + "[" * 100_000, "é" * 1000):
         assert sum(graded(name, dict.fromkeys(assignments.get(name).files, text))) == 0
+
+
+# --- Answer sheets that mean harm -----------------------------------------------------
+
+
+def filled_in(name: str, literal: str) -> str:
+    """The sheet with one and the same answer to every question."""
+    template = assignments.get(name).template(problem_of(name, "ada"))[answers.FILE]
+    text, count = re.subn(r"^(\w+ = )(\"\"|\[.*\]) *$", rf"\g<1>{literal}", template, flags=re.M)
+    assert count >= len(assignments.get(name).parts)
+    return text
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_code_that_deletes_a_file_is_never_run(
+    name: str, tmp_path: Path, handed_out: dict[str, Path]
+) -> None:
+    """Neither as an answer, nor from files that a Python program might import or load."""
+    canary = tmp_path / "canary"
+    canary.write_text("here")
+    place = tmp_path / "submission"
+    shutil.copytree(handed_out[name], place)
+    code = f"__import__('os').remove({str(canary)!r})"
+    (place / answers.FILE).write_text(filled_in(name, json.dumps(code)))
+    for file in ("answers.py", "sitecustomize.py", "conftest.py", "coursework.py", "numpy.py"):
+        (place / file).write_text(code)
+    report = grading.grade(place, SEED)
+    assert report.earned == 0 and canary.read_text() == "here"
+    assert all(result.feedback for result in report.results)
+
+
+@pytest.mark.parametrize("name", SHEETS)
+@pytest.mark.parametrize("literal", ["9223372036854775807", "-1", "1e308", "nan", "[[[[]]]]"])
+def test_no_answer_takes_for_ever(name: str, literal: str) -> None:
+    """A choice that is judged by running it is held to what was asked, before it runs."""
+    assert sum(graded(name, {answers.FILE: filled_in(name, literal)})) == 0
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_endless_lists_are_refused(name: str) -> None:
+    endless = "[" + "1," * 400_000 + "]"
+    assert sum(graded(name, {answers.FILE: filled_in(name, endless)})) == 0
