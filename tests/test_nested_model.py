@@ -122,7 +122,8 @@ def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     """All TLBs and caches as they were before the first access; tables stay."""
     core, (fresh, _) = simulator.machine.core, build_core(preset, config)
     for name in (
-        "unit", "route", "tag", "age", "data", "tree", "owner", "first", "span", "hint", "predictor",
+        "unit", "route", "tag", "age", "data", "tree", "owner", "first", "span", "hint",
+        "predictor",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
     simulator.reset_counters()
