@@ -34,6 +34,7 @@ from mmu.state import (
     OK,
     PAGE_FAULT,
 )
+from mmu.techniques import reverse_map
 from mmu.techniques import shadow_pages as pages
 from mmu.techniques.model import Technique
 from mmu.trace import FETCH, STORE
@@ -332,13 +333,13 @@ def drop_mapping(machine, gfn):
     count = pages_in(host_size_of(machine, gfn))
     first = gfn & ~(count - 1)
     for other in range(first, first + count):
-        pages.drop_mappings(machine, other)
+        reverse_map.drop_mappings(machine, other)
 
 
 @kernel
 def is_mapped(machine, gfn):
     """True where the guest has reached the page since it was last dropped."""
-    return pages.is_mapped(machine, gfn)
+    return reverse_map.is_mapped(machine, gfn)
 
 
 @kernel
@@ -348,5 +349,5 @@ def was_accessed(machine, gfn):
     first = gfn & ~(count - 1)
     used = False
     for other in range(first, first + count):
-        used |= pages.clear_accessed(machine, other)
+        used |= reverse_map.clear_accessed(machine, other)
     return used

@@ -1,11 +1,10 @@
-"""Shadow pages: their life, their links and the reverse map of what they map."""
+"""Shadow pages: their life and their links. What they map is found by `reverse_map`."""
 
 from __future__ import annotations
 
 from mmu import frames, memory
 from mmu.bits import (
     ENTRIES,
-    PAGE_SHIFT,
     PS,
     RW,
     US,
@@ -15,7 +14,6 @@ from mmu.bits import (
     frame_of,
     index_of,
     level_shift,
-    pages_in,
 )
 from mmu.hardware import core as hardware
 from mmu.jit import inlined, kernel
@@ -23,10 +21,10 @@ from mmu.state import (
     NIL,
     OK,
     OUT_OF_HOST_FRAMES,
-    OUT_OF_REVERSE_MAPS,
     OUT_OF_TABLES,
     SPT_PAGE,
 )
+from mmu.techniques import reverse_map
 
 
 @kernel
@@ -39,113 +37,6 @@ def _address(machine, page, index):
 def _slot(page, index):
     """Index into VM.spte_gfn of an sPTE."""
     return page * ENTRIES + index
-
-
-@kernel
-def _page_of(machine, hfn):
-    """Shadow page that lies in a host frame: an sPT frame's reverse map."""
-    return machine.host.frames.frame[hfn].reverse - 1
-
-
-# --- Reverse map: gfn -> leaf sPTEs ---------------------------------------------
-
-
-@kernel
-def _reverse_add(machine, gfn, spte):
-    vm = machine.vm
-    record = vm.record[0]
-    node = record.free_reverse
-    if node:
-        record.free_reverse = vm.reverse[node].next
-    else:
-        node = record.reverses_used
-        if node >= vm.reverse.size:
-            return OUT_OF_REVERSE_MAPS
-        record.reverses_used += 1
-    vm.reverse[node].spte = spte
-    vm.reverse[node].next = vm.reverse_head[gfn]
-    vm.reverse_head[gfn] = node
-    return OK
-
-
-@kernel
-def _reverse_free(machine, node):
-    record = machine.vm.record[0]
-    machine.vm.reverse[node].next = record.free_reverse
-    record.free_reverse = node
-
-
-@kernel
-def _reverse_remove(machine, gfn, spte):
-    vm = machine.vm
-    node = vm.reverse_head[gfn]
-    previous = 0
-    while vm.reverse[node].spte != spte:
-        previous = node
-        node = vm.reverse[node].next
-    if previous:
-        vm.reverse[previous].next = vm.reverse[node].next
-    else:
-        vm.reverse_head[gfn] = vm.reverse[node].next
-    _reverse_free(machine, node)
-
-
-@kernel
-def drop_mappings(machine, gfn):
-    """Clears every leaf sPTE that begins at gfn. The caller flushes the TLB."""
-    vm = machine.vm
-    while vm.reverse_head[gfn]:
-        node = vm.reverse_head[gfn]
-        memory.store(machine.host.memory, vm.reverse[node].spte, 0)
-        vm.reverse_head[gfn] = vm.reverse[node].next
-        _reverse_free(machine, node)
-
-
-@kernel
-def clear_accessed(machine, gfn):
-    """Clears the A bits of the leaf sPTEs that begin at gfn; True where one was set."""
-    vm = machine.vm
-    found = False
-    node = vm.reverse_head[gfn]
-    while node:
-        spte = vm.reverse[node].spte
-        entry = memory.load(machine.host.memory, spte)
-        if entry & A:
-            memory.store(machine.host.memory, spte, entry & ~A)
-            found = True
-        node = vm.reverse[node].next
-    return found
-
-
-@kernel
-def is_mapped(machine, gfn):
-    """True where a leaf sPTE maps gfn, if only as part of a large page."""
-    vm = machine.vm
-    for size in range(3):
-        node = vm.reverse_head[gfn & ~(pages_in(size) - 1)]
-        while node:
-            if vm.shadow[_page_of(machine, vm.reverse[node].spte >> PAGE_SHIFT)].level > size:
-                return True
-            node = vm.reverse[node].next
-    return False
-
-
-@kernel
-def _write_protect(machine, gfn):
-    """A gfn has become a shadowed gPT page: nothing may map it writable."""
-    vm = machine.vm
-    found = False
-    for size in range(3):
-        node = vm.reverse_head[gfn & ~((1 << (9 * size)) - 1)]
-        while node:
-            spte = vm.reverse[node].spte
-            entry = memory.load(machine.host.memory, spte)
-            if entry & RW:
-                memory.store(machine.host.memory, spte, entry & ~RW)
-                found = True
-            node = vm.reverse[node].next
-    if found:
-        hardware.flush_asid(machine.core)
 
 
 @kernel
@@ -196,7 +87,7 @@ def create(machine, gfn, level, direct, gva, process):
     shadow.process = NIL if gva < 0 and level < record.levels else process
     if not direct:
         vm.shadowed[gfn] = page
-        _write_protect(machine, gfn)
+        reverse_map.write_protect(machine, gfn)
     return OK, page
 
 
@@ -225,7 +116,7 @@ def child_of(machine, page, index):
     entry = memory.load(machine.host.memory, _address(machine, page, index))
     if not entry & P or entry & PS or machine.vm.shadow[page].level == 1:
         return 0
-    return _page_of(machine, frame_of(entry))
+    return reverse_map.page_of(machine, frame_of(entry))
 
 
 @kernel
@@ -249,7 +140,7 @@ def set_leaf(machine, page, index, spte, gfn):
         drop_entry(machine, page, index)
     memory.store(machine.host.memory, hpa, spte)
     machine.vm.spte_gfn[_slot(page, index)] = gfn
-    return _reverse_add(machine, gfn, hpa)
+    return reverse_map.add(machine, gfn, hpa)
 
 
 @kernel
@@ -269,7 +160,7 @@ def _free(machine, page):
 @kernel
 def _forget_leaf(machine, page, index):
     hpa = _address(machine, page, index)
-    _reverse_remove(machine, machine.vm.spte_gfn[_slot(page, index)], hpa)
+    reverse_map.remove(machine, machine.vm.spte_gfn[_slot(page, index)], hpa)
     memory.store(machine.host.memory, hpa, 0)
 
 
@@ -295,7 +186,7 @@ def _free_direct(machine, page):
         if entry & P and entry & PS:
             _forget_leaf(machine, page, index)
         elif entry & P:
-            _free_direct_leaves(machine, _page_of(machine, frame_of(entry)))
+            _free_direct_leaves(machine, reverse_map.page_of(machine, frame_of(entry)))
     _free(machine, page)
 
 
@@ -309,7 +200,7 @@ def _clear(machine, page, index):
     if machine.vm.shadow[page].level == 1 or entry & PS:
         _forget_leaf(machine, page, index)
         return 1
-    child = _page_of(machine, frame_of(entry))
+    child = reverse_map.page_of(machine, frame_of(entry))
     memory.store(machine.host.memory, hpa, 0)
     if machine.vm.shadow[child].direct:
         _free_direct(machine, child)
