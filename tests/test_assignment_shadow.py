@@ -80,8 +80,19 @@ WRONG = {
         changed("            vm.spt[shadows[gfn, level]][i] = 0", "            pass"),
         {"writes"},
     ),
+    "stores above the directories forgotten": (
+        changed("range(2, vm.levels + 1)", "range(2, 3)"),
+        {"writes"},
+    ),
+    "of what was out of sync, only the table that is pointed at": (
+        changed(
+            "for leaf in vm.data[\"unsync\"]:\n",
+            "for leaf in vm.data[\"unsync\"] & {frame(entry)}:\n",
+        ),
+        {"writes"},
+    ),
     "what was out of sync while it was away": (
-        changed("                sync(vm, frame(entry))  #", "                pass  #"),
+        changed("                    sync(vm, leaf)  #", "                    pass  #"),
         {"writes"},
     ),
     "all faults are the guest's": (

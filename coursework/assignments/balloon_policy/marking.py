@@ -60,7 +60,7 @@ class Policy:
             raise Unusable(f"call {self.calls}: {stopped.verdict.message}") from None
         problem = _problem(answer, vms)
         if problem:
-            raise Unusable(f"call {self.calls}, of {len(vms)} VMs: {problem}")
+            raise Unusable(f"call {self.calls}: {problem}")
         return list(answer)
 
 

@@ -122,7 +122,7 @@ def _add_region(made: Sequence, process: int, spread: int) -> None:
         slot = draws.below(512)
     gfn = made.roots[process]
     for level in range(levels, 2, -1):
-        index = base >> (3 + 9 * level) & 511
+        index = _index(base, level)
         if not made.tables[gfn][index]:
             made.tables[gfn][index] = made.table() << 12 | ALL | A
         gfn = made.tables[gfn][index] >> 12 & ((1 << 40) - 1)
@@ -140,11 +140,15 @@ def _add_region(made: Sequence, process: int, spread: int) -> None:
     made.regions.append(Region(process, base, table, gfn, slot, spots))
 
 
+def _index(gva: int, level: int) -> int:
+    return gva >> (3 + 9 * level) & 511
+
+
 def _share(made: Sequence) -> None:
     """The first region, with all that has the same top-level entry, in every process, as
     systems have their kernels."""
     region = made.regions[0]
-    index = region.base >> (3 + 9 * made.levels) & 511
+    index = _index(region.base, made.levels)
     for process in range(1, len(made.roots)):
         own = made.tables[made.roots[process]]
         if not own[index]:
@@ -219,6 +223,33 @@ def _writes(made: Sequence) -> None:
                 made.invlpg(gva)
             for gva in draws.sample(pages, 6):
                 made.access(gva)
+        _change_above(made, first, second, 3 + turn % (made.levels - 2))
+
+
+def _change_above(made: Sequence, first: Region, second: Region, level: int) -> None:
+    """The entry of a level above the directories, on the way to two regions, is cleared, points
+    at other tables, by which one region has the other's pages, and is as it was."""
+    gfn = made.roots[first.process]
+    for upper in range(made.levels, level, -1):
+        gfn = made.tables[gfn][_index(first.base, upper)] >> 12 & ((1 << 40) - 1)
+    index = _index(first.base, level)
+    below = second.table << 12 | ALL
+    for lower in range(2, level):
+        table = made.table()
+        made.tables[table][_index(first.base, lower)] = below
+        below = table << 12 | ALL
+    pages = [r.gva(spot) for r in (first, second) for spot in sorted({*first.spots, *second.spots})]
+    old = made.tables[gfn][index]
+    stale = made.draws.sample(second.spots[:_PAGES], 3)
+    for spot in stale:  # whose INVLPG comes when nothing leads to them
+        made.access(second.gva(spot))
+        made.store(second.table, spot, made.page(ALL | A | D))
+    for entry in (0, old, below, old):
+        made.store(gfn, index, entry)
+        for gva in pages:
+            made.invlpg(gva)
+        for gva in [*made.draws.sample(pages, 6), second.gva(stale[0])]:
+            made.access(gva)
 
 
 def _invlpg(made: Sequence) -> None:
