@@ -64,11 +64,9 @@ WRONG = {
         "    return [max(0, vm['memory'] - int(0.93 * total) // len(vms)) for vm in vms]\n",
         {"slowdown"},
     ),
-    "what is active, of what is held, and no more": (
-        "def targets(vms, free, total):\n"
-        "    return [int(vm['memory'] - min(vm['memory'], vm['active'] * vm['held'] + 100))\n"
-        "            for vm in vms]\n",
-        {"room", "slowdown"},
+    "next to nothing, under which nothing ends": (
+        "def targets(vms, free, total):\n    return [vm['memory'] - 100 for vm in vms]\n",
+        {"room", "host", "slowdown"},
     ),
     "all the memory": (
         "def targets(vms, free, total):\n    return [vm['memory'] for vm in vms]\n",

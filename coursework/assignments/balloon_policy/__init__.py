@@ -59,6 +59,7 @@ class BalloonPolicy:
             "period": round(workload.PERIOD * 1000),
             "sampled": round(workload.SAMPLE_PERIOD * 1000),
             "calls_cpu": f"{marking.LIMITS.cpu:g}",
+            "too_long": marking.TOO_LONG,
             "harmless": f"{marking.HARMLESS:g}",
             "harmful": f"{marking.HARMFUL:g}",
             "rarely": f"{100 * marking.RARELY:g}",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FILE = "policy.py"
 LIMITS = sandbox.Limits(cpu=10, wall=60, call=2, memory=1 << 29)
 
+#: Simulated seconds after which a run is ended: without balloons it takes some 8.
+TOO_LONG = 25
+
 #: What a policy is told of a VM.
 TOLD = ("name", "memory", "held", "balloon", "active", "guest_swap_ins", "host_swap_ins")
 
@@ -54,6 +57,8 @@ class Policy:
     def ask(self, vms: Sequence[dict[str, Any]], free: int, total: int) -> list[int]:
         """Raises Unusable."""
         self.calls += 1
+        if self.calls * workload.PERIOD > TOO_LONG:
+            raise Unusable(f"the programs had not ended after {TOO_LONG} s")
         try:
             answer = self._conversation.ask(list(vms), int(free), int(total))
         except sandbox.Stopped as stopped:
