@@ -64,10 +64,6 @@ WRONG = {
         "    return [max(0, vm['memory'] - int(0.93 * total) // len(vms)) for vm in vms]\n",
         {"slowdown"},
     ),
-    "next to nothing, under which nothing ends": (
-        "def targets(vms, free, total):\n    return [vm['memory'] - 100 for vm in vms]\n",
-        {"room", "host", "slowdown"},
-    ),
     "all the memory": (
         "def targets(vms, free, total):\n    return [vm['memory'] for vm in vms]\n",
         {"room", "host", "slowdown"},
@@ -147,6 +143,17 @@ def test_a_loop_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     earned, told = graded(source)
     assert earned == {"answers": 10.0, "room": 0.0, "host": 0.0, "slowdown": 0.0}
     assert "call 21" in told
+
+
+def test_a_run_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 frames for each VM: they wait for their disks."""
+    monkeypatch.setattr(marking, "TOO_LONG", 3)
+    monkeypatch.setattr(workload, "ROOMY", workload.HOST)
+    earned, told = graded(
+        "def targets(vms, free, total):\n    return [vm['memory'] - 100 for vm in vms]\n"
+    )
+    assert earned == {"answers": 10.0, "room": 0.0, "host": 0.0, "slowdown": 0.0}
+    assert "had not ended after 3 s" in told
 
 
 def test_what_programs_need_is_as_the_handout_says() -> None:

@@ -15,6 +15,9 @@ _DRIVER = "coursework.assignments.replacement_policy.driver"
 #: Part of the way from FIFO to LRU that earns a trace's full marks.
 ENOUGH = 0.95
 
+#: That a policy may take, of which compiling takes some 5.
+CPU_SECONDS = 20
+
 
 class ReplacementPolicy:
     """Three functions that decide which way of a set goes; see handout.md."""
@@ -88,7 +91,7 @@ class ReplacementPolicy:
         geometry = np.array([sets, ways, ways + 1], np.int64)
         verdict = sandbox.run(
             submission.files[FILE], _DRIVER, {"geometry": geometry, **traces},
-            sandbox.Limits(cpu=20), name=FILE, preload=("numpy", "numba"),
+            sandbox.Limits(cpu=CPU_SECONDS), name=FILE, preload=("numpy", "numba"),
         )  # fmt: skip
         if not verdict.ok:
             return [PartResult(part, 0.0, f"{FILE}: {verdict.message}") for part in self.parts]
