@@ -31,7 +31,7 @@ from mmu.state import (
     Host,
     Machine,
 )
-from mmu.structs import for_kernels
+from mmu.structs import to_read
 from mmu.trace import EVENT, Chunk
 from mmu.vm_records import PROCESS, REVERSE, SHADOW_PAGE, VM_RECORD, VMA
 
@@ -126,7 +126,13 @@ class Simulator:
         Raises RunError where the run cannot go on, InputError for an impossible event.
         """
         status, position, event = engine.run(
-            self.machine, chunk.address, kinds, for_kernels(chunk.events), event, start, end
+            self.machine,
+            to_read(chunk.address),
+            to_read(kinds),
+            to_read(chunk.events),
+            event,
+            start,
+            end,
         )
         self.accesses += position - start
         if status == NO_SUCH_PROCESS:

@@ -16,6 +16,7 @@ from mmu.errors import InputError
 from mmu.machine import Simulator, build
 from mmu.presets.model import Preset
 from mmu.results import Comparison, TechniqueResult
+from mmu.structs import to_read
 from mmu.trace import FORK, Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
@@ -130,7 +131,12 @@ def _prepare(
         counts[:] = 0
         part = slice(first, last)
         bad = engine.prepare(
-            chunk.address[part], chunk.kind[part], chunk.size[part], kinds[part], counts, levels
+            to_read(chunk.address[part]),
+            to_read(chunk.kind[part]),
+            to_read(chunk.size[part]),
+            kinds[part],
+            counts,
+            levels,
         )
         if bad >= 0:
             address = int(chunk.address[first + bad]) & (1 << 64) - 1

@@ -43,6 +43,14 @@ def for_kernels(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def to_read(array: np.ndarray) -> np.ndarray:
+    """The array as kernels take it that only read it: not to be written to, so that they are
+    compiled once, not again for arrays that may be."""
+    view = for_kernels(array).view()
+    view.flags.writeable = False
+    return view
+
+
 class ArrayField:
     """What a field of a Struct must be: an array of a dtype and a number of dimensions."""
 

@@ -26,7 +26,7 @@ from mmu.state import (
     Host,
     Machine,
 )
-from mmu.structs import for_kernels
+from mmu.structs import to_read
 from mmu.trace import LOAD, Chunk, Trace
 from mmu.vmm import power
 
@@ -127,8 +127,8 @@ class Guest:
         status = OK
         while status == OK:
             status, self._position, self._event = engine.run(
-                self.machine, self._chunk.address, self._marked,
-                for_kernels(self._chunk.events), self._event, self._position, end,
+                self.machine, to_read(self._chunk.address), to_read(self._marked),
+                to_read(self._chunk.events), self._event, self._position, end,
             )  # fmt: skip
             if status == OK:
                 break
@@ -198,7 +198,12 @@ class Guest:
         marked = np.empty_like(chunk.kind)
         counts = np.zeros(3, np.int64)
         bad = engine.prepare(
-            chunk.address, chunk.kind, chunk.size, marked, counts, self.config.levels
+            to_read(chunk.address),
+            to_read(chunk.kind),
+            to_read(chunk.size),
+            marked,
+            counts,
+            self.config.levels,
         )
         if bad >= 0:
             address = int(chunk.address[bad]) & (1 << 64) - 1

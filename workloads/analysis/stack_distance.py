@@ -18,6 +18,7 @@ import numpy as np
 
 from mmu.bits import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmu.errors import InputError
+from mmu.structs import to_read
 from mmu.trace import SWITCH, Chunk
 from workloads.analysis import stack_kernels as kernels
 from workloads.analysis.stack_kernels import EMPTY, WORD
@@ -111,8 +112,8 @@ class StackDistances:
     def _run(self, chunk: Chunk, position: int, end: int) -> None:
         while position < end:
             why, position = kernels.distances(
-                chunk.address, chunk.size, position, end, self._shift, self._owner,
-                self._threshold, self._state, self._top, self._keys, self._slots,
+                to_read(chunk.address), to_read(chunk.size), position, end, self._shift,
+                self._owner, self._threshold, self._state, self._top, self._keys, self._slots,
                 self._stamped, self._live, self._tree, self._histogram, self._straddles,
             )  # fmt: skip
             if why == kernels.COMPACT:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmu.bits import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmu.errors import InputError
+from mmu.structs import to_read
 from mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
 from workloads.analysis import tally_kernels as kernels
 from workloads.analysis.stack_distance import StackDistances
@@ -149,7 +150,8 @@ class _Collector:
             self._begin(number)
             stop = min(end, (number + 1) * self.interval - self.accesses)
             position = kernels.tally(
-                chunk.address, chunk.size, chunk.kind, position, stop, owner, number,
+                to_read(chunk.address), to_read(chunk.size), to_read(chunk.kind), position, stop,
+                owner, number,
                 self._state, self._keys, self._counts,
             )  # fmt: skip
             if position < stop:
