@@ -10,7 +10,7 @@ import pytest
 from brute_nested import LEVEL_OF, Nested
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_tlb_model import hardware, policies, run
+from test_tlb_model import hardware, policies, run, way_counts
 
 from mmu import presets
 from mmu.check.tables import Tables
@@ -47,7 +47,7 @@ def nested_hardware(draw: st.DrawFn) -> Preset:
     caches = []
     for name in chosen:
         policy = draw(policies)
-        ways = draw(st.sampled_from([1, 2, 4, 8]) if policy == "plru" else st.integers(1, 9))
+        ways = draw(way_counts(policy))
         caches.append(WalkCache(name, draw(st.sampled_from([1, 2, 4])), ways, "test", policy))
     latency = Cited(1, "test")
     lines = tuple(

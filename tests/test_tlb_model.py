@@ -41,10 +41,18 @@ def size_at(_process: int, address: int) -> str:
 policies = st.sampled_from(POLICIES)
 
 
+def way_counts(policy: str) -> st.SearchStrategy[int]:
+    """Ways that a set may have: those of one group of slots that is searched together, of two,
+    of more."""
+    if policy == "plru":
+        return st.sampled_from([1, 2, 4, 8, 32])
+    return st.one_of(st.integers(1, 9), st.integers(1, 9), st.integers(15, 40))
+
+
 @st.composite
 def arrays(draw: st.DrawFn, name: str, level: int, kinds: str, sizes: tuple[str, ...]) -> TLB:
     policy = draw(policies)
-    ways = draw(st.sampled_from([1, 2, 4, 8]) if policy == "plru" else st.integers(1, 9))
+    ways = draw(way_counts(policy))
     return TLB(name, level, kinds, sizes, draw(st.sampled_from([1, 2, 4])), ways, "test", policy)
 
 
