@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mmu.bits import SIZE_NAMES
 from mmu.config import Config, check_geometry
 from mmu.errors import InputError
-from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS
+from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS, padded
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
-from mmu.lanes import LANES
+from mmu.lanes import GROUP
 from mmu.lookahead import HINTS
 from mmu.presets.model import POLICIES, TLB, Preset
 from mmu.state import (
+    CACHE,
     CACHE_LEVELS,
     HINT,
     LOG,
@@ -21,7 +24,6 @@ from mmu.state import (
     REFERENCES,
     REGS,
     ROUTE,
-    ROUTE_CACHE,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
     ROUTE_L1D,
@@ -37,6 +39,10 @@ from mmu.state import (
 )
 
 LINE_BYTES = 64
+
+#: References of walks that are priced at a time: enough to go through a level at full speed,
+#: few enough to stay in an L1 cache.
+NOTED = 1024
 _NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
@@ -66,12 +72,12 @@ class _Builder:
     def unit_array(self) -> tuple[np.ndarray, int, int]:
         """(UNIT records, slots in all, words of tree-PLRU bits in all)."""
         unit = np.zeros(len(self.units), UNIT)
-        slots, words = LANES, 0
+        slots, words = padded(1), 0
         for number, (sets, ways, policy) in enumerate(self.units):
             unit[number]["base"] = slots
             unit[number]["sets"] = sets
             unit[number]["ways"] = ways
-            stride = -(-ways // LANES) * LANES
+            stride = padded(ways)
             unit[number]["stride"] = stride
             unit[number]["policy"] = policy
             unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
@@ -80,7 +86,8 @@ class _Builder:
             words += sets
         if slots > 1 << SLOT_BITS:
             raise InputError(
-                f"{slots:,} entries in all TLBs and caches; expected at most {1 << SLOT_BITS:,}"
+                f"{slots:,} entries in all TLBs and walk caches; expected at most "
+                f"{1 << SLOT_BITS:,}"
             )
         return unit, slots, words
 
@@ -143,19 +150,31 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.model")
-    if len(preset.caches) > CACHE_LEVELS - 1:
-        raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
-    for column, level in enumerate(preset.caches):
-        sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
-        sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
-        number = builder.add(f"cache {level.name}", sets, level.ways, "lru")
-        builder.connect(ROUTE_CACHE, column, number)
     return _arrays(builder, preset, config, l1_units, log_size), builder.names
 
 
-def _aligned(length: int) -> np.ndarray:
-    """int64 zeros whose groups of LANES do not cross cache lines."""
-    raw = np.zeros(length + LANES, np.int64)
+def _cache_model(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
+    """(CACHE records, their lines, all invalid)."""
+    if len(preset.caches) > CACHE_LEVELS - 1:
+        raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
+    cache = np.zeros(CACHE_LEVELS - 1, CACHE)
+    slots = 0
+    for number, level in enumerate(preset.caches):
+        name = f"cache {level.name}"
+        check_geometry(name, 1, level.ways, "lru")
+        sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
+        sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
+        check_geometry(name, sets, level.ways, "lru")
+        cache[number] = (slots, sets - 1, level.ways, sets * GROUP)
+        slots += sets * GROUP * -(-level.ways // GROUP)
+    line = _aligned(slots, np.int32)
+    line[:] = INVALID
+    return cache, line
+
+
+def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
+    """Zeros whose groups do not cross cache lines."""
+    raw: np.ndarray = np.zeros(length + LINE_BYTES, dtype)
     first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
     return raw[first : first + length]
 
@@ -176,6 +195,7 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
+    cache, line = _cache_model(preset)
     tag, age = _aligned(slots), _aligned(slots)
     tag[:], age[:] = INVALID, np.arange(slots)
     for each in unit:
@@ -185,7 +205,7 @@ def _arrays(
     return Core(
         regs=regs,
         stats=np.zeros(1, STATS),
-        references=np.zeros(REFERENCES, np.int64),
+        references=np.zeros(math.prod(REFERENCES), np.int64),
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
         route=builder.route_array(unit),
@@ -197,5 +217,8 @@ def _arrays(
         first=np.full(l1_slots, _NOWHERE, np.int64),
         span=np.full(l1_slots, -1, np.int64),
         hint=np.full(2 * HINTS, NIL, HINT),
+        cache=cache,
+        line=line,
+        noted=np.zeros(NOTED, np.int64),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mmu.state import EXIT_REASONS, Core
+from mmu.presets.model import Preset
+from mmu.state import EXIT_REASONS, REFERENCES, Core
 
 
 def read_counts(core: Core, by_kind: Sequence[int]) -> dict[str, Any]:
@@ -38,12 +39,28 @@ def read_counts(core: Core, by_kind: Sequence[int]) -> dict[str, Any]:
     return counts
 
 
+def references_of(core: Core) -> np.ndarray:
+    """Memory references of page walks by [guest level, host level, cache level]: a view."""
+    return core.references.reshape(REFERENCES)
+
+
 def read_references(core: Core, cache_levels: int) -> dict[str, list[int]]:
     """Memory references of page walks by dimension, a count for each cache level and memory."""
-    by_level = np.concatenate(
-        [core.references[:, :, :cache_levels], core.references[:, :, -1:]], axis=2
-    )
+    references = references_of(core)
+    by_level = np.concatenate([references[:, :, :cache_levels], references[:, :, -1:]], axis=2)
     return {
         "guest": by_level[:, 0].sum(axis=0).tolist(),
         "nested": by_level[:, 1:].sum(axis=(0, 1)).tolist(),
     }
+
+
+def read_structures(core: Core, units: Sequence[str], preset: Preset) -> dict[str, dict[str, int]]:
+    """Hits and misses of each unit and cache level that was looked into, by name."""
+    used = {
+        name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
+        for name, unit in zip(units, core.unit, strict=True)
+    }
+    served = references_of(core).sum(axis=(0, 1)).tolist()
+    for level, cache in enumerate(preset.caches):
+        used[f"cache {cache.name}"] = {"hits": served[level], "misses": sum(served[level + 1 :])}
+    return {name: counts for name, counts in used.items() if any(counts.values())}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mmu.bits import PAGE_BYTES, is_canonical
 from mmu.guest import faults, process
 from mmu.hardware import core as hardware
+from mmu.hardware.caches import price
 from mmu.hardware.tlb import STRADDLES
-from mmu.jit import entry, kernel
+from mmu.jit import entry, inlined, kernel
 from mmu.lookahead import fetch_ahead
 from mmu.state import LIVELOCK, OK, PAGE_FAULT, Machine
 from mmu.techniques import hooks
@@ -30,7 +31,7 @@ def _mend(machine, status, gva, kind, user):
     return status
 
 
-@kernel
+@inlined
 def access(machine, gva, kind, straddles):
     """One access from TLB to memory, faults mended. Returns a status.
 
@@ -58,6 +59,14 @@ def access(machine, gva, kind, straddles):
 
 @entry
 def run(machine: Machine, address, kind, events, first_event, position, end):
+    """`_run`, and what its walks cost."""
+    outcome = _run(machine, address, kind, events, first_event, position, end)
+    price(machine.core)
+    return outcome
+
+
+@kernel
+def _run(machine, address, kind, events, first_event, position, end):
     """Runs accesses [position, end) of a chunk, and the events from first_event on that
     happen before them or at end.
 

@@ -73,7 +73,8 @@ _INNER = {**_OPTIONS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapp
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A function that kernels and entries call."""
-    return lean(njit(**_INNER)(function))
+    # Said, since numba gives a kernel what the one that first calls it has.
+    return lean(njit(**_INNER, forceinline=False)(function))
 
 
 def inlined(function: Callable[..., Any]) -> Any:

@@ -1,9 +1,9 @@
-"""Eight slots of an int64 array at once, as one vector instruction each.
+"""Several slots of an array at once, as one vector.
 
 The sets of TLBs and caches are small, and where in a set a tag is found is
 unpredictable: a loop that stops at the match costs a mispredicted branch more
 often than not. These look at a whole group of slots and do not branch. LLVM makes
-of them what the processor has: one compare of 512 bits, or two of 256.
+of them what the processor has: vectors of 512 bits, or several of 256 or 128.
 """
 
 from __future__ import annotations
@@ -12,24 +12,40 @@ from typing import Any
 
 from mmu.structs import JIT_OFF
 
-LANES = 8
+#: Slots that `equal_mask` and `least` take at once: the literals that are passed to them.
+NARROW, MEDIUM, WIDE = 8, 16, 32
+
+#: Lines that `move_to_front` takes at once, a cache line of them.
+GROUP = 16
 
 if JIT_OFF:
 
-    def equal_mask(array: Any, start: Any, value: Any) -> int:
-        """Bit i is set where array[start + i] == value, for i below LANES."""
-        return sum(1 << i for i in range(LANES) if array[int(start) + i] == value)
+    def equal_mask(array: Any, start: Any, lanes: int, value: Any) -> int:
+        """Bit i is set where array[start + i] == value, for i below lanes (a literal)."""
+        return sum(1 << i for i in range(lanes) if array[int(start) + i] == value)
 
-    def least(array: Any, start: Any) -> int:
-        """The smallest of array[start], ..., array[start + LANES - 1]."""
-        return int(min(array[int(start) : int(start) + LANES]))
+    def least(array: Any, start: Any, lanes: int) -> int:
+        """The smallest of array[start], ..., array[start + lanes - 1]; lanes is a literal."""
+        return int(min(array[int(start) : int(start) + lanes]))
 
     def lowest_bit(mask: Any) -> int:
         """Number of the lowest bit set of a mask that is not zero."""
         return (int(mask) & -int(mask)).bit_length() - 1
 
+    def move_to_front(array: Any, start: Any, last: Any, value: Any, front: Any) -> int:
+        """Makes `front` the first of array[start], ..., array[start + last]; those before
+        `value` move up by one, over it; all of them where it is not there, and the last is
+        gone. Returns 0 where it was not there, else anything else. last is below GROUP."""
+        group = array[int(start) : int(start) + int(last) + 1].tolist()
+        place = group.index(value) if value in group else int(last)
+        array[int(start) : int(start) + place + 1] = [int(front), *group[:place]]
+        return 1 if value in group else 0
+
     def prefetch(array: Any, index: Any) -> None:
         """Asks for the cache line of array[index]."""
+
+    def seldom() -> None:
+        """In the body of a kernel: it is rarely called, and compiled out of its callers' way."""
 
 else:
     from llvmlite import ir
@@ -37,50 +53,117 @@ else:
     from numba.core.extending import intrinsic
 
     _WORD = ir.IntType(64)
-    _VECTOR = ir.VectorType(_WORD, LANES)
+    _HALF = ir.IntType(32)
+    _LINES = ir.VectorType(_HALF, GROUP)
 
-    def _group(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _group(context: Any, builder: Any, kind: Any, arguments: Any, lanes: int) -> Any:
         """The vector that begins at an index of an array, both the first arguments."""
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        array = context.make_array(kind)(context, builder, arguments[0])
         pointer = builder.gep(array.data, [arguments[1]])
-        loaded = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
-        loaded.align = 8
+        vector = ir.VectorType(array.data.type.pointee, lanes)
+        loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+        loaded.align = array.data.type.pointee.width // 8
         return loaded
+
+    def _shuffled(builder: Any, vector: Any, word: Any, order: list[int]) -> Any:
+        """Lanes of a vector and, as number len(order), of a word, in an order."""
+        undefined = ir.Constant(vector.type, ir.Undefined)
+        one = builder.insert_element(undefined, word, ir.Constant(_WORD, 0))
+        kind = ir.VectorType(_HALF, len(order))
+        return builder.shuffle_vector(vector, one, ir.Constant(kind, order))
+
+    def _equal(builder: Any, group: Any, word: Any, lanes: int) -> Any:
+        """The lanes that equal a word, as the low bits of an int64."""
+        same = _shuffled(builder, group, word, [lanes] * lanes)
+        found = builder.icmp_signed("==", group, same)
+        return builder.zext(builder.bitcast(found, ir.IntType(lanes)), _WORD)
 
     def _is_array(array: Any) -> bool:
         return isinstance(array, types.Array) and array.dtype == types.int64 and array.ndim == 1
 
-    @intrinsic
-    def equal_mask(typing: Any, array: Any, start: Any, value: Any) -> Any:
-        """Bit i is set where array[start + i] == value, for i below LANES."""
+    @intrinsic(prefer_literal=True)
+    def equal_mask(typing: Any, array: Any, start: Any, lanes: Any, value: Any) -> Any:
+        """Bit i is set where array[start + i] == value, for i below lanes."""
         if not _is_array(array) or start != types.uint64 or value != types.int64:
             return None
+        count = lanes.literal_value
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            group = _group(context, builder, signature, arguments)
-            one = builder.insert_element(
-                ir.Constant(_VECTOR, ir.Undefined), arguments[2], ir.Constant(_WORD, 0)
-            )
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            same = builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
-            found = builder.icmp_signed("==", group, same)
-            return builder.zext(builder.bitcast(found, ir.IntType(LANES)), _WORD)
+            group = _group(context, builder, signature.args[0], arguments, count)
+            return _equal(builder, group, arguments[3], count)
 
-        return types.int64(array, start, value), generate
+        return types.int64(array, start, lanes, value), generate
+
+    @intrinsic(prefer_literal=True)
+    def least(typing: Any, array: Any, start: Any, lanes: Any) -> Any:
+        """The smallest of array[start], ..., array[start + lanes - 1]."""
+        if not _is_array(array) or start != types.uint64:
+            return None
+        count = lanes.literal_value
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            group = _group(context, builder, signature.args[0], arguments, count)
+            kind = ir.FunctionType(_WORD, [group.type])
+            name = f"llvm.vector.reduce.smin.v{count}i64"
+            return builder.call(builder.module.declare_intrinsic(name, fnty=kind), [group])
+
+        return types.int64(array, start, lanes), generate
 
     @intrinsic
-    def least(typing: Any, array: Any, start: Any) -> Any:
-        """The smallest of array[start], ..., array[start + LANES - 1]."""
-        if not _is_array(array) or start != types.uint64:
+    def seldom(typing: Any) -> Any:
+        """In the body of a kernel: it is rarely called, and compiled out of its callers' way."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.function.attributes.add("noinline")
+            builder.function.attributes.add("cold")
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    _HALF = ir.IntType(32)
+    _GROUP_VECTOR = ir.VectorType(_HALF, GROUP)
+
+    def _up_to(builder: Any, place: Any) -> Any:
+        """All ones in lanes 0 to place, zeros beyond: a window of a constant."""
+        name = "mmulab.lanes.window"
+        kind = ir.ArrayType(_HALF, 2 * GROUP)
+        constant = builder.module.globals.get(name)
+        if constant is None:
+            constant = ir.GlobalVariable(builder.module, kind, name)
+            constant.linkage = "internal"
+            constant.global_constant = True
+            constant.initializer = ir.Constant(kind, [-1] * GROUP + [0] * GROUP)
+        first = builder.sub(_WORD(GROUP - 1), place)
+        pointer = builder.gep(constant, [_WORD(0), first])
+        window = builder.load(builder.bitcast(pointer, _LINES.as_pointer()))
+        window.align = 4
+        return window
+
+    @intrinsic
+    def move_to_front(
+        typing: Any, array: Any, start: Any, last: Any, value: Any, front: Any
+    ) -> Any:
+        """Makes `front` the first of array[start], ..., array[start + last], int32; see above."""
+        numbers = types.uint64, types.int64, types.int64, types.int64
+        if array.dtype != types.int32 or (start, last, value, front) != numbers:
             return None
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            group = _group(context, builder, signature, arguments)
-            kind = ir.FunctionType(_WORD, [_VECTOR])
-            reduce = builder.module.declare_intrinsic("llvm.vector.reduce.smin.v8i64", fnty=kind)
-            return builder.call(reduce, [group])
+            value, front = (builder.trunc(word, _HALF) for word in arguments[3:])
+            group = _group(context, builder, signature.args[0], arguments, GROUP)
+            found = _equal(builder, group, value, GROUP)
+            stop = builder.or_(found, builder.shl(_WORD(1), arguments[2]))
+            place = builder.cttz(stop, ir.Constant(ir.IntType(1), 1))
+            moved = _shuffled(builder, group, front, [GROUP, *range(GROUP - 1)])
+            # Not a select: of that and the store LLVM makes a masked store, which Zen 3 takes
+            # some 20 cycles for.
+            moves = _up_to(builder, place)
+            stays = builder.xor(moves, ir.Constant(_LINES, [-1] * GROUP))
+            result = builder.or_(builder.and_(moved, moves), builder.and_(group, stays))
+            builder.store(result, group.operands[0]).align = 4
+            return found
 
-        return types.int64(array, start), generate
+        return types.int64(array, start, last, value, front), generate
 
     @intrinsic
     def lowest_bit(typing: Any, mask: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import ENTRIES
+from mmu.bits import ENTRIES, INDEX_BITS, PAGE_SHIFT
 from mmu.jit import inlined, kernel
 from mmu.state import Memory
 
@@ -13,15 +13,22 @@ from mmu.state import Memory
 #: the array is backed by the operating system only where it is touched.
 MAX_TABLES = 1 << 18
 
+#: Frames that can hold tables: the first 128 GiB of a host, since the cache model tells lines
+#: apart by 31 bits.
+TABLE_FRAMES = 1 << 25
+
 #: Contents of a closed table: present in neither format, and easy to recognise.
 JUNK = 0x5A5A5A5A5A5A5A58
 
 
 def make_memory(frames: int, tables: int = MAX_TABLES, tracked: bool = False) -> Memory:
-    """Contents for the tables of a host of so many frames; for other pages if tracked."""
+    """Contents for the tables of a host of so many frames; for other pages if tracked.
+
+    Table 0 is always empty: it is what frames that hold no table are read as.
+    """
     tables = min(tables, frames)
     return Memory(
-        entry=np.zeros(tables * ENTRIES, np.int64),
+        entry=np.zeros((1 + tables) * ENTRIES, np.int64),
         table=np.zeros(frames, np.int32),
         spare=np.zeros(tables + 2, np.int64),
         contents=np.zeros(frames if tracked else 1, np.int64),
@@ -32,17 +39,19 @@ def make_memory(frames: int, tables: int = MAX_TABLES, tracked: bool = False) ->
 @kernel
 def open_table(memory, frame):
     """Gives a frame contents: an empty table. False where there is no more room."""
+    if frame >= TABLE_FRAMES:
+        return False
     spare = memory.spare
     if spare[1]:
         table = spare[1 + spare[1]]
         spare[1] -= 1
     else:
-        table = spare[0]
+        table = spare[0] + 1
         if (table + 1) * ENTRIES > memory.entry.size:
             return False
-        spare[0] += 1
+        spare[0] = table
     memory.entry[table * ENTRIES : (table + 1) * ENTRIES] = 0
-    memory.table[frame] = table + 1
+    memory.table[frame] = table
     return True
 
 
@@ -50,7 +59,7 @@ def open_table(memory, frame):
 def close_table(memory, frame):
     """A frame no longer holds a table: its contents become junk, so that a walk
     through a dangling pointer shows (xv6 fills freed frames for the same reason)."""
-    table = memory.table[frame] - 1
+    table = memory.table[frame]
     memory.entry[table * ENTRIES : (table + 1) * ENTRIES] = JUNK
     memory.table[frame] = 0
     memory.spare[1] += 1
@@ -59,8 +68,12 @@ def close_table(memory, frame):
 
 @inlined
 def slot_of(memory, hpa):
-    """Index into Memory.entry of the entry at a host-physical address."""
-    return (np.int64(memory.table[hpa >> 12]) - 1) * ENTRIES + ((hpa >> 3) & (ENTRIES - 1))
+    """Index into Memory.entry of the entry at a host-physical address.
+
+    Unsigned, so that no code is made for negative indices.
+    """
+    table = np.int64(memory.table[np.uint64(hpa >> PAGE_SHIFT)])
+    return np.uint64((table << INDEX_BITS) | ((hpa >> 3) & (ENTRIES - 1)))
 
 
 @inlined
@@ -72,3 +85,9 @@ def load(memory, hpa):
 @inlined
 def store(memory, hpa, entry):
     memory.entry[slot_of(memory, hpa)] = entry
+
+
+def entries_in(memory: Memory, frame: int) -> np.ndarray | None:
+    """The entries of the table in a frame, int64[512]: a view; None where it holds no table."""
+    table = int(memory.table[frame])
+    return memory.entry[table * ENTRIES : (table + 1) * ENTRIES] if table else None

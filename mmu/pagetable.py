@@ -30,7 +30,7 @@ from mmu.config import Config
 from mmu.core_builder import build_core
 from mmu.errors import InputError, RunError, unknown
 from mmu.frames import make_frames
-from mmu.memory import make_memory
+from mmu.memory import entries_in, make_memory
 from mmu.state import GPT_PAGE, NPT_PAGE, OK
 from mmu.trace import FETCH, LOAD, STORE
 from mmu.walkthrough import Reference
@@ -206,10 +206,11 @@ class PageTable:
     def entries(self, frame: int) -> np.ndarray:
         """The 512 entries of the table in a frame: a view, int64. Raises InputError where
         the frame holds no table."""
-        table = int(self.memory.table[frame]) if 0 <= frame < self.memory.table.size else 0
-        if not table:
+        there = 0 <= frame < self.memory.table.size
+        entries = entries_in(self.memory, frame) if there else None
+        if entries is None:
             raise InputError(f"frame {frame:#x} holds no page table")
-        return self.memory.entry[(table - 1) * ENTRIES : table * ENTRIES]
+        return entries
 
     def dump(self) -> str:
         """What is mapped, a line for each run of pages that are alike and whose frames

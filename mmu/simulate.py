@@ -11,7 +11,7 @@ import numpy as np
 
 from mmu import __version__, cost, engine, techniques
 from mmu.config import Config
-from mmu.counters import read_counts, read_references
+from mmu.counters import read_counts, read_references, read_structures
 from mmu.errors import InputError
 from mmu.machine import Simulator, build
 from mmu.presets.model import Preset
@@ -240,16 +240,11 @@ def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> Techni
     core = simulator.machine.core
     counts = read_counts(core, by_kind.tolist())
     references = read_references(core, len(preset.caches))
-    structures = {
-        name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
-        for name, unit in zip(simulator.units, core.unit, strict=True)
-        if unit["hits"] or unit["misses"]
-    }
     return TechniqueResult(
         technique=simulator.technique,
         counts=counts,
         references=references,
-        structures=structures,
+        structures=read_structures(core, simulator.units, preset),
         cycles=cost.price(counts, references, preset),
         frames=simulator.frames_by_kind(),
     )

@@ -56,6 +56,7 @@ REGS = np.dtype(
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
+        ("noted", np.int64),  # references that have not been priced yet
         ("walked", np.int64),  # 1 once there has been a walk: see mmu.lookahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
     ]
@@ -90,6 +91,16 @@ ROUTE = np.dtype(
     ]
 )
 
+#: One level of the cache model.
+CACHE = np.dtype(
+    [
+        ("base", np.int64),  # its first slot of Core.line
+        ("set_mask", np.int64),  # sets - 1
+        ("ways", np.int64),  # 0: there is no such level
+        ("plane", np.int64),  # slots from a group of a set to the next
+    ]
+)
+
 #: Where the leaf table of a region lies: see mmu.lookahead.
 HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
@@ -97,8 +108,7 @@ HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
 ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
 ROUTE_NTLB = 6  # column 0
-ROUTE_CACHE = 7  # column: cache level, from 0
-ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+ROUTE_ROWS, ROUTE_COLUMNS = 7, 6
 
 CACHE_LEVELS = 4  # three cache levels and memory
 REFERENCES = (6, 6, CACHE_LEVELS)  # guest level, host level, cache level
@@ -184,7 +194,7 @@ class Core(Struct):
 
     regs: np.ndarray  # [1]
     stats: np.ndarray  # [1]
-    references: np.ndarray  # [guest level, host level, cache level]
+    references: np.ndarray  # [guest level, host level, cache level], flat: see REFERENCES
     log: np.ndarray  # [records]
     unit: np.ndarray  # [units]
     route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]
@@ -196,12 +206,15 @@ class Core(Struct):
     first: np.ndarray  # [L1 slots]
     span: np.ndarray  # [L1 slots]
     hint: np.ndarray  # [2 * lookahead.HINTS]: of guest or shadow tables, of nested ones
+    cache: np.ndarray  # [CACHE_LEVELS - 1]
+    line: np.ndarray  # [lines of all cache levels]: see hardware.caches
+    noted: np.ndarray  # [references]: to be priced, the first REGS.noted
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
 
     FIELDS = {
         "regs": ArrayField(REGS),
         "stats": ArrayField(STATS),
-        "references": ArrayField(np.int64, 3),
+        "references": ArrayField(np.int64),
         "log": ArrayField(LOG),
         "unit": ArrayField(UNIT),
         "route": ArrayField(ROUTE),
@@ -213,6 +226,9 @@ class Core(Struct):
         "first": ArrayField(np.int64),
         "span": ArrayField(np.int64),
         "hint": ArrayField(HINT),
+        "cache": ArrayField(CACHE),
+        "line": ArrayField(np.int32),
+        "noted": ArrayField(np.int64),
         "predictor": ArrayField(np.int32),
     }
 
@@ -258,8 +274,8 @@ class Memory(Struct):
     Tags are followed only where REGS.tracking says so (`mmu.contents`).
     """
 
-    entry: np.ndarray  # [tables * 512]
-    table: np.ndarray  # [host frames]: which table a frame holds, + 1
+    entry: np.ndarray  # [(1 + tables) * 512]
+    table: np.ndarray  # [host frames]: which table a frame holds; 0: none
     spare: np.ndarray  # [tables + 2]: count in use, count of spares, spares
     contents: np.ndarray  # [host frames]: tag of what a frame holds
     written: np.ndarray  # [host frames]: 1: stored to since its tag was last looked at

@@ -12,6 +12,7 @@ from mmu.config import Config
 from mmu.engine import prepare
 from mmu.guest.process import FLUSH
 from mmu.machine import FIRST_PID, build
+from mmu.memory import entries_in
 from mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk
 
 
@@ -62,10 +63,9 @@ class Driver:
 
     def table(self, hfn: int) -> np.ndarray:
         """The entries of the table in a host frame: a view."""
-        memory = self.machine.host.memory
-        number = int(memory.table[hfn]) - 1
-        assert number >= 0, f"frame {hfn:#x} holds no table"
-        return memory.entry[number * ENTRIES : (number + 1) * ENTRIES]
+        entries = entries_in(self.machine.host.memory, hfn)
+        assert entries is not None, f"frame {hfn:#x} holds no table"
+        return entries
 
     def hfn(self, gfn: int) -> int:
         """The p2m, read directly."""

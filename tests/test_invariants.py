@@ -17,6 +17,7 @@ from mmu.config import Config
 from mmu.errors import RunError
 from mmu.jit import entry
 from mmu.machine import Simulator, build
+from mmu.memory import entries_in
 from mmu.state import NATIVE, Machine
 from mmu.techniques import hooks
 from mmu.trace import (
@@ -277,8 +278,7 @@ def break_shadow_frame(simulator: Simulator) -> None:
     page = next(
         p for p in machine.vm.shadow[1:] if p["level"] == 1 and not p["unsync"] and not p["direct"]
     )
-    table = int(machine.host.memory.table[page["hfn"]]) - 1
-    entries = machine.host.memory.entry[table * 512 : (table + 1) * 512]
+    entries = entries_in(machine.host.memory, int(page["hfn"]))
     index = int(np.flatnonzero(entries & P)[0])
     entries[index] = (int(entries[index]) & ~FRAME) | (7 << 12)
 

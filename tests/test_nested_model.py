@@ -16,6 +16,7 @@ from mmu import presets
 from mmu.check.tables import Tables
 from mmu.config import Config
 from mmu.core_builder import build_core
+from mmu.counters import read_structures, references_of
 from mmu.machine import Simulator, build
 from mmu.presets.model import Cache, Cited, Preset, WalkCache
 from mmu.state import CACHE_LEVELS
@@ -51,7 +52,7 @@ def nested_hardware(draw: st.DrawFn) -> Preset:
         caches.append(WalkCache(name, draw(st.sampled_from([1, 2, 4])), ways, "test", policy))
     latency = Cited(1, "test")
     lines = tuple(
-        Cache(f"L{number}", 64 * draw(st.integers(1, 60)), draw(st.integers(1, 9)), latency, "test")
+        Cache(f"L{number}", 64 * draw(st.integers(1, 60)), draw(way_counts("lru")), latency, "test")
         for number in range(1, draw(st.integers(0, CACHE_LEVELS - 1)) + 1)
     )
     share = Cited(draw(st.sampled_from([0.5, 1.0])), "test")
@@ -63,6 +64,7 @@ class Both:
     the model, side by side."""
 
     def __init__(self, preset: Preset, config: Config) -> None:
+        self.preset = preset
         self.simulator = build("nested", preset, config)
         for process in PROCESSES:
             self._event(SWITCH, process, 0, 0, 0)
@@ -105,17 +107,18 @@ class Both:
         assert core.stats[0]["walks"].tolist() == model.counts.walks
         assert core.stats[0]["l1_misses"].tolist() == model.counts.l1_misses
         assert core.stats[0]["l2_hits"].tolist() == model.counts.l2_hits
+        references = references_of(core)
         counted = {
-            (int(g), int(h), int(c)): int(core.references[g, h, c])
-            for g, h, c in zip(*np.nonzero(core.references), strict=True)
+            (int(g), int(h), int(c)): int(references[g, h, c])
+            for g, h, c in zip(*np.nonzero(references), strict=True)
         }
         assert counted == dict(model.references)
-        units = dict(zip(self.simulator.units, core.unit, strict=True))
+        found = read_structures(core, self.simulator.units, self.preset)
         arrays = {f"walk cache {name}": array for name, array in model.cached.items()}
         arrays |= {f"cache L{number}": array for number, array in enumerate(model.lines, 1)}
         for name, array in arrays.items():
-            unit = units[name]
-            assert (int(unit["hits"]), int(unit["misses"])) == (array.hits, array.misses), name
+            expected = {"hits": array.hits, "misses": array.misses}
+            assert found.get(name, {"hits": 0, "misses": 0}) == expected, name
 
 
 def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
@@ -123,7 +126,7 @@ def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     core, (fresh, _) = simulator.machine.core, build_core(preset, config)
     for name in (
         "unit", "route", "tag", "age", "data", "tree", "owner", "first", "span", "hint",
-        "predictor",
+        "predictor", "line",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
     simulator.reset_counters()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import workloads
 from mmu import presets
 from mmu.config import Config
+from mmu.counters import references_of
 from mmu.engine import prepare
 from mmu.machine import Simulator, build
 from mmu.presets.model import POLICIES, TLB, Preset, WalkCache
@@ -170,7 +171,7 @@ class Both:
         assert stats["l2_hits"].tolist() == counts.l2_hits
         assert stats["walks"].tolist() == counts.walks
         assert int(stats["dirty_walks"]) == counts.dirty_walks
-        by_level = self.simulator.machine.core.references[:, 0].sum(axis=1).tolist()
+        by_level = references_of(self.simulator.machine.core)[:, 0].sum(axis=1).tolist()
         assert by_level == counts.references
         units = dict(zip(self.simulator.units, self.simulator.machine.core.unit, strict=True))
         for tlb, array in self.model.tlbs:

@@ -11,6 +11,7 @@ import pytest
 from driver import Driver
 
 from mmu.bits import EPT_A, EPT_D, D
+from mmu.counters import references_of
 from mmu.trace import FETCH, LOAD, MMAP, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, STORE, SWITCH
 
 GVA = 0x7F1240000000  # a multiple of 1 GiB
@@ -60,7 +61,7 @@ def test_references_by_guest_and_host_level():
     driver.access(GVA)
     # then each guest table is read once and located by one reference at each host level,
     # and so is the page (guest level 0).
-    counts = driver.machine.core.references.sum(axis=2)
+    counts = references_of(driver.machine.core).sum(axis=2)
     assert counts[1:5, :5].tolist() == [[1] * 5] * 4
     assert counts[0, :5].tolist() == [0, 1, 1, 1, 1]
     assert counts.sum() == 24

@@ -18,6 +18,7 @@ from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, UC_TLB_CPU, Uc, UcErro
 from unicorn import x86_const as x86
 
 from mmu.bits import ENTRIES, PAGE_BYTES, PS, RW, US, XD, P
+from mmu.memory import entries_in
 from mmu.state import Memory
 from mmu.trace import FETCH, LOAD, STORE
 
@@ -176,10 +177,7 @@ def started(tables: dict[int, np.ndarray], root: int, levels: int, frames: int) 
 
 def tables_of(memory: Memory) -> dict[int, np.ndarray]:
     """The entries of every table, by its frame."""
-    return {
-        int(frame): memory.entry[(memory.table[frame] - 1) * ENTRIES :][:ENTRIES]
-        for frame in np.flatnonzero(memory.table)
-    }
+    return {int(frame): entries_in(memory, frame) for frame in np.flatnonzero(memory.table)}
 
 
 def agree_on_bits(unicorn: UnicornMMU, tables: dict[int, np.ndarray], root: int) -> None:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.bits import ENTRIES, EPT_RWX, FRAME, PS, RW, US, XD, P
+from mmu.bits import EPT_RWX, FRAME, PS, RW, US, XD, P
 from mmu.errors import RunError
+from mmu.memory import entries_in
 from mmu.state import NESTED, SHADOW, Machine
 
 RIGHTS = RW | US | XD
@@ -61,8 +62,7 @@ class Tables:
 
     def contents(self, hfn: int) -> np.ndarray | None:
         """int64[512], or None where the frame holds no table."""
-        table = int(self.memory.table[hfn]) - 1
-        return None if table < 0 else self.memory.entry[table * ENTRIES : (table + 1) * ENTRIES]
+        return entries_in(self.memory, hfn)
 
     def hfn_of(self, gfn: int) -> int:
         return max(0, int(self.vm.p2m[gfn]) >> 2) - 1 if self.virtual else gfn

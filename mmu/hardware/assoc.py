@@ -6,8 +6,8 @@ unique within its unit, -1 where the slot is invalid.
 
 An age is a time stamp above the slot's own number, so that one minimum over a set finds
 the oldest slot. The stamp of an invalid slot is 0: it is filled first, the lowest way
-before the others, under every policy. Sets are padded to a multiple of LANES slots, which
-are searched together; the padding matches no tag and is never the oldest.
+before the others, under every policy. Sets are padded to as many slots as are looked at
+together (`padded`); the padding matches no tag and is never the oldest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmu.jit import inlined, kernel
-from mmu.lanes import LANES, equal_mask, least, lowest_bit
+from mmu.lanes import MEDIUM, NARROW, WIDE, equal_mask, least, lowest_bit, seldom
 from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM, ROUTE_COLUMNS
 
 INVALID = -1
@@ -26,7 +26,13 @@ SLOT_BITS = 20
 _SLOT_MASK = (1 << SLOT_BITS) - 1
 PADDING_AGE = (1 << 63) - 1
 
-_LANES = np.uint64(LANES)
+
+def padded(ways: int) -> int:
+    """Slots that a set of so many ways takes."""
+    for lanes in (NARROW, MEDIUM):
+        if ways <= lanes:
+            return lanes
+    return -(-ways // WIDE) * WIDE
 
 
 @inlined
@@ -52,22 +58,26 @@ def find(core, route, index, tag):
     first = first_slot(route, index)
     # Unsigned: numba makes code for negative indices of signed ones.
     slot = np.uint64(first)
-    found = equal_mask(core.tag, slot, tag)
-    # One group or two is what most sets are: without a loop, a seventh less to do in a walk.
-    if route.stride > LANES:
-        found |= equal_mask(core.tag, slot + _LANES, tag) << LANES
-        if route.stride > 2 * LANES and not found:
-            return _find_further(core, first + 2 * LANES, first + route.stride, tag)
+    # Without a loop: where it would stop is not predictable.
+    if route.stride == NARROW:
+        found = equal_mask(core.tag, slot, NARROW, tag)
+    elif route.stride == MEDIUM:
+        found = equal_mask(core.tag, slot, MEDIUM, tag)
+    elif route.stride == WIDE:
+        found = equal_mask(core.tag, slot, WIDE, tag)
+    else:
+        return _find_in_many(core, first, first + route.stride, tag)
     if found:
         return first + lowest_bit(found)
     return NIL
 
 
 @kernel
-def _find_further(core, first, end, tag):
-    """The slots of a set beyond its first two groups."""
-    for start in range(first, end, LANES):
-        found = equal_mask(core.tag, np.uint64(start), tag)
+def _find_in_many(core, first, end, tag):
+    """`find` in a set of more slots than are compared at once."""
+    seldom()
+    for start in range(first, end, WIDE):
+        found = equal_mask(core.tag, np.uint64(start), WIDE, tag)
         if found:
             return start + lowest_bit(found)
     return NIL
@@ -77,22 +87,23 @@ def _find_further(core, first, end, tag):
 def _oldest(core, route, index):
     """The smallest age of a set."""
     slot = np.uint64(first_slot(route, index))
-    oldest = least(core.age, slot)
-    if route.stride > LANES:
-        oldest = min(oldest, least(core.age, slot + _LANES))
-        if route.stride > 2 * LANES:
-            first = slot + _LANES + _LANES
-            oldest = min(oldest, _oldest_further(core, first, slot + np.uint64(route.stride)))
-    return oldest
+    if route.stride == NARROW:
+        return least(core.age, slot, NARROW)
+    if route.stride == MEDIUM:
+        return least(core.age, slot, MEDIUM)
+    if route.stride == WIDE:
+        return least(core.age, slot, WIDE)
+    return _oldest_of_many(core, slot, slot + np.uint64(route.stride))
 
 
 @kernel
-def _oldest_further(core, slot, end):
-    """The smallest age of a set beyond its first two groups."""
+def _oldest_of_many(core, slot, end):
+    """`_oldest` of a set of more slots than are compared at once."""
+    seldom()
     oldest = PADDING_AGE
     while slot < end:
-        oldest = min(oldest, least(core.age, slot))
-        slot += _LANES
+        oldest = min(oldest, least(core.age, slot, WIDE))
+        slot += np.uint64(WIDE)
     return oldest
 
 
@@ -109,6 +120,7 @@ def _point_away(core, unit, slot):
     Node 1 is the root, node n has children 2n and 2n + 1; a node's bit is the
     side (0 left, 1 right) on which the victim is to be found.
     """
+    seldom()
     way = (slot - unit.base) % unit.stride
     word = unit.tree + (slot - unit.base) // unit.stride
     bits = core.tree[word]
@@ -123,8 +135,7 @@ def _point_away(core, unit, slot):
 
 
 @inlined
-def touch_age(core, slot, clock):
-    """Records a hit in a unit that is known to replace by LRU."""
+def _stamp(core, slot, clock):
     core.age[np.uint64(slot)] = stamped(slot, clock)
 
 
@@ -132,7 +143,7 @@ def touch_age(core, slot, clock):
 def touch(core, unit, slot, clock):
     """Records a hit."""
     if unit.policy == LRU:
-        touch_age(core, slot, clock)
+        _stamp(core, slot, clock)
     elif unit.policy == PLRU:
         _point_away(core, unit, slot)
 
@@ -140,6 +151,7 @@ def touch(core, unit, slot, clock):
 @kernel
 def _victim_not_by_age(core, unit, first):
     """Victim of the full set that begins at a slot, under random replacement or tree-PLRU."""
+    seldom()
     if unit.policy == RANDOM:
         # xorshift (Marsaglia, J. Stat. Software 8(14), 2003), triple 13, 7, 17,
         # in 63 bits so that it stays a positive int64.
@@ -164,15 +176,7 @@ def _victim_not_by_age(core, unit, first):
 @inlined
 def _put(core, slot, tag, clock):
     core.tag[np.uint64(slot)] = tag
-    touch_age(core, slot, clock)
-
-
-@inlined
-def insert_by_age(core, route, index, tag, clock):
-    """`insert` into a unit that is known to replace by LRU or FIFO."""
-    victim = _oldest(core, route, index) & _SLOT_MASK
-    _put(core, victim, tag, clock)
-    return victim
+    _stamp(core, slot, clock)
 
 
 @inlined

@@ -9,7 +9,7 @@ from mmu.hardware import tlb, walk_caches, walker
 from mmu.hardware.assoc import stamped
 from mmu.jit import inlined, kernel
 from mmu.state import EPT_VIOLATION, NIL, OK, PREDICTOR_BITS
-from mmu.trace import STORE
+from mmu.trace import LOAD, STORE
 
 # Values of REGS.touch: what an L1 hit changes.
 TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
@@ -28,12 +28,16 @@ def _mark_store(core, memory, kind, entry):
 
 
 @inlined
-def _predict(core, kind, gva, slot, size):
+def _predict(core, kind, gva, slot, size, entry):
     """Predicts the next access of this kind to this page, unless it is a store that must be
     marked and the slot's page is large: predictions tell 4 KiB pages apart by low bits only,
-    and the store may be the first to its frame."""
-    if size == 0 or kind != STORE or not core.regs[0].tracking:
+    and the store may be the first to its frame. A store after a load hits the same slot where
+    it needs no walk, and no mark."""
+    tracking = core.regs[0].tracking
+    if size == 0 or kind != STORE or not tracking:
         tlb.predict(core, kind, gva, slot)
+    if kind == LOAD and entry & tlb.STORABLE == tlb.STORABLE and not tracking:
+        tlb.predict(core, STORE, gva, slot)
 
 
 @inlined
@@ -54,10 +58,18 @@ def _differs(core, gva, slot):
 
 @inlined
 def _replay_ages(core, address, kind, start, end):
-    """`hits` for TOUCH_AGE, four accesses at a time and then one at a time."""
+    """`hits` for TOUCH_AGE: after a miss two accesses one at a time, since misses come close
+    together where they come often; then four at a time, and the last ones."""
     ages = core.age
     clock = core.regs[0].clock - 2 * start
     position, stop = np.uint64(start), np.uint64(end)
+    near = min(position + _TWO, stop)
+    while position < near:
+        slot = _predicted(core, address[position], kind[position])
+        if _differs(core, address[position], slot):
+            return np.int64(position)
+        ages[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
+        position += _ONE
     while position + _FOUR <= stop:
         g0, g1 = address[position], address[position + _ONE]
         g2, g3 = address[position + _TWO], address[position + _THREE]
@@ -127,43 +139,36 @@ def translate(core, memory, gva, kind, user, clock):
     (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
     """
     stats = core.stats[0]
-    held = False
     slot, size = tlb.probe_l1(core, kind, gva)
     if slot != NIL:
-        held = True
         if walker.allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
-            _predict(core, kind, gva, slot, size)
+            _predict(core, kind, gva, slot, size, core.data[slot])
             _mark_store(core, memory, kind, tlb.exact_frame(core.data[slot], gva, size))
             return OK
-        if kind == STORE and not core.data[slot] & D:
-            stats.dirty_walks += 1
     else:
         stats.l1_misses[kind] += 1
         slot, size = tlb.probe_l2(core, kind, gva)
-        if slot != NIL:
-            if walker.allows(core.data[slot], kind, user):
-                stats.l2_hits[kind] += 1
-                tlb.touch_l2(core, kind, size, slot)
-                entry = tlb.exact_frame(core.data[slot], gva, size)
-                slot = tlb.fill_l1(core, kind, gva, entry, size, clock, False)
-                _predict(core, kind, gva, slot, size)
-                _mark_store(core, memory, kind, entry)
-                return OK
-            held = True
-            if kind == STORE and not core.data[slot] & D:
-                stats.dirty_walks += 1
-    stats.walks[kind] += 1
-    core.regs[0].walked = 1
-    status, entry, size = walker.translate(core, memory, gva, kind, user)
-    if status != OK:
-        if status != EPT_VIOLATION:
-            # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
-            tlb.drop_page(core, gva)
-        return status
-    tlb.fill_l2(core, kind, gva, entry, size, held)
+    if slot != NIL and walker.allows(core.data[slot], kind, user):
+        stats.l2_hits[kind] += 1
+        tlb.touch_l2(core, kind, size, slot)
+        entry = tlb.exact_frame(core.data[slot], gva, size)
+        held = False
+    else:
+        held = slot != NIL
+        if held and kind == STORE and not core.data[slot] & D:
+            stats.dirty_walks += 1
+        stats.walks[kind] += 1
+        core.regs[0].walked = 1
+        status, entry, size = walker.translate(core, memory, gva, kind, user)
+        if status != OK:
+            if status != EPT_VIOLATION:
+                # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
+                tlb.drop_page(core, gva)
+            return status
+        tlb.fill_l2(core, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, kind, gva, entry, size, clock, held)
-    _predict(core, kind, gva, slot, size)
+    _predict(core, kind, gva, slot, size, entry)
     _mark_store(core, memory, kind, entry)
     return OK
 

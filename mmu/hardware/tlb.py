@@ -23,6 +23,7 @@ from mmu.hardware.assoc import (
     unit_of,
 )
 from mmu.jit import inlined, kernel
+from mmu.lanes import seldom
 from mmu.state import (
     NIL,
     PREDICTOR_BITS,
@@ -38,7 +39,7 @@ VPID_SHIFT = 59
 VPIDS = 16  # a processor has 65,536; more VMs than this take turns
 _PAGE_NUMBER = (1 << 45) - 1
 _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
-_STORABLE = RW | D  # a store needs no walk
+STORABLE = RW | D  # a store needs no walk
 
 STRADDLES = 4  # flag beside the kind of an access that touches two pages
 
@@ -78,6 +79,7 @@ def probe(core, row, gva):
 @kernel
 def _begin_use(core, number, size):
     """The first fill of a page size into a unit: from now on it is searched for."""
+    seldom()
     core.unit[number].sizes |= 1 << size
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
         route = route_to(core, row, size)
@@ -97,13 +99,20 @@ def _forget(core, kind, gva, size, slot):
     row = kind << PREDICTOR_BITS
     if size == 0:
         core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
-        return
+    else:
+        _forget_slot(core, row, slot)
+
+
+@kernel
+def _forget_slot(core, row, slot):
+    """`_forget` for a large page, whose 4 KiB pages have many predictions."""
+    seldom()
     for index in range(row, row + _LOW_PAGE + 1):
         if core.predictor[np.uint64(index)] == slot:
             core.predictor[np.uint64(index)] = 0
 
 
-@kernel
+@inlined
 def _fill(core, row, gva, entry, size, splinter, clock, held):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
 
@@ -142,7 +151,7 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
         span = ~(pages_in(size) - 1)
         core.span[at] = span
         core.first[at] = (gva >> PAGE_SHIFT) & span
-        if entry & _STORABLE != _STORABLE or regs.tracking:
+        if entry & STORABLE != STORABLE or regs.tracking:
             _forget(core, STORE, gva, size, slot)
         if entry & XD and route_to(core, ROUTE_L1I, size).unit == route.unit:
             _forget(core, FETCH, gva, size, slot)
@@ -225,6 +234,7 @@ def drop_page(core, gva):
 def _drop_fragments(core, gva):
     """Drops the other pieces of a page that the TLBs hold in pieces: INVLPG must drop
     them all (SDM vol. 3A, 4.10.4.1), and they are found by search."""
+    seldom()
     regs = core.regs[0]
     mine = regs.vpid << 12 | regs.asid
     globals_ = regs.vpid << 12 | GLOBAL

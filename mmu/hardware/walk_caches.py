@@ -44,7 +44,7 @@ def owner_tag(core, row):
     return regs.vpid << PREFIX_BITS
 
 
-@kernel
+@inlined
 def longest_prefix(core, row, address, levels):
     """(level, data): the cached entry of the lowest level, (NIL, 0) where none is."""
     owner = owner_tag(core, row)
@@ -74,7 +74,7 @@ def remember(core, row, address, level, data):
         core.data[np.uint64(slot)] = data
 
 
-@kernel
+@inlined
 def nested_find(core, gfn):
     """hfn of a page-table page from the nested TLB, or NIL."""
     route = route_to(core, ROUTE_NTLB, 0)

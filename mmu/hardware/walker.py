@@ -58,9 +58,9 @@ def _host_frame(core, memory, frame, guest_level):
 
 
 @inlined
-def _ept_denies(rights, write, fetch):
-    """True where the rights of the path forbid the access (SDM vol. 3C, 29.3.3.2)."""
-    return (write and not rights & EPT_W) or (fetch and not rights & EPT_X) or not rights & EPT_R
+def _ept_needs(write, fetch):
+    """The rights that an access needs of every entry of its path (SDM vol. 3C, 29.3.3.2)."""
+    return EPT_R | (EPT_W if write else 0) | (EPT_X if fetch else 0)
 
 
 @inlined
@@ -98,6 +98,7 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
     frame = regs.eptp
     level = regs.ept_levels
     rights = EPT_RWX
+    needs = _ept_needs(write, fetch)
     cached, data = longest_prefix(core, ROUTE_EPT_PSC, gpa, level)
     if cached > 0:
         level = cached - 1
@@ -110,7 +111,7 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
         reference(core, hpa, entry, guest_level, level)
         leaf = level == 1 or entry & PS
         rights &= entry
-        if not entry & EPT_RWX or (leaf and _ept_denies(rights, write, fetch)):
+        if not entry & EPT_RWX or (leaf and rights & needs != needs):
             regs.fault_gpa = gpa
             return EPT_VIOLATION, 0, level, entry
         if regs.ept_ad:
@@ -127,7 +128,7 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
     return OK, frame_of(entry) + offset, level, (entry & ~EPT_RWX) | rights
 
 
-@kernel
+@inlined
 def _table_frame(core, memory, gfn, guest_level):
     """hfn of a gPT page. With EPT A/D bits on, the reference is a write (SDM 29.3.5)."""
     hfn = nested_find(core, gfn)
@@ -200,7 +201,7 @@ linear_walk = _make_walk(_host_frame)
 guest_walk = _make_walk(_table_frame)
 
 
-@kernel
+@inlined
 def translate(core, memory, gva, kind, user):
     """A whole walk: (status, TLB entry, page size that the TLB may hold).
 

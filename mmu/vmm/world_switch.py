@@ -7,7 +7,7 @@ import numpy as np
 from mmu.hardware import core as hardware
 from mmu.hardware import tlb
 from mmu.jit import entry, kernel
-from mmu.state import REFERENCES, STATS, Core, Machine
+from mmu.state import STATS, Core, Machine
 
 
 def view_of(core: Core) -> Core:
@@ -16,7 +16,7 @@ def view_of(core: Core) -> Core:
     own = {
         "regs": core.regs.copy(),
         "stats": np.zeros(1, STATS),
-        "references": np.zeros(REFERENCES, np.int64),
+        "references": np.zeros_like(core.references),
     }
     return Core(**(shared | own))
 
