@@ -10,6 +10,7 @@ from mmu.bits import SIZE_NAMES
 from mmu.config import Config, check_geometry
 from mmu.errors import InputError
 from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS, padded
+from mmu.hardware.caches import is_narrow
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmu.lanes import GROUP
 from mmu.lookahead import HINTS
@@ -153,28 +154,32 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
     return _arrays(builder, preset, config, l1_units, log_size), builder.names
 
 
-def _cache_model(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
-    """(CACHE records, their lines, all invalid)."""
+def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(CACHE records, lines of narrow levels, lines of the others, all invalid), for a host
+    of so many frames."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
     cache = np.zeros(CACHE_LEVELS - 1, CACHE)
-    slots = 0
+    slots = {True: 0, False: 0}
     for number, level in enumerate(preset.caches):
         name = f"cache {level.name}"
-        check_geometry(name, 1, level.ways, "lru")
+        check_geometry(name, 1, level.ways, "lru")  # before they divide
         sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
         sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
         check_geometry(name, sets, level.ways, "lru")
-        cache[number] = (slots, sets - 1, level.ways, sets * GROUP)
-        slots += sets * GROUP * -(-level.ways // GROUP)
-    line = _aligned(slots, np.int32)
-    line[:] = INVALID
-    return cache, line
+        narrow = is_narrow(level.ways, frames)
+        stride = GROUP if narrow else level.ways
+        cache[number] = (slots[narrow], sets - 1, stride, level.ways, narrow)
+        slots[narrow] += sets * stride
+    lines = _aligned(slots[True], np.int32), _aligned(slots[False])
+    for each in lines:
+        each[:] = INVALID
+    return cache, *lines
 
 
 def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
-    """Zeros whose groups do not cross cache lines."""
-    raw: np.ndarray = np.zeros(length + LINE_BYTES, dtype)
+    """Zeros that begin at a cache line."""
+    raw: np.ndarray = np.zeros(length + LINE_BYTES // np.dtype(dtype).itemsize, dtype)
     first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
     return raw[first : first + length]
 
@@ -195,7 +200,7 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    cache, line = _cache_model(preset)
+    cache, line, long_line = _cache_model(preset, max(config.host_frames, config.guest_frames))
     tag, age = _aligned(slots), _aligned(slots)
     tag[:], age[:] = INVALID, np.arange(slots)
     for each in unit:
@@ -219,6 +224,7 @@ def _arrays(
         hint=np.full(2 * HINTS, NIL, HINT),
         cache=cache,
         line=line,
+        long_line=long_line,
         noted=np.zeros(NOTED, np.int64),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

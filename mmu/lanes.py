@@ -32,13 +32,13 @@ if JIT_OFF:
         """Number of the lowest bit set of a mask that is not zero."""
         return (int(mask) & -int(mask)).bit_length() - 1
 
-    def move_to_front(array: Any, start: Any, last: Any, value: Any, front: Any) -> int:
-        """Makes `front` the first of array[start], ..., array[start + last]; those before
-        `value` move up by one, over it; all of them where it is not there, and the last is
-        gone. Returns 0 where it was not there, else anything else. last is below GROUP."""
+    def move_to_front(array: Any, start: Any, last: Any, value: Any) -> int:
+        """Makes a value the first of array[start], ..., array[start + last]; those before it
+        move up by one; all of them where it is not there, and the last is gone. Returns 0
+        where it was not there, else anything else. last is below GROUP."""
         group = array[int(start) : int(start) + int(last) + 1].tolist()
         place = group.index(value) if value in group else int(last)
-        array[int(start) : int(start) + place + 1] = [int(front), *group[:place]]
+        array[int(start) : int(start) + place + 1] = [int(value), *group[:place]]
         return 1 if value in group else 0
 
     def prefetch(array: Any, index: Any) -> None:
@@ -120,9 +120,6 @@ else:
 
         return types.void(), generate
 
-    _HALF = ir.IntType(32)
-    _GROUP_VECTOR = ir.VectorType(_HALF, GROUP)
-
     def _up_to(builder: Any, place: Any) -> Any:
         """All ones in lanes 0 to place, zeros beyond: a window of a constant."""
         name = "mmulab.lanes.window"
@@ -140,30 +137,28 @@ else:
         return window
 
     @intrinsic
-    def move_to_front(
-        typing: Any, array: Any, start: Any, last: Any, value: Any, front: Any
-    ) -> Any:
-        """Makes `front` the first of array[start], ..., array[start + last], int32; see above."""
-        numbers = types.uint64, types.int64, types.int64, types.int64
-        if array.dtype != types.int32 or (start, last, value, front) != numbers:
+    def move_to_front(typing: Any, array: Any, start: Any, last: Any, value: Any) -> Any:
+        """Makes a value the first of array[start], ..., array[start + last], int32; see above."""
+        numbers = types.uint64, types.int64, types.int64
+        if array.dtype != types.int32 or (start, last, value) != numbers:
             return None
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value, front = (builder.trunc(word, _HALF) for word in arguments[3:])
+            value = builder.trunc(arguments[3], _HALF)
             group = _group(context, builder, signature.args[0], arguments, GROUP)
             found = _equal(builder, group, value, GROUP)
             stop = builder.or_(found, builder.shl(_WORD(1), arguments[2]))
             place = builder.cttz(stop, ir.Constant(ir.IntType(1), 1))
-            moved = _shuffled(builder, group, front, [GROUP, *range(GROUP - 1)])
-            # Not a select: of that and the store LLVM makes a masked store, which Zen 3 takes
-            # some 20 cycles for.
+            moved = _shuffled(builder, group, value, [GROUP, *range(GROUP - 1)])
+            # Not a select: of that and the store LLVM makes a masked store, which some
+            # processors are slow at (as measured here, slower than all the rest).
             moves = _up_to(builder, place)
             stays = builder.xor(moves, ir.Constant(_LINES, [-1] * GROUP))
             result = builder.or_(builder.and_(moved, moves), builder.and_(group, stays))
             builder.store(result, group.operands[0]).align = 4
             return found
 
-        return types.int64(array, start, last, value, front), generate
+        return types.int64(array, start, last, value), generate
 
     @intrinsic
     def lowest_bit(typing: Any, mask: Any) -> Any:

@@ -36,7 +36,7 @@ def _remember(core, first, address, slot):
     region = address >> REGION_SHIFT
     hint = _hint(core, first, region)
     hint.region = region
-    hint.slot = slot & ~(ENTRIES - 1)
+    hint.slot = np.int64(slot) & ~(ENTRIES - 1)
 
 
 @inlined

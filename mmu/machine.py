@@ -12,7 +12,7 @@ from mmu.disk import make_disk
 from mmu.errors import InputError, RunError
 from mmu.frames import IN_USE, OF_KIND, TOTAL, make_frames
 from mmu.guest.process import BOOT
-from mmu.memory import MAX_TABLES, TABLE_FRAMES, make_memory
+from mmu.memory import MAX_TABLES, make_memory
 from mmu.presets.model import Preset
 from mmu.state import (
     FRAME_KINDS,
@@ -184,10 +184,7 @@ def failure_text(status: int, machine: Machine) -> str:
             f"in use; give more with --memory"
         ),
         OUT_OF_DISK: "the disk that the guest pages to is full",
-        OUT_OF_TABLES: (
-            f"more than {MAX_TABLES:,} page-table pages, or one that would lie beyond the first "
-            f"{TABLE_FRAMES >> 18} GiB of the host"
-        ),
+        OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
         OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
         OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
         OUT_OF_REVERSE_MAPS: "more shadow mappings than the reverse map holds",

@@ -13,10 +13,6 @@ from mmu.state import Memory
 #: the array is backed by the operating system only where it is touched.
 MAX_TABLES = 1 << 18
 
-#: Frames that can hold tables: the first 128 GiB of a host, since the cache model tells lines
-#: apart by 31 bits.
-TABLE_FRAMES = 1 << 25
-
 #: Contents of a closed table: present in neither format, and easy to recognise.
 JUNK = 0x5A5A5A5A5A5A5A58
 
@@ -39,8 +35,6 @@ def make_memory(frames: int, tables: int = MAX_TABLES, tracked: bool = False) ->
 @kernel
 def open_table(memory, frame):
     """Gives a frame contents: an empty table. False where there is no more room."""
-    if frame >= TABLE_FRAMES:
-        return False
     spare = memory.spare
     if spare[1]:
         table = spare[1 + spare[1]]
@@ -57,9 +51,11 @@ def open_table(memory, frame):
 
 @kernel
 def close_table(memory, frame):
-    """A frame no longer holds a table: its contents become junk, so that a walk
-    through a dangling pointer shows (xv6 fills freed frames for the same reason)."""
+    """A frame no longer holds a table, if it did: it is read as an empty one, and the entries
+    become junk for those that kept their place (xv6 fills freed frames for the same reason)."""
     table = memory.table[frame]
+    if table == 0:
+        return
     memory.entry[table * ENTRIES : (table + 1) * ENTRIES] = JUNK
     memory.table[frame] = 0
     memory.spare[1] += 1
@@ -68,7 +64,7 @@ def close_table(memory, frame):
 
 @inlined
 def slot_of(memory, hpa):
-    """Index into Memory.entry of the entry at a host-physical address.
+    """Index into Memory.entry of the entry at a host-physical address, of a frame that there is.
 
     Unsigned, so that no code is made for negative indices.
     """

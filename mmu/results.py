@@ -24,7 +24,7 @@ class TechniqueResult:
 
     counts: events by name. references: memory references of page walks by dimension
     ("guest": the guest's table or the only one; "nested"), a list with an entry for each
-    cache level and memory. tlb: hits and misses of each L2 TLB, walk cache and cache.
+    cache level and memory. structures: hits and misses of each L2 TLB, walk cache and cache.
     cycles: by category of `mmu.cost.CATEGORIES`. frames: host frames of 4 KiB in use at
     the end, by kind.
     """

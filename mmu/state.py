@@ -56,13 +56,13 @@ REGS = np.dtype(
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
-        ("noted", np.int64),  # references that have not been priced yet
+        ("noted", np.int64),  # references to be priced; none between two runs
         ("walked", np.int64),  # 1 once there has been a walk: see mmu.lookahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
     ]
 )
 
-#: One set-associative structure: a TLB, a paging-structure cache, a cache level.
+#: One set-associative structure: a TLB, a paging-structure cache, the nested TLB.
 UNIT = np.dtype(
     [
         ("base", np.int64),  # its first slot
@@ -94,17 +94,18 @@ ROUTE = np.dtype(
 #: One level of the cache model.
 CACHE = np.dtype(
     [
-        ("base", np.int64),  # its first slot of Core.line
+        ("base", np.int64),  # its first slot of Core.line, or of Core.long_line
         ("set_mask", np.int64),  # sets - 1
+        ("stride", np.int64),  # slots from one set to the next
         ("ways", np.int64),  # 0: there is no such level
-        ("plane", np.int64),  # slots from a group of a set to the next
+        ("narrow", np.int64),  # 1: it is in Core.line
     ]
 )
 
 #: Where the leaf table of a region lies: see mmu.lookahead.
 HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
-# Rows of `Core.route`: what is looked for; see `hardware.assoc.route`.
+# Rows of `Core.route`: what is looked for; see `hardware.assoc.route_to`.
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
 ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
 ROUTE_NTLB = 6  # column 0
@@ -207,7 +208,8 @@ class Core(Struct):
     span: np.ndarray  # [L1 slots]
     hint: np.ndarray  # [2 * lookahead.HINTS]: of guest or shadow tables, of nested ones
     cache: np.ndarray  # [CACHE_LEVELS - 1]
-    line: np.ndarray  # [lines of all cache levels]: see hardware.caches
+    line: np.ndarray  # [lines of narrow cache levels]: see hardware.caches
+    long_line: np.ndarray  # [lines of the others]
     noted: np.ndarray  # [references]: to be priced, the first REGS.noted
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
 
@@ -228,6 +230,7 @@ class Core(Struct):
         "hint": ArrayField(HINT),
         "cache": ArrayField(CACHE),
         "line": ArrayField(np.int32),
+        "long_line": ArrayField(np.int64),
         "noted": ArrayField(np.int64),
         "predictor": ArrayField(np.int32),
     }

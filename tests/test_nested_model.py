@@ -17,9 +17,11 @@ from mmu.check.tables import Tables
 from mmu.config import Config
 from mmu.core_builder import build_core
 from mmu.counters import read_structures, references_of
+from mmu.hardware.caches import price
+from mmu.jit import entry
 from mmu.machine import Simulator, build
 from mmu.presets.model import Cache, Cited, Preset, WalkCache
-from mmu.state import CACHE_LEVELS
+from mmu.state import CACHE_LEVELS, Core
 from mmu.trace import MMAP, STORE, SWITCH
 
 QUIET = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -126,7 +128,7 @@ def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     core, (fresh, _) = simulator.machine.core, build_core(preset, config)
     for name in (
         "unit", "route", "tag", "age", "data", "tree", "owner", "first", "span", "hint",
-        "predictor", "line",
+        "predictor", "line", "long_line",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
     simulator.reset_counters()
@@ -157,6 +159,11 @@ steps = st.one_of(
     ),
     st.tuples(st.just("switch"), st.sampled_from(PROCESSES)),
 )  # fmt: skip
+
+
+@entry
+def priced(core):
+    return price(core)
 
 
 @QUIET
@@ -194,3 +201,43 @@ def test_presets(name: str, host_page_size: str) -> None:
             both.play(("switch", PROCESSES[number % 3]))
     both.compare()
     assert sum(both.model.references.values()) > 500
+
+
+def test_more_references_in_one_run_than_are_priced_at_once() -> None:
+    preset = presets.load("haswell")  # its L3 has more ways than are looked at together
+    preset = replace(
+        preset,
+        tlbs=tuple(replace(tlb, sets=1, ways=2) for tlb in preset.tlbs),
+        caches=tuple(replace(c, name=f"L{n}") for n, c in enumerate(preset.caches, 1)),
+    )
+    both = Both(preset, Config(memory=128 << 20, pcid=True))
+    for region in range(len(REGIONS)):
+        both.play(("random", region, region, 1500, (0, 1)))
+    both.compare()
+    assert sum(both.model.references.values()) > 2 * both.simulator.machine.core.noted.size
+
+
+def test_lines_of_a_large_host_are_told_apart() -> None:
+    """Beyond 128 GiB lines take more than 31 bits. They are priced as on a smaller host, and
+    those that differ in their upper bits alone are not one."""
+    preset = presets.load("skylake-sp")
+    counted = []
+    for host_memory in (100 << 30, 4 << 40):
+        core, _ = build_core(preset, Config(host_memory=host_memory))
+        assert core.cache["narrow"].all() == (host_memory == 100 << 30)
+        rng = np.random.default_rng(1)
+        for span in (100, 1000, 5000, 20000) * 3:
+            price_lines(core, rng.integers(0, span, core.noted.size))
+        counted.append(core.references[:4].tolist())
+    assert counted[0] == counted[1] and min(counted[0]) > 0
+    alike = 30_000 + (np.arange(16) << 32)
+    before = core.references.copy()
+    price_lines(core, np.tile(alike, 2))
+    assert (core.references - before)[:4].tolist() == [16, 0, 0, 16]
+
+
+def price_lines(core: Core, lines: np.ndarray) -> None:
+    """References to lines, as of the nested walk of a page, level 0."""
+    core.noted[: lines.size] = lines << 8
+    core.regs[0]["noted"] = lines.size
+    priced(core)

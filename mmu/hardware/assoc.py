@@ -1,4 +1,4 @@
-"""Set-associative arrays: what TLBs, paging-structure caches and caches are made of.
+"""Set-associative arrays: what TLBs and walk caches are made of.
 
 All units of a core share the flat arrays `Core.tag`, `Core.age`, `Core.data`; a
 UNIT record says which slots are its own, a ROUTE record how to search them. A tag is

@@ -10,14 +10,16 @@ What a reference costs changes nothing that a walk does. So walks only note thei
 references (`reference`), and `price` takes them through one level after another, many
 at a time: which level will have a line is not predictable, and costs no branch there.
 
-A set's lines lie in `Core.line` in order of use, the latest first, in groups of GROUP.
-A set of more ways has a group in each of several planes.
+A set's lines lie in order of use, the latest first. Where a set has GROUP ways at most
+and the host's memory is small enough for lines of 31 bits, as in `narrow`, they are in
+`Core.line` and looked at together; else they are in `Core.long_line`, one after another.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mmu.bits import PAGE_SHIFT
 from mmu.jit import inlined, kernel
 from mmu.lanes import GROUP, move_to_front, seldom
 from mmu.state import CACHE_LEVELS, NIL, REFERENCES
@@ -34,16 +36,22 @@ _LINE = 8
 _COUNTER = (1 << _LINE) - 1
 
 
+def is_narrow(ways: int, frames: int) -> bool:
+    """True where the sets of a level with so many ways, on a host of so many frames, are
+    simulated together."""
+    return ways <= GROUP and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
+
+
 @inlined
 def _set_of(cache, line):
-    """First slot of a line's set, in the first plane: by a hash of its address.
+    """First slot of a line's set: by a hash of its address.
 
     A freshly booted guest gets its frames in order, so that tables lie at regular
     distances and would pile up in few sets; on a machine that has run for a while frames
     are scattered, and last-level caches hash addresses themselves (Maurice et al., Reverse
     engineering Intel last-level cache complex addressing, RAID 2015).
     """
-    return cache.base + (((line * _GOLDEN) >> _HASH_SHIFT) & cache.set_mask) * GROUP
+    return cache.base + (((line * _GOLDEN) >> _HASH_SHIFT) & cache.set_mask) * cache.stride
 
 
 @inlined
@@ -53,15 +61,15 @@ def _count(core, noted, cache_level, number):
 
 @inlined
 def _through_level(core, level, count):
-    """Takes the first `count` noted references through a cache whose sets are one group;
-    those that miss are the first ones noted afterwards. Returns how many."""
+    """Takes the first `count` noted references through a narrow cache; those that miss are
+    the first ones noted afterwards. Returns how many."""
     cache = core.cache[np.uint64(level)]
     last = cache.ways - 1
     missed = np.uint64(0)
     for position in range(np.uint64(count)):
         noted = core.noted[position]
         line = noted >> _LINE
-        found = move_to_front(core.line, np.uint64(_set_of(cache, line)), last, line, line)
+        found = move_to_front(core.line, np.uint64(_set_of(cache, line)), last, line)
         hit = np.int64(found != 0)
         _count(core, noted, level, hit)
         core.noted[missed] = noted
@@ -70,31 +78,24 @@ def _through_level(core, level, count):
 
 
 @kernel
-def _in_planes(core, cache, line):
-    """True where a cache of several groups a set holds a line, which is now its latest."""
-    seldom()
-    slot = _set_of(cache, line)
-    front = line
-    left = cache.ways
-    while left > 0:
-        out = np.int64(core.line[slot + GROUP - 1])
-        if move_to_front(core.line, np.uint64(slot), min(left, GROUP) - 1, line, front):
-            return True
-        front = out
-        slot += cache.plane
-        left -= GROUP
-    return False
-
-
-@kernel
-def _through_wide_level(core, level, count):
-    """`_through_level` of a cache of several groups a set."""
+def _through_long_level(core, level, count):
+    """`_through_level` of a cache that is not narrow."""
     seldom()
     cache = core.cache[level]
     missed = 0
     for position in range(count):
         noted = core.noted[position]
-        if _in_planes(core, cache, noted >> _LINE):
+        line = noted >> _LINE
+        first = _set_of(cache, line)
+        slot = first
+        while slot < first + cache.ways - 1 and core.long_line[slot] != line:
+            slot += 1
+        hit = core.long_line[slot] == line
+        while slot > first:
+            core.long_line[slot] = core.long_line[slot - 1]
+            slot -= 1
+        core.long_line[first] = line
+        if hit:
             _count(core, noted, level, 1)
         else:
             core.noted[missed] = noted
@@ -105,15 +106,15 @@ def _through_wide_level(core, level, count):
 @kernel
 def price(core):
     """Counts the references that walks have noted by the cache level that has their lines.
-    Returns the last level that had any."""
+    Returns the furthest level that had any: where one is noted, its own."""
     count = core.regs[0].noted
     core.regs[0].noted = 0
     for level in range(CACHE_LEVELS - 1):
-        ways = core.cache[level].ways
-        if ways > GROUP:
-            count = _through_wide_level(core, level, count)
-        elif ways > 0:
+        cache = core.cache[level]
+        if cache.narrow:
             count = _through_level(core, level, count)
+        elif cache.ways:
+            count = _through_long_level(core, level, count)
         if count == 0:
             return level
     for position in range(count):
@@ -127,17 +128,18 @@ def reference(core, hpa, entry, guest_level, host_level):
     number = core.regs[0].noted
     counter = (guest_level * REFERENCES[1] + host_level) * CACHE_LEVELS
     core.noted[np.uint64(number)] = ((hpa >> LINE_SHIFT) << _LINE) | counter
-    number += 1
-    core.regs[0].noted = number
-    if number == core.noted.size:
-        price(core)
+    core.regs[0].noted = number + 1
     if core.regs[0].logging != NIL:
         _log(core, hpa, entry, guest_level, host_level)
+    elif number + 1 == core.noted.size:
+        price(core)
 
 
 @kernel
 def _log(core, hpa, entry, guest_level, host_level):
+    """Prices the reference at once, the only one noted, and logs it while there is room."""
     seldom()
+    level = price(core)
     used = core.regs[0].logging
     if used < core.log.size:
         record = core.log[used]
@@ -145,5 +147,5 @@ def _log(core, hpa, entry, guest_level, host_level):
         record.host_level = host_level
         record.address = hpa
         record.entry = entry
-        record.cache = price(core)
+        record.cache = level
         core.regs[0].logging = used + 1

@@ -118,10 +118,10 @@ def hits(core, address, kind, position, end):
     """Replays accesses that hit in L1; returns the first position that might not.
 
     A prediction is exact, not a guess: it is a slot that once served this kind of
-    access to this page, so rights and D bit are known to be enough, and the slot is
-    compared against the page. Whatever could make that untrue forgets all
-    predictions. An access that straddles two pages has a kind of its own that is
-    never predicted.
+    access to this page, or a load of a page that a store needs no walk for; so rights and D
+    bit are known to be enough, and the slot is compared against the page. Whatever could
+    make that untrue forgets all predictions. An access that straddles two pages has a kind
+    of its own that is never predicted.
     """
     if core.regs[0].touch == TOUCH_AGE:
         end = _replay_ages(core, address, kind, position, end)
