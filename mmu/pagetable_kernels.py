@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmu.bits import PS, frame_of, index_of, level_shift
 from mmu.frames import allocate, release
+from mmu.hardware.caches import make_room
 from mmu.hardware.walker import linear_walk, nested_walk
 from mmu.jit import entry
 from mmu.memory import close_table, load, open_table, store
@@ -51,6 +52,7 @@ def map_leaf(frames, memory, table, level, address, target, leaf, kind, present,
 @entry
 def walk(core, memory, address, kind, user):
     """(status, frame of the leaf's 4 KiB page of address, level)."""
+    make_room(core)
     if core.regs[0].eptp == NIL:
         status, leaf, level = linear_walk(core, memory, address, kind, user)
         offset = (address >> 12) & ((1 << (level_shift(level) - 12)) - 1)

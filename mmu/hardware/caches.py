@@ -123,6 +123,14 @@ def price(core):
 
 
 @inlined
+def make_room(core):
+    """Before a walk: prices what has been noted unless there is room for all its references,
+    (5 + 1) (5 + 1) - 1 = 35 at most."""
+    if core.regs[0].noted > core.noted.size - 35:
+        price(core)
+
+
+@inlined
 def reference(core, hpa, entry, guest_level, host_level):
     """Notes one reference of a walk to the entry at hpa, to be priced."""
     number = core.regs[0].noted
@@ -131,8 +139,6 @@ def reference(core, hpa, entry, guest_level, host_level):
     core.regs[0].noted = number + 1
     if core.regs[0].logging != NIL:
         _log(core, hpa, entry, guest_level, host_level)
-    elif number + 1 == core.noted.size:
-        price(core)
 
 
 @kernel

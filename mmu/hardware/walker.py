@@ -38,7 +38,7 @@ from mmu.bits import (
     index_of,
     level_shift,
 )
-from mmu.hardware.caches import reference
+from mmu.hardware.caches import make_room, reference
 from mmu.hardware.walk_caches import longest_prefix, nested_find, nested_remember, remember
 from mmu.jit import inlined, kernel
 from mmu.memory import slot_of
@@ -209,6 +209,7 @@ def translate(core, memory, gva, kind, user):
     gva. Its page size is the smaller of the guest's leaf and the host's. Its D bit
     is set only where a store needs no D bit set any more, in either table.
     """
+    make_room(core)
     if core.regs[0].eptp < 0:
         status, leaf, level = linear_walk(core, memory, gva, kind, user)
         offset = (gva >> 12) & ((1 << (level_shift(level) - 12)) - 1)
