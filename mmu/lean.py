@@ -1,4 +1,4 @@
-"""Compiling kernels once: a smaller cold start than numba's own.
+"""Compiling kernels once, and loading them without delay: numba's own start is slower.
 
 numba links, optimises and turns into machine code every function with all that it
 calls, and then does so again for each of its callers. A kernel is only ever
@@ -8,9 +8,12 @@ unlinked code and passes on what it needs to be linked with. And numba compares 
 compiler's flags, option by option, whenever it resolves a call: about a tenth of the
 time, most of which is saved by comparing first what has been set.
 
+What was compiled before is loaded from disk without all that numba can compile being
+made ready first, which takes numba longer than the loading: a compilation does it itself.
+
 This reaches into numba's code libraries. Where they are not as expected (another
 numba release), `AVAILABLE` is False and kernels compile as numba does it, with
-the same results, three times slower.
+the same results, three times slower, and start more slowly.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import codegen, targetconfig, types
+from numba.core import caching, codegen, targetconfig, types
+from numba.core.runtime import rtsys
 
 _NEEDED = (
     (codegen, "JITCodeLibrary"),
@@ -31,6 +35,9 @@ _NEEDED = (
     (getattr(codegen, "JITCPUCodegen", None), "_library_class"),
     (getattr(targetconfig, "TargetConfig", None), "values"),
     (getattr(targetconfig, "TargetConfig", None), "options"),
+    (getattr(caching, "FunctionCache", None), "_load_overload"),
+    (getattr(caching, "FunctionCache", None), "_guard_against_spurious_io_errors"),
+    (rtsys, "initialize"),
 )
 AVAILABLE = all(hasattr(owner, name) for owner, name in _NEEDED)
 
@@ -85,7 +92,22 @@ def full(dispatcher: Any) -> Any:
             _state.on = before
 
     dispatcher.compile = compile_fully
+    _load_quickly(dispatcher)
     return dispatcher
+
+
+def _load_quickly(dispatcher: Any) -> None:
+    """As numba loads from its cache, but for the refresh of the target's context."""
+    cache = getattr(dispatcher, "_cache", None)
+    if not isinstance(cache, caching.FunctionCache):
+        return
+
+    def load_overload(signature: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with cache._guard_against_spurious_io_errors():
+            return cache._load_overload(signature, target_context)
+
+    cache.load_overload = load_overload  # type: ignore[method-assign]
 
 
 if AVAILABLE:
