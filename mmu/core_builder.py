@@ -10,7 +10,7 @@ from mmu.bits import SIZE_NAMES
 from mmu.config import Config, check_geometry
 from mmu.errors import InputError
 from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS, padded
-from mmu.hardware.caches import is_narrow
+from mmu.hardware.caches import LINE_SHIFT, NOTED, is_narrow
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmu.lanes import GROUP
 from mmu.lookahead import HINTS
@@ -39,11 +39,7 @@ from mmu.state import (
     Core,
 )
 
-LINE_BYTES = 64
-
-#: References of walks that are priced at a time: enough to go through a level at full speed,
-#: few enough to stay in an L1 cache.
-NOTED = 1024
+LINE_BYTES = 1 << LINE_SHIFT
 _NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}

@@ -59,7 +59,12 @@ def access(machine, gva, kind, straddles):
 
 @entry
 def run(machine: Machine, address, kind, events, first_event, position, end):
-    """`_run`, and what its walks cost."""
+    """Runs accesses [position, end) of a chunk, and the events from first_event on that
+    happen before them or at end, and prices their walks.
+
+    Returns (status, position, next event): OK when done, else the access or event
+    that it stopped at; the caller may mend what stopped it and run again from there.
+    """
     outcome = _run(machine, address, kind, events, first_event, position, end)
     price(machine.core)
     return outcome
@@ -67,12 +72,7 @@ def run(machine: Machine, address, kind, events, first_event, position, end):
 
 @kernel
 def _run(machine, address, kind, events, first_event, position, end):
-    """Runs accesses [position, end) of a chunk, and the events from first_event on that
-    happen before them or at end.
-
-    Returns (status, position, next event): OK when done, else the access or event
-    that it stopped at; the caller may mend what stopped it and run again from there.
-    """
+    """`run`, but for the price."""
     event = first_event
     while True:
         while event < events.size and events[event].position <= position:

@@ -43,8 +43,7 @@ policies = st.sampled_from(POLICIES)
 
 
 def way_counts(policy: str) -> st.SearchStrategy[int]:
-    """Ways that a set may have: those of one group of slots that is searched together, of two,
-    of more."""
+    """Ways that a set may have: for each number of slots that is searched at once, and more."""
     if policy == "plru":
         return st.sampled_from([1, 2, 4, 8, 32])
     return st.one_of(st.integers(1, 9), st.integers(1, 9), st.integers(15, 40))

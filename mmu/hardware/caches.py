@@ -19,12 +19,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT
+from mmu.bits import MAX_LEVELS, PAGE_SHIFT
 from mmu.jit import inlined, kernel
 from mmu.lanes import GROUP, move_to_front, seldom
 from mmu.state import CACHE_LEVELS, NIL, REFERENCES
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
+
+#: References of walks that are priced at a time, at most: an assumption, enough to go through a
+#: level at full speed, few enough to stay in an L1 cache.
+NOTED = 1024
+
+_OF_A_WALK = (MAX_LEVELS + 1) * (MAX_LEVELS + 1) - 1  # references of the longest
 
 # 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -124,9 +130,8 @@ def price(core):
 
 @inlined
 def make_room(core):
-    """Before a walk: prices what has been noted unless there is room for all its references,
-    (5 + 1) (5 + 1) - 1 = 35 at most."""
-    if core.regs[0].noted > core.noted.size - 35:
+    """Before a walk: prices what has been noted unless there is room for all its references."""
+    if core.regs[0].noted > NOTED - _OF_A_WALK:
         price(core)
 
 

@@ -57,19 +57,28 @@ def _differs(core, gva, slot):
 
 
 @inlined
+def _replay_singly(core, address, kind, position, stop, clock):
+    """Where accesses one at a time stop hitting. clock: that of access 0."""
+    while position < stop:
+        slot = _predicted(core, address[position], kind[position])
+        if _differs(core, address[position], slot):
+            break
+        core.age[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
+        position += _ONE
+    return position
+
+
+@inlined
 def _replay_ages(core, address, kind, start, end):
     """`hits` for TOUCH_AGE: after a miss two accesses one at a time, since misses come close
     together where they come often; then four at a time, and the last ones."""
     ages = core.age
     clock = core.regs[0].clock - 2 * start
-    position, stop = np.uint64(start), np.uint64(end)
-    near = min(position + _TWO, stop)
-    while position < near:
-        slot = _predicted(core, address[position], kind[position])
-        if _differs(core, address[position], slot):
-            return np.int64(position)
-        ages[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
-        position += _ONE
+    stop = np.uint64(end)
+    near = min(np.uint64(start) + _TWO, stop)
+    position = _replay_singly(core, address, kind, np.uint64(start), near, clock)
+    if position < near:
+        return np.int64(position)
     while position + _FOUR <= stop:
         g0, g1 = address[position], address[position + _ONE]
         g2, g3 = address[position + _TWO], address[position + _THREE]
@@ -90,13 +99,7 @@ def _replay_ages(core, address, kind, start, end):
         ages[s2] = stamped(np.int64(s2), now + 4)
         ages[s3] = stamped(np.int64(s3), now + 6)
         position += _FOUR
-    while position < stop:
-        slot = _predicted(core, address[position], kind[position])
-        if _differs(core, address[position], slot):
-            break
-        ages[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
-        position += _ONE
-    return np.int64(position)
+    return np.int64(_replay_singly(core, address, kind, position, stop, clock))
 
 
 @kernel
@@ -149,6 +152,7 @@ def translate(core, memory, gva, kind, user, clock):
     else:
         stats.l1_misses[kind] += 1
         slot, size = tlb.probe_l2(core, kind, gva)
+    # An L1 slot that has come so far is denied again here.
     if slot != NIL and walker.allows(core.data[slot], kind, user):
         stats.l2_hits[kind] += 1
         tlb.touch_l2(core, kind, size, slot)
