@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from mmu.bits import SIZE_NAMES
-from mmu.config import Config, check_geometry
+from mmu.config import MAX_ENTRIES, Config, check_geometry
 from mmu.errors import InputError
-from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, SLOT_BITS, padded
+from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmu.hardware.caches import LINE_SHIFT, NOTED, is_narrow
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
-from mmu.lanes import GROUP
+from mmu.lanes import WIDE
 from mmu.lookahead import HINTS
 from mmu.presets.model import POLICIES, TLB, Preset
 from mmu.state import (
@@ -69,7 +69,7 @@ class _Builder:
     def unit_array(self) -> tuple[np.ndarray, int, int]:
         """(UNIT records, slots in all, words of tree-PLRU bits in all)."""
         unit = np.zeros(len(self.units), UNIT)
-        slots, words = padded(1), 0
+        slots, words = WIDE, 0
         for number, (sets, ways, policy) in enumerate(self.units):
             unit[number]["base"] = slots
             unit[number]["sets"] = sets
@@ -79,12 +79,11 @@ class _Builder:
             unit[number]["policy"] = policy
             unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
             unit[number]["tree"] = words
-            slots += sets * stride
+            slots += -(-sets * stride // WIDE) * WIDE
             words += sets
-        if slots > 1 << SLOT_BITS:
+        if slots > MAX_ENTRIES:
             raise InputError(
-                f"{slots:,} entries in all TLBs and walk caches; expected at most "
-                f"{1 << SLOT_BITS:,}"
+                f"{slots:,} entries in all TLBs and walk caches; expected at most {MAX_ENTRIES:,}"
             )
         return unit, slots, words
 
@@ -164,7 +163,7 @@ def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, n
         sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
         check_geometry(name, sets, level.ways, "lru")
         narrow = is_narrow(level.ways, frames)
-        stride = GROUP if narrow else level.ways
+        stride = padded(level.ways) if narrow else level.ways
         cache[number] = (slots[narrow], sets - 1, stride, level.ways, narrow)
         slots[narrow] += sets * stride
     lines = _aligned(slots[True], np.int32), _aligned(slots[False])
@@ -197,8 +196,8 @@ def _arrays(
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
     cache, line, long_line = _cache_model(preset, max(config.host_frames, config.guest_frames))
-    tag, age = _aligned(slots), _aligned(slots)
-    tag[:], age[:] = INVALID, np.arange(slots)
+    tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
+    tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:
         sets = slice(each["base"], each["base"] + each["sets"] * each["stride"])
         tag[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING
@@ -211,6 +210,7 @@ def _arrays(
         unit=unit,
         route=builder.route_array(unit),
         tag=tag,
+        digest=digest,
         age=age,
         data=np.zeros(slots, np.int64),
         tree=np.zeros(max(1, words), np.int64),

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mmu.bits import PAGE_BYTES, is_canonical
 from mmu.guest import faults, process
 from mmu.hardware import core as hardware
 from mmu.hardware.caches import price
+from mmu.hardware.clocks import begin_anew, is_late
 from mmu.hardware.tlb import STRADDLES
 from mmu.jit import entry, inlined, kernel
 from mmu.lookahead import fetch_ahead
-from mmu.state import LIVELOCK, OK, PAGE_FAULT, Machine
+from mmu.state import CLOCK_LATE, LIVELOCK, OK, PAGE_FAULT, Machine
 from mmu.techniques import hooks
 from mmu.vmm.backing import frames_at_hand
 
 #: Faults that one access may need before it goes through. A 2-D walk can fault for
 #: each guest level, each time again in the VMM; more is a bug.
 FAULT_LIMIT = 64
+
+#: Accesses between two looks at the clocks. Each fault begins an access again, on two pages at
+#: most, with a walk each that ticks no clock more than a dozen times: far fewer than LATE.
+STRETCH = 1 << 13
 
 
 @kernel
@@ -57,23 +64,39 @@ def access(machine, gva, kind, straddles):
     return LIVELOCK
 
 
-@entry
-def run(machine: Machine, address, kind, events, first_event, position, end):
-    """Runs accesses [position, end) of a chunk, and the events from first_event on that
-    happen before them or at end, and prices their walks.
+def run(
+    machine: Machine,
+    address: np.ndarray,
+    kind: np.ndarray,
+    events: np.ndarray,
+    event: int,
+    position: int,
+    end: int,
+) -> tuple[int, int, int]:
+    """Runs accesses [position, end) of a chunk, and the events from `event` on that happen
+    before them or at end, and prices their walks.
 
     Returns (status, position, next event): OK when done, else the access or event
     that it stopped at; the caller may mend what stopped it and run again from there.
     """
-    outcome = _run(machine, address, kind, events, first_event, position, end)
+    status = CLOCK_LATE
+    while status == CLOCK_LATE:
+        status, position, event = _run(machine, address, kind, events, event, position, end)
+        if status == CLOCK_LATE:
+            begin_anew(machine.core)
+    return status, position, event
+
+
+@entry
+def _run(machine: Machine, address, kind, events, event, position, end):
+    """`run` until the clocks are late."""
+    outcome = _run_unpriced(machine, address, kind, events, event, position, end)
     price(machine.core)
     return outcome
 
 
 @kernel
-def _run(machine, address, kind, events, first_event, position, end):
-    """`run`, but for the price."""
-    event = first_event
+def _run_unpriced(machine, address, kind, events, event, position, end):
     while True:
         while event < events.size and events[event].position <= position:
             status = process.handle(machine, events[event])
@@ -82,7 +105,9 @@ def _run(machine, address, kind, events, first_event, position, end):
             event += 1
         if position >= end:
             return OK, position, event
-        stop = end
+        if is_late(machine.core):
+            return CLOCK_LATE, position, event
+        stop = min(end, position + STRETCH)
         if event < events.size and events[event].position < stop:
             stop = events[event].position
         while position < stop:
@@ -95,7 +120,7 @@ def _run(machine, address, kind, events, first_event, position, end):
                 if status != OK:
                     return status, position, event
                 if machine.core.regs[0].walked:
-                    fetch_ahead(machine.core, machine.host.memory, address, position, stop)
+                    fetch_ahead(machine.core, machine.host.memory, address, position, end)
                 position += 1
 
 

@@ -12,11 +12,8 @@ from typing import Any
 
 from mmu.structs import JIT_OFF
 
-#: Slots that `equal_mask` and `least` take at once: the literals that are passed to them.
+#: Slots that are taken at once: the literals that are passed as `lanes`. Arrays are of int32.
 NARROW, MEDIUM, WIDE = 8, 16, 32
-
-#: Lines that `move_to_front` takes at once, a cache line of them.
-GROUP = 16
 
 if JIT_OFF:
 
@@ -32,10 +29,10 @@ if JIT_OFF:
         """Number of the lowest bit set of a mask that is not zero."""
         return (int(mask) & -int(mask)).bit_length() - 1
 
-    def move_to_front(array: Any, start: Any, last: Any, value: Any) -> int:
+    def move_to_front(array: Any, start: Any, last: Any, value: Any, lanes: int) -> int:
         """Makes a value the first of array[start], ..., array[start + last]; those before it
         move up by one; all of them where it is not there, and the last is gone. Returns 0
-        where it was not there, else anything else. last is below GROUP."""
+        where it was not there, else anything else. last is below lanes, NARROW or MEDIUM."""
         group = array[int(start) : int(start) + int(last) + 1].tolist()
         place = group.index(value) if value in group else int(last)
         array[int(start) : int(start) + place + 1] = [int(value), *group[:place]]
@@ -54,7 +51,6 @@ else:
 
     _WORD = ir.IntType(64)
     _HALF = ir.IntType(32)
-    _LINES = ir.VectorType(_HALF, GROUP)
 
     def _group(context: Any, builder: Any, kind: Any, arguments: Any, lanes: int) -> Any:
         """The vector that begins at an index of an array, both the first arguments."""
@@ -79,7 +75,7 @@ else:
         return builder.zext(builder.bitcast(found, ir.IntType(lanes)), _WORD)
 
     def _is_array(array: Any) -> bool:
-        return isinstance(array, types.Array) and array.dtype == types.int64 and array.ndim == 1
+        return isinstance(array, types.Array) and array.dtype == types.int32 and array.ndim == 1
 
     @intrinsic(prefer_literal=True)
     def equal_mask(typing: Any, array: Any, start: Any, lanes: Any, value: Any) -> Any:
@@ -90,7 +86,7 @@ else:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             group = _group(context, builder, signature.args[0], arguments, count)
-            return _equal(builder, group, arguments[3], count)
+            return _equal(builder, group, builder.trunc(arguments[3], _HALF), count)
 
         return types.int64(array, start, lanes, value), generate
 
@@ -103,9 +99,10 @@ else:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             group = _group(context, builder, signature.args[0], arguments, count)
-            kind = ir.FunctionType(_WORD, [group.type])
-            name = f"llvm.vector.reduce.smin.v{count}i64"
-            return builder.call(builder.module.declare_intrinsic(name, fnty=kind), [group])
+            kind = ir.FunctionType(_HALF, [group.type])
+            name = f"llvm.vector.reduce.smin.v{count}i32"
+            smallest = builder.call(builder.module.declare_intrinsic(name, fnty=kind), [group])
+            return builder.sext(smallest, _WORD)
 
         return types.int64(array, start, lanes), generate
 
@@ -120,45 +117,49 @@ else:
 
         return types.void(), generate
 
-    def _up_to(builder: Any, place: Any) -> Any:
-        """All ones in lanes 0 to place, zeros beyond: a window of a constant."""
+    def _up_to(builder: Any, place: Any, kind: Any) -> Any:
+        """A vector of a kind with all ones in lanes 0 to place, zeros beyond: a window of a
+        constant."""
         name = "mmulab.lanes.window"
-        kind = ir.ArrayType(_HALF, 2 * GROUP)
         constant = builder.module.globals.get(name)
         if constant is None:
-            constant = ir.GlobalVariable(builder.module, kind, name)
+            numbers = ir.Constant(ir.ArrayType(_HALF, 2 * MEDIUM), [-1] * MEDIUM + [0] * MEDIUM)
+            constant = ir.GlobalVariable(builder.module, numbers.type, name)
             constant.linkage = "internal"
             constant.global_constant = True
-            constant.initializer = ir.Constant(kind, [-1] * GROUP + [0] * GROUP)
-        first = builder.sub(_WORD(GROUP - 1), place)
+            constant.initializer = numbers
+        first = builder.sub(_WORD(MEDIUM - 1), place)
         pointer = builder.gep(constant, [_WORD(0), first])
-        window = builder.load(builder.bitcast(pointer, _LINES.as_pointer()))
+        window = builder.load(builder.bitcast(pointer, kind.as_pointer()))
         window.align = 4
         return window
 
-    @intrinsic
-    def move_to_front(typing: Any, array: Any, start: Any, last: Any, value: Any) -> Any:
-        """Makes a value the first of array[start], ..., array[start + last], int32; see above."""
+    @intrinsic(prefer_literal=True)
+    def move_to_front(
+        typing: Any, array: Any, start: Any, last: Any, value: Any, lanes: Any
+    ) -> Any:
+        """Makes a value the first of array[start], ..., array[start + last]; see above."""
         numbers = types.uint64, types.int64, types.int64
-        if array.dtype != types.int32 or (start, last, value) != numbers:
+        if not _is_array(array) or (start, last, value) != numbers:
             return None
+        count = lanes.literal_value
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             value = builder.trunc(arguments[3], _HALF)
-            group = _group(context, builder, signature.args[0], arguments, GROUP)
-            found = _equal(builder, group, value, GROUP)
+            group = _group(context, builder, signature.args[0], arguments, count)
+            found = _equal(builder, group, value, count)
             stop = builder.or_(found, builder.shl(_WORD(1), arguments[2]))
             place = builder.cttz(stop, ir.Constant(ir.IntType(1), 1))
-            moved = _shuffled(builder, group, value, [GROUP, *range(GROUP - 1)])
+            moved = _shuffled(builder, group, value, [count, *range(count - 1)])
             # Not a select: of that and the store LLVM makes a masked store, which some
             # processors are slow at (as measured here, slower than all the rest).
-            moves = _up_to(builder, place)
-            stays = builder.xor(moves, ir.Constant(_LINES, [-1] * GROUP))
+            moves = _up_to(builder, place, group.type)
+            stays = builder.xor(moves, ir.Constant(group.type, [-1] * count))
             result = builder.or_(builder.and_(moved, moves), builder.and_(group, stays))
             builder.store(result, group.operands[0]).align = 4
             return found
 
-        return types.int64(array, start, last, value), generate
+        return types.int64(array, start, last, value, lanes), generate
 
     @intrinsic
     def lowest_bit(typing: Any, mask: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from mmu.bits import ENTRIES, INDEX_BITS, PAGE_SHIFT, frame_of
 from mmu.jit import inlined
 from mmu.lanes import prefetch
+from mmu.memory import slot_of
 
 REGION_SHIFT = PAGE_SHIFT + INDEX_BITS  # what one leaf table maps
 
@@ -32,22 +33,22 @@ def _hint(core, first, region):
 
 
 @inlined
-def _remember(core, first, address, slot):
+def _remember(core, memory, first, address, frame):
     region = address >> REGION_SHIFT
     hint = _hint(core, first, region)
     hint.region = region
-    hint.slot = np.int64(slot) & ~(ENTRIES - 1)
+    hint.slot = np.int64(slot_of(memory, frame << PAGE_SHIFT))
 
 
 @inlined
-def remember_guest(core, gva, slot):
-    """A walk has read the leaf entry of gva at a slot of Memory.entry."""
-    _remember(core, _GUEST, gva, slot)
+def remember_guest(core, memory, gva, frame):
+    """A walk has come to the leaf table of gva's region, in a frame."""
+    _remember(core, memory, _GUEST, gva, frame)
 
 
 @inlined
-def remember_nested(core, gpa, slot):
-    _remember(core, _NESTED, gpa, slot)
+def remember_nested(core, memory, gpa, frame):
+    _remember(core, memory, _NESTED, gpa, frame)
 
 
 @inlined

@@ -30,6 +30,7 @@ OUT_OF_DISK = 11  # a guest's disk is full
 GUEST_SHORT = 12  # the guest must page out before it can begin what it was about to do
 GUEST_PAGED_OUT = 13  # the guest has paged out the page that was accessed
 CONTENT_DUE = 14  # a CONTENT event
+CLOCK_LATE = 15  # time stamps must begin anew: see hardware.clocks
 
 NIL = -1  # no frame, no slot, no unit
 
@@ -200,6 +201,7 @@ class Core(Struct):
     unit: np.ndarray  # [units]
     route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]
     tag: np.ndarray  # [slots]
+    digest: np.ndarray  # [slots]: of tags, see hardware.assoc
     age: np.ndarray  # [slots]
     data: np.ndarray  # [slots]
     tree: np.ndarray  # [sets of all units]: tree-PLRU bits
@@ -221,7 +223,8 @@ class Core(Struct):
         "unit": ArrayField(UNIT),
         "route": ArrayField(ROUTE),
         "tag": ArrayField(np.int64),
-        "age": ArrayField(np.int64),
+        "digest": ArrayField(np.int32),
+        "age": ArrayField(np.int32),
         "data": ArrayField(np.int64),
         "tree": ArrayField(np.int64),
         "owner": ArrayField(np.int64),

@@ -10,7 +10,7 @@ import pytest
 from brute_nested import LEVEL_OF, Nested
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_tlb_model import hardware, policies, run, way_counts
+from test_tlb_model import hardware, make_late, policies, run, way_counts
 
 from mmu import presets
 from mmu.check.tables import Tables
@@ -127,7 +127,7 @@ def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     """All TLBs and caches as they were before the first access; tables stay."""
     core, (fresh, _) = simulator.machine.core, build_core(preset, config)
     for name in (
-        "unit", "route", "tag", "age", "data", "tree", "owner", "first", "span", "hint",
+        "unit", "route", "tag", "digest", "age", "data", "tree", "owner", "first", "span", "hint",
         "predictor", "line", "long_line",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
@@ -171,16 +171,19 @@ def priced(core):
     preset=nested_hardware(), history=st.lists(steps, min_size=1, max_size=15),
     pcid=st.booleans(), levels=st.sampled_from([4, 5]), host_levels=st.sampled_from([4, 5]),
     host_page_size=st.sampled_from(["4k", "2m"]), ept_ad=st.booleans(),
+    ticks=st.none() | st.integers(0, 100),
 )  # fmt: skip
 def test_any_geometry_and_history(
     preset: Preset, history: list, pcid: bool, levels: int, host_levels: int,
-    host_page_size: str, ept_ad: bool,
+    host_page_size: str, ept_ad: bool, ticks: int | None,
 ) -> None:  # fmt: skip
     config = Config(
         memory=128 << 20, pcid=pcid, levels=levels, host_levels=host_levels,
         host_page_size=host_page_size, ept_ad=ept_ad,
     )  # fmt: skip
     both = Both(preset, config)
+    if ticks is not None:
+        make_late(both.simulator.machine.core, ticks)
     for step in history:
         both.play(step)
     both.compare()

@@ -15,8 +15,10 @@ from mmu import presets
 from mmu.config import Config
 from mmu.counters import references_of
 from mmu.engine import prepare
+from mmu.hardware.clocks import LATE
 from mmu.machine import Simulator, build
 from mmu.presets.model import POLICIES, TLB, Preset, WalkCache
+from mmu.state import Core
 from mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -194,13 +196,65 @@ def run(
     simulator.run(chunk, kinds, 0, len(address), 0)
 
 
+def make_late(core: Core, ticks: int) -> None:
+    """Sets all clocks of a cold core to so many ticks before time stamps begin anew."""
+    core.regs[0]["clock"] = LATE - 2 * ticks
+    core.unit["clock"][core.unit["base"] >= core.owner.size] = LATE - ticks
+
+
 @QUIET
-@given(preset=hardware(), history=histories, pcid=st.booleans())
-def test_any_geometry_policy_and_history(preset: Preset, history: list, pcid: bool) -> None:
+@given(
+    preset=hardware(), history=histories, pcid=st.booleans(),
+    ticks=st.none() | st.integers(0, 100),
+)  # fmt: skip
+def test_any_geometry_policy_and_history(
+    preset: Preset, history: list, pcid: bool, ticks: int | None
+) -> None:
     both = Both(preset, pcid)
+    if ticks is not None:
+        make_late(both.simulator.machine.core, ticks)
     for step in history:
         both.play(step)
     both.compare()
+
+
+@pytest.mark.parametrize("ways", [12, 48])
+def test_time_stamps_begin_anew(ways: int) -> None:
+    """Full sets keep their order of use."""
+    tlbs = (
+        TLB("l1", 1, "ID", ("4k",), 1, ways, "test", "lru"),
+        TLB("l2", 2, "ID", ("4k",), 2, ways, "test", "lru"),
+    )
+    both = Both(replace(presets.load("skylake-sp"), tlbs=tlbs, walk_caches=()), pcid=True)
+    core = both.simulator.machine.core
+    make_late(core, 300)
+    random = np.random.default_rng(4)
+    for _ in range(8):
+        pages = random.zipf(1.2, 500) % 64
+        both.play([(REGIONS["4k"][0] + 4096 * int(page), 0, 1) for page in pages])
+    both.compare()
+    assert core.regs[0]["clock"] < LATE // 2 and core.unit["clock"].max() < LATE // 2
+
+
+@pytest.mark.parametrize("ways", [8, 16, 32, 64])
+def test_tags_with_one_digest_are_told_apart(ways: int) -> None:
+    """Sets are searched by 31 bits of a tag, which pages 2**32 pages apart may share."""
+    tlbs = (
+        TLB("l1", 1, "ID", ("4k",), 1, ways, "test", "lru"),
+        TLB("l2", 2, "ID", ("4k",), 1, 2 * ways, "test", "lru"),
+    )
+    preset = replace(presets.load("skylake-sp"), tlbs=tlbs, walk_caches=())
+    both = Both.__new__(Both)
+    both.model = Hardware(preset, lambda process, address: "4k", True)
+    both.simulator = build("native", preset, Config(memory=1 << 30))
+    random = np.random.default_rng(5)
+    high, low = random.integers(0, 8, 3000), random.integers(0, ways // 2, 3000)
+    accesses = [(int(h << 44 | (p ^ h) << 12), 0, 1) for h, p in zip(high, low + 64, strict=True)]
+    run(both.simulator, accesses, [])
+    for access in accesses:
+        both._access(*access)
+    both.compare()
+    assert both.model.counts.l2_hits[0] > 100
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -2,11 +2,13 @@
 
 All units of a core share the flat arrays `Core.tag`, `Core.age`, `Core.data`; a
 UNIT record says which slots are its own, a ROUTE record how to search them. A tag is
-unique within its unit, -1 where the slot is invalid.
+unique within its unit, -1 where the slot is invalid. A set is searched by digests of half
+a tag's length; where one is equal, the tag decides.
 
-An age is a time stamp above the slot's own number, so that one minimum over a set finds
-the oldest slot. The stamp of an invalid slot is 0: it is filled first, the lowest way
-before the others, under every policy. Sets are padded to as many slots as are looked at
+An age is WIDE times a time stamp plus the slot's own number. So one minimum over slots that
+are looked at together finds the oldest, which its low bits tell. The stamp of an invalid
+slot is 0: it is filled first, the lowest way before the others, under every policy.
+`hardware.clocks` keeps time stamps small. Sets are padded to as many slots as are looked at
 together (`padded`); the padding matches no tag and is never the oldest.
 """
 
@@ -21,10 +23,11 @@ from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM, ROUTE_COLUMNS
 INVALID = -1
 PADDING = -2  # tag of a slot that is there only to fill up its set
 
-# 2**20 slots at most, and 2**43 touches of a unit.
-SLOT_BITS = 20
-_SLOT_MASK = (1 << SLOT_BITS) - 1
-PADDING_AGE = (1 << 63) - 1
+STAMP = 5  # where an age's time stamp begins
+_LOW_BITS = WIDE - 1  # of a slot, in an age; units begin where they are 0
+PADDING_AGE = (1 << 31) - 1
+
+_DIGEST = (1 << 31) - 1
 
 
 def padded(ways: int) -> int:
@@ -53,22 +56,41 @@ def first_slot(route, index):
 
 
 @inlined
+def _digest(tag):
+    return (tag ^ (tag >> 32)) & _DIGEST
+
+
+@inlined
 def find(core, route, index, tag):
     """Slot that holds the tag in set `index & set_mask`, or NIL."""
     first = first_slot(route, index)
     # Unsigned: numba makes code for negative indices of signed ones.
     slot = np.uint64(first)
+    digest = _digest(tag)
     # Without a loop: where it would stop is not predictable.
     if route.stride == NARROW:
-        found = equal_mask(core.tag, slot, NARROW, tag)
+        found = equal_mask(core.digest, slot, NARROW, digest)
     elif route.stride == MEDIUM:
-        found = equal_mask(core.tag, slot, MEDIUM, tag)
+        found = equal_mask(core.digest, slot, MEDIUM, digest)
     elif route.stride == WIDE:
-        found = equal_mask(core.tag, slot, WIDE, tag)
+        found = equal_mask(core.digest, slot, WIDE, digest)
     else:
         return _find_in_many(core, first, first + route.stride, tag)
     if found:
-        return first + lowest_bit(found)
+        at = first + lowest_bit(found)
+        return at if core.tag[np.uint64(at)] == tag else _find_among(core, first, found, tag)
+    return NIL
+
+
+@kernel
+def _find_among(core, first, found, tag):
+    """`find` among the slots from `first` on whose bit in `found` is set."""
+    seldom()
+    while found:
+        slot = first + lowest_bit(found)
+        if core.tag[slot] == tag:
+            return slot
+        found &= found - 1
     return NIL
 
 
@@ -77,40 +99,52 @@ def _find_in_many(core, first, end, tag):
     """`find` in a set of more slots than are compared at once."""
     seldom()
     for start in range(first, end, WIDE):
-        found = equal_mask(core.tag, np.uint64(start), WIDE, tag)
-        if found:
-            return start + lowest_bit(found)
+        found = equal_mask(core.digest, np.uint64(start), WIDE, _digest(tag))
+        slot = _find_among(core, start, found, tag)
+        if slot != NIL:
+            return slot
     return NIL
 
 
 @inlined
-def _oldest(core, route, index):
-    """The smallest age of a set."""
-    slot = np.uint64(first_slot(route, index))
+def _oldest(core, route, first):
+    """(slot, time stamp) of the slot touched the longest ago in the set that begins at one."""
+    slot = np.uint64(first)
     if route.stride == NARROW:
-        return least(core.age, slot, NARROW)
-    if route.stride == MEDIUM:
-        return least(core.age, slot, MEDIUM)
-    if route.stride == WIDE:
-        return least(core.age, slot, WIDE)
-    return _oldest_of_many(core, slot, slot + np.uint64(route.stride))
+        age = least(core.age, slot, NARROW)
+    elif route.stride == MEDIUM:
+        age = least(core.age, slot, MEDIUM)
+    elif route.stride == WIDE:
+        age = least(core.age, slot, WIDE)
+    else:
+        return _oldest_of_many(core, first, first + route.stride)
+    oldest = (first & ~_LOW_BITS) | (age & _LOW_BITS)
+    return oldest, _stamp_of(oldest, age)
 
 
 @kernel
-def _oldest_of_many(core, slot, end):
+def _oldest_of_many(core, first, end):
     """`_oldest` of a set of more slots than are compared at once."""
     seldom()
-    oldest = PADDING_AGE
-    while slot < end:
-        oldest = min(oldest, least(core.age, slot, WIDE))
-        slot += np.uint64(WIDE)
-    return oldest
+    oldest, earliest = first, PADDING_AGE
+    for start in range(first, end, WIDE):
+        age = least(core.age, np.uint64(start), WIDE)
+        slot = start | (age & _LOW_BITS)
+        if _stamp_of(slot, age) < earliest:
+            oldest, earliest = slot, _stamp_of(slot, age)
+    return oldest, earliest
 
 
 @inlined
 def stamped(slot, clock):
     """Age of a slot that was touched at a time."""
-    return (clock << SLOT_BITS) | slot
+    return (clock << STAMP) + slot
+
+
+@inlined
+def _stamp_of(slot, age):
+    """When a slot of an age was touched; 0: it is invalid."""
+    return (age - slot) >> STAMP
 
 
 @kernel
@@ -176,16 +210,17 @@ def _victim_not_by_age(core, unit, first):
 @inlined
 def _put(core, slot, tag, clock):
     core.tag[np.uint64(slot)] = tag
+    core.digest[np.uint64(slot)] = _digest(tag)
     _stamp(core, slot, clock)
 
 
 @inlined
 def insert(core, route, unit, index, tag, clock):
     """Fills a tag that is not there into its set; returns the slot, whose data is the caller's."""
-    age = _oldest(core, route, index)
-    victim = age & _SLOT_MASK
-    if unit.policy > FIFO and age >> SLOT_BITS:
-        victim = _victim_not_by_age(core, unit, first_slot(route, index))
+    first = first_slot(route, index)
+    victim, touched = _oldest(core, route, first)
+    if unit.policy > FIFO and touched:
+        victim = _victim_not_by_age(core, unit, first)
     _put(core, victim, tag, clock)
     if unit.policy == PLRU:
         _point_away(core, unit, victim)
@@ -202,6 +237,7 @@ def tick(unit):
 @inlined
 def drop(core, slot):
     core.tag[slot] = INVALID
+    core.digest[slot] = INVALID
     core.age[slot] = slot
 
 

@@ -10,7 +10,7 @@ What a reference costs changes nothing that a walk does. So walks only note thei
 references (`reference`), and `price` takes them through one level after another, many
 at a time: which level will have a line is not predictable, and costs no branch there.
 
-A set's lines lie in order of use, the latest first. Where a set has GROUP ways at most
+A set's lines lie in order of use, the latest first. Where a set has MEDIUM ways at most
 and the host's memory is small enough for lines of 31 bits, as in `narrow`, they are in
 `Core.line` and looked at together; else they are in `Core.long_line`, one after another.
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 from mmu.bits import MAX_LEVELS, PAGE_SHIFT
 from mmu.jit import inlined, kernel
-from mmu.lanes import GROUP, move_to_front, seldom
+from mmu.lanes import MEDIUM, NARROW, move_to_front, seldom
 from mmu.state import CACHE_LEVELS, NIL, REFERENCES
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
@@ -45,11 +45,11 @@ _COUNTER = (1 << _LINE) - 1
 def is_narrow(ways: int, frames: int) -> bool:
     """True where the sets of a level with so many ways, on a host of so many frames, are
     simulated together."""
-    return ways <= GROUP and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
+    return ways <= MEDIUM and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
 
 
 @inlined
-def _set_of(cache, line):
+def _set_of(line, base, set_mask, stride):
     """First slot of a line's set: by a hash of its address.
 
     A freshly booted guest gets its frames in order, so that tables lie at regular
@@ -57,7 +57,7 @@ def _set_of(cache, line):
     are scattered, and last-level caches hash addresses themselves (Maurice et al., Reverse
     engineering Intel last-level cache complex addressing, RAID 2015).
     """
-    return cache.base + (((line * _GOLDEN) >> _HASH_SHIFT) & cache.set_mask) * cache.stride
+    return base + (((line * _GOLDEN) >> _HASH_SHIFT) & set_mask) * stride
 
 
 @inlined
@@ -70,12 +70,16 @@ def _through_level(core, level, count):
     """Takes the first `count` noted references through a narrow cache; those that miss are
     the first ones noted afterwards. Returns how many."""
     cache = core.cache[np.uint64(level)]
-    last = cache.ways - 1
+    base, set_mask, stride, last = cache.base, cache.set_mask, cache.stride, cache.ways - 1
     missed = np.uint64(0)
     for position in range(np.uint64(count)):
         noted = core.noted[position]
         line = noted >> _LINE
-        found = move_to_front(core.line, np.uint64(_set_of(cache, line)), last, line)
+        first = np.uint64(_set_of(line, base, set_mask, stride))
+        if stride == NARROW:
+            found = move_to_front(core.line, first, last, line, NARROW)
+        else:
+            found = move_to_front(core.line, first, last, line, MEDIUM)
         hit = np.int64(found != 0)
         _count(core, noted, level, hit)
         core.noted[missed] = noted
@@ -92,7 +96,7 @@ def _through_long_level(core, level, count):
     for position in range(count):
         noted = core.noted[position]
         line = noted >> _LINE
-        first = _set_of(cache, line)
+        first = _set_of(line, cache.base, cache.set_mask, cache.stride)
         slot = first
         while slot < first + cache.ways - 1 and core.long_line[slot] != line:
             slot += 1

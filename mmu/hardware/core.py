@@ -150,11 +150,11 @@ def translate(core, memory, gva, kind, user, clock):
             _mark_store(core, memory, kind, tlb.exact_frame(core.data[slot], gva, size))
             return OK
     else:
-        stats.l1_misses[kind] += 1
+        stats.l1_misses[np.uint64(kind)] += 1
         slot, size = tlb.probe_l2(core, kind, gva)
     # An L1 slot that has come so far is denied again here.
     if slot != NIL and walker.allows(core.data[slot], kind, user):
-        stats.l2_hits[kind] += 1
+        stats.l2_hits[np.uint64(kind)] += 1
         tlb.touch_l2(core, kind, size, slot)
         entry = tlb.exact_frame(core.data[slot], gva, size)
         held = False
@@ -162,7 +162,7 @@ def translate(core, memory, gva, kind, user, clock):
         held = slot != NIL
         if held and kind == STORE and not core.data[slot] & D:
             stats.dirty_walks += 1
-        stats.walks[kind] += 1
+        stats.walks[np.uint64(kind)] += 1
         core.regs[0].walked = 1
         status, entry, size = walker.translate(core, memory, gva, kind, user)
         if status != OK:

@@ -119,11 +119,12 @@ def nested_walk(core, memory, gpa, write, fetch, guest_level):
             if used != entry:
                 memory.entry[slot] = entry = used
         if leaf:
-            lookahead.remember_nested(core, gpa, slot)
             break
         frame = frame_of(entry)
         remember(core, ROUTE_EPT_PSC, gpa, level, (frame << 12) | rights)
         level -= 1
+        if level == 1:
+            lookahead.remember_nested(core, memory, gpa, frame)
     offset = (gpa >> 12) & ((1 << (level_shift(level) - 12)) - 1)
     return OK, frame_of(entry) + offset, level, (entry & ~EPT_RWX) | rights
 
@@ -175,7 +176,6 @@ def _make_walk(locate):
                 return PAGE_FAULT, entry, level
             rights = (rights & entry & (RW | US)) | ((rights | entry) & XD)
             if level == 1 or entry & PS:
-                lookahead.remember_guest(core, gva, slot)
                 break
             if not entry & A:
                 memory.entry[slot] = entry | A
@@ -184,6 +184,8 @@ def _make_walk(locate):
                 return status, 0, level
             remember(core, ROUTE_PSC, gva, level, (frame << 12) | rights)
             level -= 1
+            if level == 1:
+                lookahead.remember_guest(core, memory, gva, frame)
         if _x86_denies(rights, kind, user):
             regs.fault_code = code | PF_PRESENT
             return PAGE_FAULT, entry, level

@@ -1,0 +1,43 @@
+"""Keeping time stamps within what an age holds: clocks that have gone far begin anew.
+
+The clock of the L1 TLBs is the core's, counted in half accesses; every other unit has its
+own, of its touches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmu.hardware.assoc import STAMP
+from mmu.jit import inlined
+from mmu.state import Core
+
+#: An age has room for twice as much, and for the number of any slot.
+LATE = 1 << 24
+
+
+@inlined
+def is_late(core):
+    """True where `begin_anew` must be called before a clock goes on by another LATE."""
+    late = core.regs[0].clock > LATE
+    for number in range(core.unit.size):
+        late |= core.unit[np.uint64(number)].clock > LATE
+    return late
+
+
+def begin_anew(core: Core) -> None:
+    """Makes the time stamps of each set 1, 2, ... and the clocks small; what was touched before
+    another still was."""
+    outside_l1 = core.unit["base"] >= core.owner.size
+    for unit in core.unit:
+        _renumber(core, unit)
+    core.unit["clock"][outside_l1] = core.unit["ways"][outside_l1]
+    core.regs[0]["clock"] = core.unit["ways"][~outside_l1].max() + 1
+
+
+def _renumber(core: Core, unit: np.void) -> None:
+    base, sets, stride = int(unit["base"]), int(unit["sets"]), int(unit["stride"])
+    slots = np.arange(base, base + sets * stride).reshape(sets, stride)[:, : unit["ways"]]
+    stamps = (core.age[slots] - slots) >> STAMP
+    place = stamps.argsort(axis=1).argsort(axis=1)
+    core.age[slots] = (np.where(stamps > 0, place + 1, 0) << STAMP) + slots
