@@ -4,7 +4,8 @@
 
 For each trace (the bundled one unless given; repeated to 20 M accesses) a row for the
 memory floor (np.bitwise_xor.reduce over the addresses), the TLB simulator alone and each
-technique. Then nested page walks a second on GUPS over 256 MiB.
+technique. Then page walks a second on GUPS over 256 MiB. Times are the best of many passes:
+another load on the core, or on its hyperthread sibling, takes up to half of its speed.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from mmu.machine import Simulator, build
 from mmu.tlb_stream import Geometry, TLBStream
 from mmu.trace import NO_EVENTS, Chunk
 
-ACCESSES = 20_000_000
-REPEATS = 5
+REPEATS = 25
+FLOOR, ALONE = "np.bitwise_xor.reduce", "TLB simulator alone"
 
 
-def load(spec: str, accesses: int = ACCESSES) -> Chunk:
+def load(spec: str, accesses: int) -> Chunk:
     """The first accesses of a trace, repeated to a number, without its events."""
     parts = []
     have = 0
@@ -43,14 +44,16 @@ def load(spec: str, accesses: int = ACCESSES) -> Chunk:
     return Chunk(*columns, NO_EVENTS)
 
 
-def best(function: Callable[[], object]) -> float:
-    """Seconds of the fastest of several runs."""
-    times = []
+def best(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds of the fastest run of each of several, taken in turns, so that all of them see
+    the machine when it is quiet."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(REPEATS):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times)
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - started)
+    return {name: min(each) for name, each in times.items()}
 
 
 def prepared(chunk: Chunk) -> np.ndarray:
@@ -59,43 +62,47 @@ def prepared(chunk: Chunk) -> np.ndarray:
     return kinds
 
 
-def measure(simulator: Simulator, chunk: Chunk, kinds: np.ndarray) -> float:
-    """Seconds of a pass over the chunk, pages touched before."""
-    simulator.run(chunk, kinds, 0, chunk.accesses, 0)
+def passing(simulator: Simulator, chunk: Chunk) -> Callable[[], object]:
+    """A pass over the chunk, whose pages have been touched before."""
+    kinds = prepared(chunk)
+
+    def once() -> object:
+        return simulator.run(chunk, kinds, 0, chunk.accesses, 0)
+
+    once()
     simulator.reset_counters()
-    return best(lambda: simulator.run(chunk, kinds, 0, chunk.accesses, 0))
-
-
-def row(name: str, accesses: int, seconds: float, alone: float) -> None:
-    rate = accesses / seconds / 1e6
-    print(f"  {name:<22} {rate:8.0f} M accesses/s  {seconds / alone:6.2f} x TLB alone")
+    return once
 
 
 def compare(spec: str) -> None:
-    chunk = load(spec)
-    kinds = prepared(chunk)
-    print(f"{spec}: {chunk.accesses:,} accesses")
-    floor = best(lambda: np.bitwise_xor.reduce(chunk.address))
+    chunk = load(spec, 20_000_000)
     stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
     stream.run(chunk.address)
-    alone = best(lambda: stream.run(chunk.address))
-    row("np.bitwise_xor.reduce", chunk.accesses, floor, alone)
-    row("TLB simulator alone", chunk.accesses, alone, alone)
     preset = presets.load("skylake-sp")
+    functions: dict[str, Callable[[], object]] = {
+        FLOOR: lambda: np.bitwise_xor.reduce(chunk.address),
+        ALONE: lambda: stream.run(chunk.address),
+    }
     for technique in ("native", "shadow", "nested"):
-        simulator = build(technique, preset, Config(memory=4 << 30))
-        row(technique, chunk.accesses, measure(simulator, chunk, kinds), alone)
+        functions[technique] = passing(build(technique, preset, Config(memory=4 << 30)), chunk)
+    seconds = best(functions)
+    print(f"{spec}: {chunk.accesses:,} accesses")
+    for name, each in seconds.items():
+        rate = chunk.accesses / each / 1e6
+        print(f"  {name:<22} {rate:8.0f} M accesses/s  {each / seconds[ALONE]:6.2f} x TLB alone")
 
 
 def walks() -> None:
-    chunk = load("gups:size=256M,accesses=8M", 8_000_000)
-    kinds = prepared(chunk)
+    chunk = load("gups:size=256M,accesses=1M", 1_000_000)
+    simulators = {
+        technique: build(technique, presets.load("skylake-sp"), Config(memory=1 << 30))
+        for technique in ("native", "nested")
+    }
+    seconds = best({name: passing(each, chunk) for name, each in simulators.items()})
     print("gups over 256 MiB, 4k pages on 4k, walk caches on")
-    for technique in ("native", "nested"):
-        simulator = build(technique, presets.load("skylake-sp"), Config(memory=1 << 30))
-        seconds = measure(simulator, chunk, kinds)
+    for technique, simulator in simulators.items():
         walked = simulator.machine.core.stats[0]["walks"].sum() / REPEATS
-        print(f"  {technique:<22} {walked / seconds / 1e6:8.1f} M walks/s")
+        print(f"  {technique:<22} {walked / seconds[technique] / 1e6:8.1f} M walks/s")
 
 
 def main() -> None:
