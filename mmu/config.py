@@ -13,7 +13,7 @@ from mmu.presets.model import POLICIES, Cited, Preset
 HUGE_POLICIES = (*SIZE_NAMES, "thp")
 SHADOW_POLICIES = ("unsync", "trap")
 
-#: A slot's number must fit beside the flags of the simulator's tables; far above any
+#: A slot's number must fit beside time stamps in an age (`hardware.clocks`); far above any
 #: real structure.
 MAX_ENTRIES = 1 << 20
 

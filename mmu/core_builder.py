@@ -10,7 +10,7 @@ from mmu.bits import SIZE_NAMES
 from mmu.config import MAX_ENTRIES, Config, check_geometry
 from mmu.errors import InputError
 from mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
-from mmu.hardware.caches import LINE_SHIFT, NOTED, is_narrow
+from mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
 from mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmu.lanes import WIDE
 from mmu.lookahead import HINTS
@@ -150,7 +150,7 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
 
 
 def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(CACHE records, lines of narrow levels, lines of the others, all invalid), for a host
+    """(CACHE records, short lines, long ones, all invalid), for a host
     of so many frames."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
@@ -162,10 +162,10 @@ def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, n
         sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
         sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
         check_geometry(name, sets, level.ways, "lru")
-        narrow = is_narrow(level.ways, frames)
-        stride = padded(level.ways) if narrow else level.ways
-        cache[number] = (slots[narrow], sets - 1, stride, level.ways, narrow)
-        slots[narrow] += sets * stride
+        short = has_short_lines(level.ways, frames)
+        stride = padded(level.ways) if short else level.ways
+        cache[number] = (slots[short], sets - 1, stride, level.ways, short)
+        slots[short] += sets * stride
     lines = _aligned(slots[True], np.int32), _aligned(slots[False])
     for each in lines:
         each[:] = INVALID

@@ -21,7 +21,7 @@ from mmu.vmm.backing import frames_at_hand
 FAULT_LIMIT = 64
 
 #: Accesses between two looks at the clocks. Each fault begins an access again, on two pages at
-#: most, with a walk each that ticks no clock more than a dozen times: far fewer than LATE.
+#: most, with a walk each that ticks no clock more than a dozen times: fewer than `clocks.LATE`.
 STRETCH = 1 << 13
 
 
@@ -79,12 +79,11 @@ def run(
     Returns (status, position, next event): OK when done, else the access or event
     that it stopped at; the caller may mend what stopped it and run again from there.
     """
-    status = CLOCK_LATE
-    while status == CLOCK_LATE:
+    while True:
         status, position, event = _run(machine, address, kind, events, event, position, end)
-        if status == CLOCK_LATE:
-            begin_anew(machine.core)
-    return status, position, event
+        if status != CLOCK_LATE:
+            return status, position, event
+        begin_anew(machine.core)
 
 
 @entry

@@ -4,7 +4,8 @@ A simulated walk reads entries at random places of page tables that are larger t
 the caches of the machine that simulates; it would wait for memory twice, for the gPT's
 leaf and for the nPT's. The trace says which pages come next: while one access walks,
 the leaf entries of those that follow are fetched. HINT records tell where a region's
-leaf table is. This changes no result: a stale hint fetches a line in vain.
+leaf table is, whichever process or VM came to it last. This changes no result: a stale
+hint fetches a line in vain.
 """
 
 from __future__ import annotations

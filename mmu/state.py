@@ -49,7 +49,7 @@ REGS = np.dtype(
         ("ept_ad", np.int64),  # EPT A and D bits in use
         ("asid", np.int64),  # ASID/PCID that TLB entries are tagged with
         ("vpid", np.int64),
-        ("clock", np.int64),  # accesses so far, counted in half accesses
+        ("clock", np.int64),  # of L1 TLBs, in half accesses; may begin anew: see hardware.clocks
         ("globals", np.int64),  # 1 once a global entry has been filled
         ("fragments", np.int64),  # 1 once a page has been filled in smaller pieces
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
@@ -71,7 +71,7 @@ UNIT = np.dtype(
         ("ways", np.int64),
         ("stride", np.int64),  # slots from one set to the next
         ("policy", np.int64),
-        ("clock", np.int64),  # touches so far, the time stamp of slots
+        ("clock", np.int64),  # in touches; may begin anew: see hardware.clocks
         ("random", np.int64),  # state of the xorshift generator
         ("tree", np.int64),  # its first tree-PLRU word
         ("sizes", np.int64),  # page sizes it holds, as bits; 0: it is not a TLB
@@ -99,7 +99,7 @@ CACHE = np.dtype(
         ("set_mask", np.int64),  # sets - 1
         ("stride", np.int64),  # slots from one set to the next
         ("ways", np.int64),  # 0: there is no such level
-        ("narrow", np.int64),  # 1: it is in Core.line
+        ("short", np.int64),  # 1: it is in Core.line
     ]
 )
 
@@ -210,7 +210,7 @@ class Core(Struct):
     span: np.ndarray  # [L1 slots]
     hint: np.ndarray  # [2 * lookahead.HINTS]: of guest or shadow tables, of nested ones
     cache: np.ndarray  # [CACHE_LEVELS - 1]
-    line: np.ndarray  # [lines of narrow cache levels]: see hardware.caches
+    line: np.ndarray  # [lines of cache levels with short ones]: see hardware.caches
     long_line: np.ndarray  # [lines of the others]
     noted: np.ndarray  # [references]: to be priced, the first REGS.noted
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits

@@ -227,7 +227,7 @@ def test_lines_of_a_large_host_are_told_apart() -> None:
     counted = []
     for host_memory in (100 << 30, 4 << 40):
         core, _ = build_core(preset, Config(host_memory=host_memory))
-        assert core.cache["narrow"].all() == (host_memory == 100 << 30)
+        assert core.cache["short"].all() == (host_memory == 100 << 30)
         rng = np.random.default_rng(1)
         for span in (100, 1000, 5000, 20000) * 3:
             price_lines(core, rng.integers(0, span, core.noted.size))

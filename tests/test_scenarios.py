@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from overcommit_driver import BASE, PAGE, Crowd, crowd
+from test_tlb_model import make_late
 
 from commands.run import run as command
 from mmu.check.host import check_system
 from mmu.check.tables import CheckFailed
 from mmu.errors import RunError
+from mmu.hardware.clocks import LATE
 from mmu.scenario.model import HostSettings, KSMSettings, Scenario, VMSettings
 from mmu.scenario.results import RunResult, to_json
 from mmu.scenario.run import compare, run
@@ -112,6 +114,26 @@ def test_more_vms_than_vpids_share_them() -> None:
     )
     scenario = Scenario("many", HostSettings(memory=64 * MIB, quantum=500), vms)
     assert run(scenario, scenario_file.open_trace, check=True).end == "finished"
+
+
+@pytest.mark.parametrize("vpid", [True, False])
+def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
+    """VMs share a core's TLBs, and its clock goes from one to the other."""
+    scenario = small()
+    scenario = replace(scenario, host=replace(scenario.host, vpid=vpid))
+    counted = []
+    for is_late in (False, True):
+        system = System(scenario, scenario_file.open_trace)
+        plug_in(system)
+        cores = [guest.machine.core for guest in system.guests]
+        if is_late:
+            for core in cores:
+                make_late(core, 60_000)
+        while system.step():
+            check_system(system)
+        counted.append([(core.stats.tobytes(), core.references.tolist()) for core in cores])
+        assert all(core.regs[0]["clock"] < LATE // 2 for core in cores)
+    assert counted[0] == counted[1]
 
 
 def test_a_vm_that_stops_gives_everything_back() -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import workloads
 from mmu import presets
-from mmu.config import Config
+from mmu.config import MAX_ENTRIES, Config
 from mmu.counters import references_of
-from mmu.engine import prepare
+from mmu.engine import STRETCH, prepare
+from mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
 from mmu.hardware.clocks import LATE
 from mmu.machine import Simulator, build
 from mmu.presets.model import POLICIES, TLB, Preset, WalkCache
@@ -234,6 +235,20 @@ def test_time_stamps_begin_anew(ways: int) -> None:
         both.play([(REGIONS["4k"][0] + 4096 * int(page), 0, 1) for page in pages])
     both.compare()
     assert core.regs[0]["clock"] < LATE // 2 and core.unit["clock"].max() < LATE // 2
+
+
+def test_clocks_are_looked_at_within_a_run() -> None:
+    both = Both(presets.load("opteron-2008"), pcid=True)
+    make_late(both.simulator.machine.core, STRETCH + 100)
+    random = np.random.default_rng(6)
+    pages = np.where(random.random(3 * STRETCH) < 0.01, random.integers(0, 64, 3 * STRETCH), 7)
+    both.play([(REGIONS["4k"][0] + 4096 * int(page), 0, 1) for page in pages])
+    both.compare()
+    assert both.simulator.machine.core.regs[0]["clock"] < LATE // 2
+
+
+def test_an_age_has_room_for_two_halves_of_time_and_any_slot() -> None:
+    assert (2 * LATE << STAMP_SHIFT) + MAX_ENTRIES < PADDING_AGE
 
 
 @pytest.mark.parametrize("ways", [8, 16, 32, 64])

@@ -1,9 +1,10 @@
 """Set-associative arrays: what TLBs and walk caches are made of.
 
-All units of a core share the flat arrays `Core.tag`, `Core.age`, `Core.data`; a
-UNIT record says which slots are its own, a ROUTE record how to search them. A tag is
-unique within its unit, -1 where the slot is invalid. A set is searched by digests of half
-a tag's length; where one is equal, the tag decides.
+All units of a core share the flat arrays `Core.tag`, `Core.digest`, `Core.age`,
+`Core.data`; a UNIT record says which slots are its own, a ROUTE record how to search
+them. A tag is unique within its unit, -1 where the slot is invalid. A set is searched by
+digests of half a tag's length, never negative but where the slot is invalid; where one is
+equal, the tag decides.
 
 An age is WIDE times a time stamp plus the slot's own number. So one minimum over slots that
 are looked at together finds the oldest, which its low bits tell. The stamp of an invalid
@@ -23,11 +24,11 @@ from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM, ROUTE_COLUMNS
 INVALID = -1
 PADDING = -2  # tag of a slot that is there only to fill up its set
 
-STAMP = 5  # where an age's time stamp begins
+STAMP_SHIFT = WIDE.bit_length() - 1  # where an age's time stamp begins
 _LOW_BITS = WIDE - 1  # of a slot, in an age; units begin where they are 0
 PADDING_AGE = (1 << 31) - 1
 
-_DIGEST = (1 << 31) - 1
+_DIGEST_MASK = (1 << 31) - 1
 
 
 def padded(ways: int) -> int:
@@ -57,7 +58,7 @@ def first_slot(route, index):
 
 @inlined
 def _digest(tag):
-    return (tag ^ (tag >> 32)) & _DIGEST
+    return (tag ^ (tag >> 32)) & _DIGEST_MASK
 
 
 @inlined
@@ -100,15 +101,16 @@ def _find_in_many(core, first, end, tag):
     seldom()
     for start in range(first, end, WIDE):
         found = equal_mask(core.digest, np.uint64(start), WIDE, _digest(tag))
-        slot = _find_among(core, start, found, tag)
-        if slot != NIL:
-            return slot
+        if found:
+            slot = _find_among(core, start, found, tag)
+            if slot != NIL:
+                return slot
     return NIL
 
 
 @inlined
 def _oldest(core, route, first):
-    """(slot, time stamp) of the slot touched the longest ago in the set that begins at one."""
+    """(slot, time stamp) of the slot touched the longest ago in the set from `first` on."""
     slot = np.uint64(first)
     if route.stride == NARROW:
         age = least(core.age, slot, NARROW)
@@ -138,13 +140,13 @@ def _oldest_of_many(core, first, end):
 @inlined
 def stamped(slot, clock):
     """Age of a slot that was touched at a time."""
-    return (clock << STAMP) + slot
+    return (clock << STAMP_SHIFT) + slot
 
 
 @inlined
 def _stamp_of(slot, age):
     """When a slot of an age was touched; 0: it is invalid."""
-    return (age - slot) >> STAMP
+    return (age - slot) >> STAMP_SHIFT
 
 
 @kernel

@@ -11,8 +11,8 @@ references (`reference`), and `price` takes them through one level after another
 at a time: which level will have a line is not predictable, and costs no branch there.
 
 A set's lines lie in order of use, the latest first. Where a set has MEDIUM ways at most
-and the host's memory is small enough for lines of 31 bits, as in `narrow`, they are in
-`Core.line` and looked at together; else they are in `Core.long_line`, one after another.
+and the host's memory is small enough for short lines, of 31 bits, they are in `Core.line`
+and looked at together; else they are in `Core.long_line`, and looked at one after another.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LINE = 8
 _COUNTER = (1 << _LINE) - 1
 
 
-def is_narrow(ways: int, frames: int) -> bool:
+def has_short_lines(ways: int, frames: int) -> bool:
     """True where the sets of a level with so many ways, on a host of so many frames, are
     simulated together."""
     return ways <= MEDIUM and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
@@ -67,8 +67,8 @@ def _count(core, noted, cache_level, number):
 
 @inlined
 def _through_level(core, level, count):
-    """Takes the first `count` noted references through a narrow cache; those that miss are
-    the first ones noted afterwards. Returns how many."""
+    """Takes the first `count` noted references through a cache with short lines; those that
+    miss are the first ones noted afterwards. Returns how many."""
     cache = core.cache[np.uint64(level)]
     base, set_mask, stride, last = cache.base, cache.set_mask, cache.stride, cache.ways - 1
     missed = np.uint64(0)
@@ -89,7 +89,7 @@ def _through_level(core, level, count):
 
 @kernel
 def _through_long_level(core, level, count):
-    """`_through_level` of a cache that is not narrow."""
+    """`_through_level` of a cache with long lines."""
     seldom()
     cache = core.cache[level]
     missed = 0
@@ -121,7 +121,7 @@ def price(core):
     core.regs[0].noted = 0
     for level in range(CACHE_LEVELS - 1):
         cache = core.cache[level]
-        if cache.narrow:
+        if cache.short:
             count = _through_level(core, level, count)
         elif cache.ways:
             count = _through_long_level(core, level, count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.hardware.assoc import STAMP
+from mmu.hardware.assoc import STAMP_SHIFT
 from mmu.jit import inlined
 from mmu.state import Core
 
@@ -26,18 +26,21 @@ def is_late(core):
 
 
 def begin_anew(core: Core) -> None:
-    """Makes the time stamps of each set 1, 2, ... and the clocks small; what was touched before
-    another still was."""
-    outside_l1 = core.unit["base"] >= core.owner.size
-    for unit in core.unit:
-        _renumber(core, unit)
-    core.unit["clock"][outside_l1] = core.unit["ways"][outside_l1]
-    core.regs[0]["clock"] = core.unit["ways"][~outside_l1].max() + 1
+    """Makes the clocks that are late small, and the time stamps of their sets 1, 2, ...; what
+    was touched before another still was."""
+    is_l1 = core.unit["base"] < core.owner.size
+    if core.regs[0]["clock"] > LATE:
+        for number in np.flatnonzero(is_l1):
+            _renumber(core, core.unit[number])
+        core.regs[0]["clock"] = core.unit["ways"][is_l1].max() + 1
+    for number in np.flatnonzero(~is_l1 & (core.unit["clock"] > LATE)):
+        _renumber(core, core.unit[number])
+        core.unit[number]["clock"] = core.unit[number]["ways"]
 
 
 def _renumber(core: Core, unit: np.void) -> None:
     base, sets, stride = int(unit["base"]), int(unit["sets"]), int(unit["stride"])
     slots = np.arange(base, base + sets * stride).reshape(sets, stride)[:, : unit["ways"]]
-    stamps = (core.age[slots] - slots) >> STAMP
-    place = stamps.argsort(axis=1).argsort(axis=1)
-    core.age[slots] = (np.where(stamps > 0, place + 1, 0) << STAMP) + slots
+    stamps = (core.age[slots] - slots) >> STAMP_SHIFT
+    place = stamps.argsort(axis=1, kind="stable").argsort(axis=1)
+    core.age[slots] = (np.where(stamps > 0, place + 1, 0) << STAMP_SHIFT) + slots
