@@ -6,6 +6,7 @@
 
 `_make_walk` writes the loop once. It is instantiated three times: for an x86
 table whose frames are hfns, for an EPT, and for an x86 table whose frames are gfns.
+All are compiled into where they are called: a call costs as much as looking into a cache.
 A cold walk of g guest and h nested levels makes (g + 1)(h + 1) - 1 references.
 """
 
@@ -40,7 +41,7 @@ from mmu.bits import (
 )
 from mmu.hardware.caches import make_room, reference
 from mmu.hardware.walk_caches import longest_prefix, nested_find, nested_remember, remember
-from mmu.jit import inlined, kernel
+from mmu.jit import inlined
 from mmu.memory import slot_of
 from mmu.state import EPT_VIOLATION, OK, PAGE_FAULT, ROUTE_EPT_PSC, ROUTE_PSC
 from mmu.trace import FETCH, STORE
@@ -86,7 +87,7 @@ def _reserved(entry, level):
     return level > 3 or (entry & unused) != 0
 
 
-@kernel
+@inlined
 def nested_walk(core, memory, gpa, write, fetch, guest_level):
     """Translates a gpa through the EPT: (status, hfn of its 4 KiB frame, leaf level, leaf
     with the path's rights).
@@ -144,7 +145,7 @@ def _table_frame(core, memory, gfn, guest_level):
 
 
 def _make_walk(locate):
-    @kernel
+    @inlined
     def walk(core, memory, gva, kind, user):
         """Walks from CR3 to the leaf of gva: (status, leaf with the path's rights, leaf level).
 
