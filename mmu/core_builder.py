@@ -150,8 +150,7 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
 
 
 def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(CACHE records, short lines, long ones, all invalid), for a host
-    of so many frames."""
+    """(CACHE records, short lines, long ones, all invalid), for a host of so many frames."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
     cache = np.zeros(CACHE_LEVELS - 1, CACHE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmu.structs import JIT_OFF
 
-#: Slots that are taken at once: the literals that are passed as `lanes`. Arrays are of int32.
+#: Slots of an int32 array that are taken at once: the literals that are passed as `lanes`.
 NARROW, MEDIUM, WIDE = 8, 16, 32
 
 if JIT_OFF:
@@ -56,9 +56,9 @@ else:
         """The vector that begins at an index of an array, both the first arguments."""
         array = context.make_array(kind)(context, builder, arguments[0])
         pointer = builder.gep(array.data, [arguments[1]])
-        vector = ir.VectorType(array.data.type.pointee, lanes)
+        vector = ir.VectorType(_HALF, lanes)
         loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-        loaded.align = array.data.type.pointee.width // 8
+        loaded.align = 4
         return loaded
 
     def _shuffled(builder: Any, vector: Any, word: Any, order: list[int]) -> Any:

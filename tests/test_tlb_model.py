@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import workloads
 from mmu import presets
+from mmu.bits import MAX_LEVELS
 from mmu.config import MAX_ENTRIES, Config
 from mmu.counters import references_of
-from mmu.engine import STRETCH, prepare
+from mmu.engine import FAULT_LIMIT, STRETCH, prepare
 from mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
 from mmu.hardware.clocks import LATE
 from mmu.machine import Simulator, build
@@ -197,6 +198,18 @@ def run(
     simulator.run(chunk, kinds, 0, len(address), 0)
 
 
+def compared(preset: Preset, accesses: list[tuple[int, int, int]]) -> Both:
+    """Accesses to 4 KiB pages anywhere, through both, which agree."""
+    both = Both.__new__(Both)
+    both.model = Hardware(preset, lambda process, address: "4k", True)
+    both.simulator = build("native", preset, Config(memory=1 << 30))
+    run(both.simulator, accesses, [])
+    for access in accesses:
+        both._access(*access)
+    both.compare()
+    return both
+
+
 def make_late(core: Core, ticks: int) -> None:
     """Sets all clocks of a cold core to so many ticks before time stamps begin anew."""
     core.regs[0]["clock"] = LATE - 2 * ticks
@@ -249,6 +262,9 @@ def test_clocks_are_looked_at_within_a_run() -> None:
 
 def test_an_age_has_room_for_two_halves_of_time_and_any_slot() -> None:
     assert (2 * LATE << STAMP_SHIFT) + MAX_ENTRIES < PADDING_AGE
+    # Each walk may look into a unit and fill it for the five guest levels and for the page.
+    walks = STRETCH * FAULT_LIMIT * 2  # of two pages each
+    assert walks * 2 * (MAX_LEVELS + 1) < LATE
 
 
 @pytest.mark.parametrize("ways", [8, 16, 32, 64])
@@ -259,17 +275,10 @@ def test_tags_with_one_digest_are_told_apart(ways: int) -> None:
         TLB("l2", 2, "ID", ("4k",), 1, 2 * ways, "test", "lru"),
     )
     preset = replace(presets.load("skylake-sp"), tlbs=tlbs, walk_caches=())
-    both = Both.__new__(Both)
-    both.model = Hardware(preset, lambda process, address: "4k", True)
-    both.simulator = build("native", preset, Config(memory=1 << 30))
     random = np.random.default_rng(5)
     high, low = random.integers(0, 8, 3000), random.integers(0, ways // 2, 3000)
     accesses = [(int(h << 44 | (p ^ h) << 12), 0, 1) for h, p in zip(high, low + 64, strict=True)]
-    run(both.simulator, accesses, [])
-    for access in accesses:
-        both._access(*access)
-    both.compare()
-    assert both.model.counts.l2_hits[0] > 100
+    assert compared(preset, accesses).model.counts.l2_hits[0] > 100
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -294,12 +303,4 @@ def test_a_real_trace() -> None:
             chunk.address[:60_000], chunk.kind[:60_000], chunk.size[:60_000], strict=True
         )
     ]
-    preset = presets.load("opteron-2008")
-    model = Hardware(preset, lambda process, address: "4k", True)
-    simulator = build("native", preset, Config(memory=1 << 30))
-    run(simulator, accesses, [])
-    both = Both.__new__(Both)
-    both.model, both.simulator = model, simulator
-    for access in accesses:
-        both._access(*access)
-    both.compare()
+    compared(presets.load("opteron-2008"), accesses)

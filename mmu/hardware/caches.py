@@ -43,8 +43,7 @@ _COUNTER = (1 << _LINE) - 1
 
 
 def has_short_lines(ways: int, frames: int) -> bool:
-    """True where the sets of a level with so many ways, on a host of so many frames, are
-    simulated together."""
+    """True where a level with so many ways, on a host of so many frames, is in `Core.line`."""
     return ways <= MEDIUM and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
 
 
