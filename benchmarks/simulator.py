@@ -20,6 +20,7 @@ import numpy as np
 import workloads
 from mmu import engine, presets
 from mmu.config import Config
+from mmu.errors import MMULabError
 from mmu.machine import Simulator, build
 from mmu.tlb_stream import Geometry, TLBStream
 from mmu.trace import NO_EVENTS, Chunk
@@ -107,9 +108,13 @@ def walks() -> None:
 
 
 def main() -> None:
-    for spec in sys.argv[1:] or [str(workloads.bundled())]:
-        compare(spec)
-    walks()
+    try:
+        for spec in sys.argv[1:] or [str(workloads.bundled())]:
+            compare(spec)
+        walks()
+    except MMULabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
