@@ -89,6 +89,7 @@ ROUTE = np.dtype(
         ("base", np.int64),
         ("set_mask", np.int64),  # sets - 1
         ("stride", np.int64),
+        ("oldest", np.int64),  # slot of the set last looked into in vain: see assoc.look_up
     ]
 )
 

@@ -110,7 +110,7 @@ def _find_in_many(core, first, end, tag):
 
 @inlined
 def _oldest(core, route, first):
-    """(slot, time stamp) of the slot touched the longest ago in the set from `first` on."""
+    """The slot touched the longest ago in the set from `first` on."""
     slot = np.uint64(first)
     if route.stride == NARROW:
         age = least(core.age, slot, NARROW)
@@ -120,8 +120,7 @@ def _oldest(core, route, first):
         age = least(core.age, slot, WIDE)
     else:
         return _oldest_of_many(core, first, first + route.stride)
-    oldest = (first & ~_LOW_BITS) | (age & _LOW_BITS)
-    return oldest, _stamp_of(oldest, age)
+    return (first & ~_LOW_BITS) | (age & _LOW_BITS)
 
 
 @kernel
@@ -134,7 +133,7 @@ def _oldest_of_many(core, first, end):
         slot = start | (age & _LOW_BITS)
         if _stamp_of(slot, age) < earliest:
             oldest, earliest = slot, _stamp_of(slot, age)
-    return oldest, earliest
+    return oldest
 
 
 @inlined
@@ -185,9 +184,10 @@ def touch(core, unit, slot, clock):
 
 
 @kernel
-def _victim_not_by_age(core, unit, first):
-    """Victim of the full set that begins at a slot, under random replacement or tree-PLRU."""
+def _victim_not_by_age(core, unit, slot):
+    """Victim of the full set of a slot, under random replacement or tree-PLRU."""
     seldom()
+    first = slot - (slot - unit.base) % unit.stride
     if unit.policy == RANDOM:
         # xorshift (Marsaglia, J. Stat. Software 8(14), 2003), triple 13, 7, 17,
         # in 63 bits so that it stays a positive int64.
@@ -217,16 +217,28 @@ def _put(core, slot, tag, clock):
 
 
 @inlined
-def insert(core, route, unit, index, tag, clock):
-    """Fills a tag that is not there into its set; returns the slot, whose data is the caller's."""
-    first = first_slot(route, index)
-    victim, touched = _oldest(core, route, first)
-    if unit.policy > FIFO and touched:
-        victim = _victim_not_by_age(core, unit, first)
-    _put(core, victim, tag, clock)
+def look_up(core, route, index, tag):
+    """`find`, but where the tag is not there, the route notes the slot that `fill` will take.
+
+    So that is known when a walk ends: the machine that simulates has found it meanwhile.
+    """
+    slot = find(core, route, index, tag)
+    if slot == NIL:
+        route.oldest = _oldest(core, route, first_slot(route, index))
+    return slot
+
+
+@inlined
+def fill(core, route, unit, tag, clock):
+    """Fills a tag into the set in which the route has last looked one up in vain, and where
+    nothing has been filled since; returns the slot, whose data is the caller's."""
+    slot = route.oldest
+    if unit.policy > FIFO and _stamp_of(slot, core.age[np.uint64(slot)]):
+        slot = _victim_not_by_age(core, unit, slot)
+    _put(core, slot, tag, clock)
     if unit.policy == PLRU:
-        _point_away(core, unit, victim)
-    return victim
+        _point_away(core, unit, slot)
+    return slot
 
 
 @inlined

@@ -15,8 +15,9 @@ from mmu.hardware.assoc import (
     drop,
     drop_all,
     end_of,
+    fill,
     find,
-    insert,
+    look_up,
     route_to,
     tick,
     touch,
@@ -68,7 +69,7 @@ def probe(core, row, gva):
         if not route.used:
             continue
         page = page_of(gva, size)
-        slot = find(core, route, page, tag_of(core, regs.asid, size, page))
+        slot = look_up(core, route, page, tag_of(core, regs.asid, size, page))
         if slot == NIL and regs.globals:
             slot = _find_global(core, row, size, page)
         if slot != NIL:
@@ -127,6 +128,7 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
+    looked_up = route.used and not held
     if not route.used:
         _begin_use(core, route.unit, size)
     regs = core.regs[0]
@@ -140,9 +142,9 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
     aligned = entry & ~((pages_in(size) - 1) << PAGE_SHIFT)
     stamp = clock if clock else tick(unit)
     tag = tag_of(core, asid, size, page)
-    slot = find(core, route, page, tag) if held else NIL
+    slot = NIL if looked_up else look_up(core, route, page, tag)
     if slot == NIL:
-        slot = insert(core, route, unit, page, tag, stamp)
+        slot = fill(core, route, unit, tag, stamp)
     else:  # a walk again: new rights, or D set
         touch(core, unit, slot, stamp)
     at = np.uint64(slot)

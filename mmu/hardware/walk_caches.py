@@ -17,8 +17,8 @@ from mmu.hardware.assoc import (
     drop,
     drop_all,
     end_of,
-    find,
-    insert,
+    fill,
+    look_up,
     route_to,
     tick,
     touch,
@@ -54,7 +54,7 @@ def longest_prefix(core, row, address, levels):
             continue
         unit = unit_of(core, route)
         prefix = _prefix(address, level)
-        slot = find(core, route, prefix, owner | prefix)
+        slot = look_up(core, route, prefix, owner | prefix)
         if slot != NIL:
             touch(core, unit, slot, tick(unit))
             unit.hits += 1
@@ -65,12 +65,12 @@ def longest_prefix(core, row, address, levels):
 
 @inlined
 def remember(core, row, address, level, data):
-    """Caches a table entry that a walk has used."""
+    """Caches a table entry that a walk has used; `longest_prefix` has looked it up in vain."""
     route = route_to(core, row, level)
     if route.unit != NIL:
         unit = unit_of(core, route)
-        prefix = _prefix(address, level)
-        slot = insert(core, route, unit, prefix, owner_tag(core, row) | prefix, tick(unit))
+        tag = owner_tag(core, row) | _prefix(address, level)
+        slot = fill(core, route, unit, tag, tick(unit))
         core.data[np.uint64(slot)] = data
 
 
@@ -81,7 +81,7 @@ def nested_find(core, gfn):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
-    slot = find(core, route, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
+    slot = look_up(core, route, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
     if slot == NIL:
         unit.misses += 1
         return NIL
@@ -92,10 +92,11 @@ def nested_find(core, gfn):
 
 @inlined
 def nested_remember(core, gfn, hfn):
+    """Caches the frame of a page-table page that `nested_find` has looked up in vain."""
     route = route_to(core, ROUTE_NTLB, 0)
     if route.unit != NIL:
         unit = unit_of(core, route)
-        slot = insert(core, route, unit, gfn, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
+        slot = fill(core, route, unit, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
         core.data[np.uint64(slot)] = hfn
 
 
