@@ -156,6 +156,6 @@ def say_if_cold(*modules: str) -> None:
     from mmu.jit import is_cold
 
     if is_cold("engine"):
-        click.echo("compiling the simulator for this machine, once; some 20 seconds ...", err=True)
+        click.echo("compiling the simulator for this machine, once; 20 to 30 seconds ...", err=True)
     elif any(is_cold(module) for module in modules):
-        click.echo("compiling more of the simulator, once; some 20 seconds ...", err=True)
+        click.echo("compiling more of the simulator, once; 20 to 30 seconds ...", err=True)

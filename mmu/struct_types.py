@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import (
@@ -42,8 +44,13 @@ class StructType(types.Type):
 
 def _type_of(field: ArrayField | type[Struct]) -> types.Type:
     if isinstance(field, ArrayField):
-        return types.Array(numpy_support.from_dtype(field.dtype), field.ndim, "C")
+        return _array_type(field.dtype, field.ndim)
     return StructType(field)
+
+
+@cache  # numba asks at each use of a field, and takes long to make the type of a record
+def _array_type(dtype: np.dtype, ndim: int) -> types.Array:
+    return types.Array(numpy_support.from_dtype(dtype), ndim, "C")
 
 
 @typeof_impl.register(Struct)
@@ -86,11 +93,12 @@ def _load(builder: Any, table: Any, index: int) -> Any:
 def _getattr(context: Any, builder: Any, struct: StructType, value: Any, name: str) -> Any:
     index, member = struct.member(name)
     table = builder.bitcast(value, _WORD.as_pointer())
-    if isinstance(member, StructType):
+    field = struct.struct.FIELDS[name]
+    if not isinstance(field, ArrayField):
         return builder.inttoptr(_load(builder, table, index), cgutils.voidptr_t)
     array = context.make_array(member)(context, builder)
     data_type = array.data.type
-    item = context.get_abi_sizeof(context.get_data_type(member.dtype))
+    item = field.dtype.itemsize
     shape = [_load(builder, table, index + 1 + axis) for axis in range(member.ndim)]
     strides = [_WORD(item)]
     for length in reversed(shape[1:]):
