@@ -64,9 +64,8 @@ def prepared(chunk: Chunk) -> np.ndarray:
     return kinds
 
 
-def passing(simulator: Simulator, chunk: Chunk) -> Callable[[], object]:
+def passing(simulator: Simulator, chunk: Chunk, kinds: np.ndarray) -> Callable[[], object]:
     """A pass over the chunk, whose pages have been touched before."""
-    kinds = prepared(chunk)
 
     def once() -> object:
         return simulator.run(chunk, kinds, 0, chunk.accesses, 0)
@@ -78,6 +77,7 @@ def passing(simulator: Simulator, chunk: Chunk) -> Callable[[], object]:
 
 def compare(spec: str) -> None:
     chunk = load(spec, 20_000_000)
+    kinds = prepared(chunk)
     stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
     stream.run(chunk.address)
     preset = presets.load("skylake-sp")
@@ -86,7 +86,8 @@ def compare(spec: str) -> None:
         ALONE: lambda: stream.run(chunk.address),
     }
     for technique in ("native", "shadow", "nested"):
-        functions[technique] = passing(build(technique, preset, Config(memory=4 << 30)), chunk)
+        simulator = build(technique, preset, Config(memory=4 << 30))
+        functions[technique] = passing(simulator, chunk, kinds)
     seconds = best(functions)
     print(f"{spec}: {chunk.accesses:,} accesses")
     for name, each in seconds.items():
@@ -96,11 +97,12 @@ def compare(spec: str) -> None:
 
 def walks() -> None:
     chunk = load("gups:size=256M,accesses=1M,init=0", 1_000_000)
+    kinds = prepared(chunk)
     simulators = {
         technique: build(technique, presets.load("skylake-sp"), Config(memory=1 << 30))
         for technique in ("native", "nested")
     }
-    seconds = best({name: passing(each, chunk) for name, each in simulators.items()})
+    seconds = best({name: passing(each, chunk, kinds) for name, each in simulators.items()})
     print("gups over 256 MiB, 4k pages on 4k, walk caches on")
     for technique, simulator in simulators.items():
         walked = simulator.machine.core.stats[0]["walks"].sum() / REPEATS

@@ -3,8 +3,8 @@
 All units of a core share the flat arrays `Core.tag`, `Core.digest`, `Core.age`,
 `Core.data`; a UNIT record says which slots are its own, a ROUTE record how to search
 them. A tag is unique within its unit, -1 where the slot is invalid. A set is searched by
-digests of half a tag's length, never negative but where the slot is invalid; where one is
-equal, the tag decides.
+digests of tags (hashed partial tags), half as long and never negative but where the slot is
+invalid; where one is equal, the tag decides.
 
 An age is WIDE times a time stamp plus the slot's own number. So one minimum over slots that
 are looked at together finds the oldest, which its low bits tell. The stamp of an invalid
@@ -99,8 +99,9 @@ def _find_among(core, first, found, tag):
 def _find_in_many(core, first, end, tag):
     """`find` in a set of more slots than are compared at once."""
     seldom()
+    digest = _digest(tag)
     for start in range(first, end, WIDE):
-        found = equal_mask(core.digest, np.uint64(start), WIDE, _digest(tag))
+        found = equal_mask(core.digest, np.uint64(start), WIDE, digest)
         if found:
             slot = _find_among(core, start, found, tag)
             if slot != NIL:

@@ -128,7 +128,7 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
-    looked_up = route.used and not held
+    looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)
     regs = core.regs[0]
