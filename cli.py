@@ -1,68 +1,15 @@
-"""The command `mmulab`: its commands, and what every error of theirs comes to."""
+"""Runs the command from a checkout: `python cli.py ...` is `mmulab ...`."""
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
+from pathlib import Path
 
-import click
+import mmulab
 
-from commands.assignment import assignment
-from commands.compare import compare
-from commands.dedup import dedup
-from commands.lists import presets, workloads
-from commands.mrc import mrc
-from commands.progress import heed_interrupts
-from commands.run import run
-from commands.trace import trace
-from commands.walk import walk
-from mmu import __version__
-from mmu.errors import MMULabError
+# Where nothing is installed, the package's folders lie beside this file.
+mmulab.__path__.append(str(Path(__file__).parent))
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="mmulab")
-def cli() -> None:
-    """What does address translation cost on bare metal, under shadow page tables and
-    under nested page tables? One memory trace, side by side."""
-
-
-for _command in (compare, walk, run, mrc, dedup, trace, workloads, presets, assignment):
-    cli.add_command(_command)
-
-
-def main() -> None:
-    """Runs the command; every error is one sentence and an exit code."""
-    heed_interrupts()
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except MMULabError as error:
-        _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        sys.exit(0)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        hint = f" Try '{context.command_path} --help'." if context else ""
-        _fail(error.format_message().rstrip(".") + "." + hint, 2)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written", 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except MemoryError:
-        _fail("out of memory; give --memory less, or free some", 1)
-    except OSError as error:
-        what = "no space left on the device" if error.errno == errno.ENOSPC else str(error)
-        _fail(what, 1)
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"mmulab: {message}", err=True)
-    sys.exit(code)
-
+from mmulab.commands.main import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

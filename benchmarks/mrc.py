@@ -13,10 +13,10 @@ import sys
 
 from simulator import best, load
 
-from mmu.tlb_stream import Geometry, TLBStream
-from mmu.trace import Chunk
-from workloads import BUNDLED
-from workloads.analysis.stack_distance import StackDistances
+from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads import BUNDLED
+from mmulab.workloads.analysis.stack_distance import StackDistances
 
 
 def seconds(chunk: Chunk, page_size: int, rate: float = 1.0) -> float:

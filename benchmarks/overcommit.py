@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from mmu.scenario.system import System
+from mmulab.mmu.host.system import System
 
 SCENARIO = """
 name = "sixteen on sixteen"
@@ -58,8 +58,8 @@ def main(accesses: int) -> None:
 
 def run(text: str, say: bool) -> None:
     """Runs a scenario and prints what it took."""
-    from mmu.services import plug_in
-    from workloads import scenario_file
+    from mmulab.mmu.services import plug_in
+    from mmulab.workloads import scenario_file
 
     scenario = scenario_file.parse(text, "benchmark")
     began = time.perf_counter()

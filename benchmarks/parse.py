@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-import workloads
-from mmu.trace import FETCH, LOAD, NO_EVENTS, Chunk
-from workloads import formats
-from workloads.formats.columnar import ColumnarWriter
+from mmulab import workloads
+from mmulab.mmu.trace import FETCH, LOAD, NO_EVENTS, Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.formats.columnar import ColumnarWriter
 
 TIMES = 5
 REPEATS = 5

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from workloads.recording import record
+from mmulab.workloads.recording import record
 
 TURNS = 3
 

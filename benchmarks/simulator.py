@@ -17,13 +17,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-import workloads
-from mmu import engine, presets
-from mmu.config import Config
-from mmu.errors import MMULabError
-from mmu.machine import Simulator, build
-from mmu.tlb_stream import Geometry, TLBStream
-from mmu.trace import NO_EVENTS, Chunk
+from mmulab import workloads
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import MMULabError
+from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.trace import NO_EVENTS, Chunk
 
 REPEATS = 25
 ALONE = "TLB simulator alone"

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-import workloads
-from mmu.errors import InputError, MMULabError
-from mmu.tlb_stream import Counts, Geometry, TLBStream
-from mmu.trace import FETCH
+from mmulab import workloads
+from mmulab.mmu.errors import InputError, MMULabError
+from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
+from mmulab.mmu.trace import FETCH
 
 ACCESSES = 20_000_000
 REPEATS = 7

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from commands import options
-from coursework.gradescope import VISIBILITIES
-from mmu.errors import InputError, MMULabError, RunError
+from mmulab.commands import options
+from mmulab.coursework.gradescope import VISIBILITIES
+from mmulab.mmu.errors import InputError, MMULabError, RunError
 
 _SEED = click.option(
     "--seed",
@@ -46,7 +46,7 @@ def assignment() -> None:
 @assignment.command(name="list")
 def list_() -> None:
     """List the assignments."""
-    from coursework import assignments, report_text
+    from mmulab.coursework import assignments, report_text
 
     click.echo(report_text.listing([assignments.get(name) for name in assignments.names()]))
 
@@ -55,7 +55,7 @@ def list_() -> None:
 @_for_students
 def new(**given: Any) -> None:
     """Write what a student gets of assignment NAME: handout, figures, files to fill in."""
-    from coursework.grading import make
+    from mmulab.coursework.grading import make
 
     _write(make, **given)
 
@@ -64,7 +64,7 @@ def new(**given: Any) -> None:
 @_for_students
 def solve(**given: Any) -> None:
     """Write the solution of assignment NAME and its explanation. For instructors."""
-    from coursework.grading import solve
+    from mmulab.coursework.grading import solve
 
     _write(solve, **given)
 
@@ -77,8 +77,8 @@ def _write(
     seed: str,
     output: str,
 ) -> None:
-    from coursework.identity import SHORT_SEED, safe_name
-    from coursework.intake import read_roster
+    from mmulab.coursework.identity import SHORT_SEED, safe_name
+    from mmulab.coursework.intake import read_roster
 
     if (student is None) == (roster is None):
         raise InputError("expected either --student or --roster")
@@ -129,7 +129,7 @@ def grade(
     Assignment and student are those of its assignment.toml, which may be missing where
     --assignment and --student are given. The exit code does not depend on the marks.
     """
-    from coursework import report_text
+    from mmulab.coursework import report_text
 
     options.check_outputs(None, gradescope=gradescope, json=json_path, csv=csv_path)
     if len(submissions) > 1 and (student or gradescope):
@@ -159,7 +159,7 @@ def grade(
 
 def _grade(place: str, seed: str, student: str | None, name: str | None) -> Any:
     """A Report, or the MMULabError that stood in its way."""
-    from coursework import grading
+    from mmulab.coursework import grading
 
     try:
         return grading.grade(place, seed, student, name)
@@ -172,8 +172,8 @@ def _for_gradescope(
 ) -> None:
     """Writes results.json. A submission that cannot be graded gets one of no marks, with the
     reason: without a file, Gradescope would tell the student nothing."""
-    from coursework import grading
-    from coursework.gradescope import results
+    from mmulab.coursework import grading
+    from mmulab.coursework.gradescope import results
 
     if isinstance(graded, MMULabError):
         if name is None:
@@ -184,7 +184,7 @@ def _for_gradescope(
 
 
 def _export(rows: list[tuple[str, Any]], json_path: str | None, csv_path: str | None) -> None:
-    from coursework.report_text import marks_csv
+    from mmulab.coursework.report_text import marks_csv
 
     reports = [
         {"submission": place, "error": str(graded)}

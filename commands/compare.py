@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from commands import options
-from commands.progress import progress
-from commands.values import Count
+from mmulab.commands import options
+from mmulab.commands.progress import progress
+from mmulab.commands.values import Count
 
 
 @click.command()
@@ -55,8 +55,9 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     names = [name.strip() for name in techniques.split(",") if name.strip()]
     sources = options.resolve(traces, format_, config.seed, 12 + 9 * config.levels)
     options.say_if_cold()
-    from mmu import results, simulate
-    from plots import text
+    from mmulab.mmu import simulate
+    from mmulab.mmu.report import results
+    from mmulab.plots import text
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
@@ -69,6 +70,6 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     options.write_text(json_path, lambda: results.to_json(comparisons))
     options.write_text(csv_path, lambda: results.to_csv(comparisons))
     if plot_path:
-        from plots import compare as figure
+        from mmulab.plots import compare as figure
 
         figure.write(comparisons, plot_path)

@@ -6,9 +6,9 @@ import json
 
 import click
 
-from commands import options
-from commands.progress import progress
-from mmu.errors import InputError, unknown
+from mmulab.commands import options
+from mmulab.commands.progress import progress
+from mmulab.mmu.errors import InputError, unknown
 
 SIZES = ("4k", "2m")
 
@@ -39,8 +39,8 @@ def dedup(
             raise unknown("page size", size, SIZES)
     if not sizes:
         raise InputError("--page-sizes: expected 4k, 2m or both")
-    from plots import dedup as figures
-    from workloads.analysis import page_sharing
+    from mmulab.plots import dedup as figures
+    from mmulab.workloads.analysis import page_sharing
 
     with progress("pages", None) as advance:
         report = page_sharing.measure(files, sizes, advance)

@@ -9,8 +9,8 @@ import click
 @click.argument("name", required=False)
 def presets(name: str | None) -> None:
     """List the processors, or every number of one with its source."""
-    from mmu import presets as known
-    from plots import preset_text
+    from mmulab.mmu import presets as known
+    from mmulab.plots import preset_text
 
     if name is None:
         click.echo(preset_text.overview([known.load(each) for each in known.names()]))
@@ -22,7 +22,7 @@ def presets(name: str | None) -> None:
 @click.argument("name", required=False)
 def workloads(name: str | None) -> None:
     """List the workload generators and their parameters, and the traces that come along."""
-    from workloads import BUNDLED, generators
+    from mmulab.workloads import BUNDLED, generators
 
     if name is None:
         click.echo("real traces that come with mmulab:")

@@ -6,10 +6,10 @@ import json
 
 import click
 
-from commands import options
-from commands.progress import progress
-from commands.values import Count
-from mmu.errors import InputError
+from mmulab.commands import options
+from mmulab.commands.progress import progress
+from mmulab.commands.values import Count
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -52,8 +52,8 @@ def mrc(
     names = [name.strip() for name in page_sizes.split(",") if name.strip()]
     entries = _entries(sizes)
     sources = options.resolve(traces, format_, seed)
-    from plots import mrc as figure
-    from workloads.analysis import miss_ratio
+    from mmulab.plots import mrc as figure
+    from mmulab.workloads.analysis import miss_ratio
 
     quiet = "-" in (json_path, csv_path)
     measured = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from commands.values import Bytes
-from mmu.errors import InputError, unknown
+from mmulab.commands.values import Bytes
+from mmulab.mmu.errors import InputError, unknown
 
 
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,8 +49,8 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Any, Any]:
     """(preset with its overrides, Config) from the options above."""
-    from mmu import presets
-    from mmu.config import Config, override
+    from mmulab.mmu import presets
+    from mmulab.mmu.config import Config, override
 
     preset = presets.load(options["preset"])
     for item in options["overrides"]:
@@ -120,7 +120,7 @@ def resolve(
     traces: tuple[str, ...], format_: str | None, seed: int = 1, va_bits: int = 57
 ) -> list[Any]:
     """The traces that a command is given; the bundled one without any."""
-    import workloads
+    from mmulab import workloads
 
     specs = traces or (str(workloads.bundled()),)
     return [workloads.resolve(spec, format=format_, seed=seed, va_bits=va_bits) for spec in specs]
@@ -128,7 +128,7 @@ def resolve(
 
 def write_text(path: str | None, render: Callable[[], str]) -> None:
     """Writes a text to a file, whole or not at all, or to standard output for '-'."""
-    from mmu.files import replacing
+    from mmulab.mmu.report.files import replacing
 
     if path == "-":
         click.echo(render(), nl=False)
@@ -139,10 +139,10 @@ def write_text(path: str | None, render: Callable[[], str]) -> None:
 
 def check_outputs(plot_path: str | None, **paths: str | None) -> None:
     """Raises InputError where an output could not be written, before work begins."""
-    from mmu.files import check_writable
+    from mmulab.mmu.report.files import check_writable
 
     if plot_path:
-        from plots.figures import check_path
+        from mmulab.plots.figures import check_path
 
         check_path(plot_path)
     for what, path in paths.items():
@@ -153,7 +153,7 @@ def check_outputs(plot_path: str | None, **paths: str | None) -> None:
 def say_if_cold(*modules: str) -> None:
     """The first run compiles; says what it waits for. modules: of `mmu`, whose entries the
     command calls besides the simulator's run loop."""
-    from mmu.jit import is_cold
+    from mmulab.mmu.kernels.compiling import is_cold
 
     if is_cold("engine"):
         click.echo("compiling the simulator for this machine, once; 20 to 30 seconds ...", err=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from commands import options
-from commands.progress import progress
-from mmu.errors import InputError
+from mmulab.commands import options
+from mmulab.commands.progress import progress
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -52,7 +52,7 @@ def run(
     a scenario that comes with the package.
     """
     options.check_outputs(plot_path, json=json_path)
-    from workloads import scenario_file
+    from mmulab.workloads import scenario_file
 
     loaded = scenario_file.load(scenario)
     if technique:
@@ -82,8 +82,8 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
     """The results of a scenario, or of its variants."""
-    from mmu.scenario import run as runner
-    from workloads import scenario_file
+    from mmulab.mmu.scenario import run as runner
+    from mmulab.workloads import scenario_file
 
     with progress(name, None) as advance:
         if compare:
@@ -95,20 +95,20 @@ def _show(
     key: str, runs: dict[str, list[Any]], json_path: str | None, plot_path: str | None
 ) -> None:
     """Prints, writes and draws what was asked for."""
-    from mmu.scenario.results import to_json
+    from mmulab.mmu.scenario.results import to_json
 
     every = [run for each in runs.values() for run in each]
     options.write_text(json_path, lambda: to_json(every))
     draw: Callable[[str], None]
     if key:
-        from plots import sweep as figures
+        from mmulab.plots import sweep as figures
 
         text = figures.table(key, runs)
 
         def draw(path: str) -> None:
             figures.write(key, runs, path)
     else:
-        from plots import scenario, scenario_text
+        from mmulab.plots import scenario, scenario_text
 
         text = scenario_text.text(every)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from commands.trace_info import info
-from commands.values import Count
+from mmulab.commands.trace_info import info
+from mmulab.commands.values import Count
 
 FORMAT = "Trace format of the input; detected unless given."
 
@@ -57,15 +57,15 @@ def record(output: str, command: tuple[str, ...], maximum: int | None, skip: int
            sample: str | None, contents: bool, children: bool, tool: str,
            plugin: str | None) -> None:  # fmt: skip
     """Run PROG under Valgrind, or QEMU, and write its memory trace."""
-    from workloads.cut import Sample, Selection
+    from mmulab.workloads.cut import Sample, Selection
 
     selection = Selection(skip, maximum, Sample.parse(sample) if sample else None)
     if tool == "qemu":
-        from workloads.recording_qemu import record_qemu
+        from mmulab.workloads.recording_qemu import record_qemu
 
         click.echo(str(record_qemu(list(command), output, selection, plugin)), err=True)
         return
-    from workloads.recording import record as run
+    from mmulab.workloads.recording import record as run
 
     click.echo(str(run(list(command), output, selection, children, contents)), err=True)
 
@@ -77,7 +77,7 @@ def record(output: str, command: tuple[str, ...], maximum: int | None, skip: int
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the generator.")
 def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
     """Write what a generator makes, such as zipf:accesses=5M, to a file."""
-    from workloads import generators
+    from mmulab.workloads import generators
 
     source = generators.create(spec, seed)
     made = {"program": "mmulab trace generate", "arguments": [spec], "seed": seed}
@@ -93,7 +93,7 @@ def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
 def convert(source: str, output: str, from_format: str | None, to_format: str | None,
             strict: bool) -> None:  # fmt: skip
     """Write a trace in another format."""
-    import workloads
+    from mmulab import workloads
 
     read = workloads.resolve(source, from_format, va_bits=57)
     _write(read.chunks(), output, to_format, getattr(read, "metadata", {}), strict)
@@ -113,8 +113,8 @@ def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | 
         process: int | None, kinds: str | None, format_: str | None,
         to_format: str | None) -> None:  # fmt: skip
     """Write part of a trace. Events are kept, so that mappings are right in what is left."""
-    import workloads
-    from workloads.cut import Sample, Selection
+    from mmulab import workloads
+    from mmulab.workloads.cut import Sample, Selection
 
     names = tuple(kind.strip().removesuffix("s") for kind in kinds.split(",")) if kinds else ()
     chosen = Sample.parse(sample) if sample else None
@@ -133,9 +133,9 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
     """Print the first accesses and events of a trace, readable."""
     from itertools import islice
 
-    import workloads
-    from plots import trace_text
-    from workloads.cut import Selection
+    from mmulab import workloads
+    from mmulab.plots import trace_text
+    from mmulab.workloads.cut import Selection
 
     read = workloads.resolve(source, format_, va_bits=57)
     chunks = Selection(skip, lines).of(read.chunks())
@@ -145,7 +145,7 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
 
 def _write(chunks: Any, output: str, to_format: str | None, metadata: dict[str, Any],
            strict: bool) -> None:  # fmt: skip
-    from workloads.convert import convert as run
+    from mmulab.workloads.convert import convert as run
 
     losses = run(chunks, output, to_format, metadata, strict)
     if str(losses):

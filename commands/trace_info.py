@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from commands import options
-from commands.progress import progress
+from mmulab.commands import options
+from mmulab.commands.progress import progress
 
 
 @click.command()
@@ -29,8 +29,8 @@ def info(
     """Report what TRACE is like: accesses, events, footprint, reuse, working set, regions."""
     options.check_outputs(plot_path, json=json_path)
     (source,) = options.resolve((trace,) if trace else (), format_, seed)
-    from plots import info as figure
-    from workloads.analysis import summary
+    from mmulab.plots import info as figure
+    from mmulab.workloads.analysis import summary
 
     with progress(source.name, source.length) as advance:
         summed = summary.summarise(source, advance)

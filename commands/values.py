@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmu.units import parse_bytes, parse_count
+from mmulab.mmu.units import parse_bytes, parse_count
 
 
 class Bytes(click.ParamType):

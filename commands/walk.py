@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from commands import options
-from commands.values import Address
+from mmulab.commands import options
+from mmulab.commands.values import Address
 
 
 @click.command()
@@ -29,19 +29,19 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
     walk itself caches.
     """
     if plot_path:
-        from plots.figures import check_path
+        from mmulab.plots.figures import check_path
 
         check_path(plot_path)
     preset, config = options.machine(machine, walk_caches=False)
     options.say_if_cold()
-    from mmu import walkthrough
-    from plots import text
+    from mmulab.mmu.by_hand import walkthrough
+    from mmulab.plots import text
 
     names = [name.strip() for name in techniques.split(",") if name.strip()]
     walks = [walkthrough.walk(gva, name, preset, config, store) for name in names]
     for one in walks:
         click.echo(text.walk_table(one) + "\n")
     if plot_path:
-        from plots import walk as figure
+        from mmulab.plots import walk as figure
 
         figure.write(walks, plot_path)

@@ -27,8 +27,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coursework.model import Part, PartResult
-from coursework.toml_text import NotTOML, parse
+from mmulab.coursework.model import Part, PartResult
+from mmulab.coursework.toml_text import NotTOML, parse
 
 FILE = "answers.toml"
 

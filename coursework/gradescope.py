@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmu import __version__
+from mmulab import __version__
 
 if TYPE_CHECKING:
-    from coursework.grading import Report
+    from mmulab.coursework.grading import Report
 
 #: When students see a result: at once, or later, or never.
 VISIBILITIES = ("visible", "after_due_date", "after_published", "hidden")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coursework import assignments, identity
-from coursework.draws import Draws
-from coursework.intake import read_file
-from coursework.model import Assignment, PartResult, Submission
-from mmu import __version__
-from mmu.errors import InputError
+from mmulab import __version__
+from mmulab.coursework import assignments, identity
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.intake import read_file
+from mmulab.coursework.model import Assignment, PartResult, Submission
+from mmulab.mmu.errors import InputError
 
 HANDOUT, EXPLANATION = "handout.md", "explanation.md"
 

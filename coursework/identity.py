@@ -15,9 +15,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from coursework.toml_text import NotTOML, parse
-from mmu import __version__
-from mmu.errors import InputError
+from mmulab import __version__
+from mmulab.coursework.toml_text import NotTOML, parse
+from mmulab.mmu.errors import InputError
 
 FILE = "assignment.toml"
 

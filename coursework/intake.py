@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from coursework.identity import MOST_CHARACTERS, checked_student
-from mmu.errors import InputError
+from mmulab.coursework.identity import MOST_CHARACTERS, checked_student
+from mmulab.mmu.errors import InputError
 
 MOST_BYTES = 1_000_000  # of each file that is handed in
 MOST_STUDENTS = 100_000  # of a roster

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 #: All numbers that differ between students: plain data (int, str, bool, lists, dicts).
 Problem = Mapping[str, Any]

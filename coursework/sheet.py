@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework import answers
-from coursework.model import Part, PartResult, Problem, Submission
+from mmulab.coursework import answers
+from mmulab.coursework.model import Part, PartResult, Problem, Submission
 
 
 class AnswerSheet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmu.errors import InputError
+from mmulab.mmu.errors import InputError
 
 MOST_CHARACTERS = 200_000  # assumption: the longest filled-in answer file has some 10,000
 MOST_NESTING = 50

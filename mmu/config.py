@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mmu.bits import SIZE_NAMES
-from mmu.errors import InputError, unknown
-from mmu.presets.model import POLICIES, Cited, Preset
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.presets.preset import POLICIES, Cited, Preset
 
 HUGE_POLICIES = (*SIZE_NAMES, "thp")
 SHADOW_POLICIES = ("unsync", "trap")
@@ -85,7 +85,7 @@ def override(preset: Preset, key: str, text: str) -> Preset:
 
     Keys: `cost.NAME`, `memory_latency`, `page_table_share`, and for each structure
     `tlb.NAME.FIELD`, `walk_cache.NAME.FIELD`, `cache.NAME.FIELD` with the fields of
-    `mmu.presets.model`. Raises InputError for an unknown key, with the nearest, or a
+    `mmu.presets.preset`. Raises InputError for an unknown key, with the nearest, or a
     value of the wrong type.
     """
     group, _, rest = key.partition(".")

@@ -9,15 +9,18 @@ from dataclasses import asdict
 
 import numpy as np
 
-from mmu import __version__, cost, engine, techniques
-from mmu.config import Config
-from mmu.counters import read_counts, read_references, read_structures
-from mmu.errors import InputError
-from mmu.machine import Simulator, build
-from mmu.presets.model import Preset
-from mmu.results import Comparison, TechniqueResult
-from mmu.structs import to_read
-from mmu.trace import FORK, Chunk, Trace
+from mmulab import __version__
+from mmulab.mmu import techniques
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report import cost
+from mmulab.mmu.report.counts import read_counts, read_references, read_structures
+from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.trace import FORK, Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
 #: stays bounded while techniques run at different speeds.
@@ -61,7 +64,7 @@ def compare(
     workers = [_Worker(build(name, preset, config), warmup, check) for name in technique_names]
     counts = _feed(trace, workers, warmup, config, progress)
     if check:
-        from mmu.check import compare_contents
+        from mmulab.mmu.check import compare_contents
 
         compare_contents([worker.simulator for worker in workers])
     if not counts.sum():
@@ -221,7 +224,7 @@ class _Worker:
             if stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
             if self.check:
-                from mmu.check import check
+                from mmulab.mmu.check import check
 
                 check(self.simulator)
             if self.stopped.is_set():

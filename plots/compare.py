@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmu.cost import CATEGORIES
-from mmu.results import Comparison
-from plots.figures import COLOURS, new_figure, save
-from plots.text import LABELS
+from mmulab.mmu.report.cost import CATEGORIES
+from mmulab.mmu.report.results import Comparison
+from mmulab.plots.figures import COLOURS, new_figure, save
+from mmulab.plots.text import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plots.figures import new_figure, save
-from workloads.analysis.page_sharing import Report, Sharing
+from mmulab.plots.figures import new_figure, save
+from mmulab.workloads.analysis.page_sharing import Report, Sharing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmu.errors import InputError
-from mmu.files import check_writable, replacing
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.report.files import check_writable, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmu.bits import SIZES
-from plots.figures import new_figure, save
-from workloads.analysis.summary import GAP_PAGES, Region, TraceInfo
+from mmulab.mmu.memory.entries import SIZES
+from mmulab.plots.figures import new_figure, save
+from mmulab.workloads.analysis.summary import GAP_PAGES, Region, TraceInfo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

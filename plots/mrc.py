@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plots.figures import new_figure, save
-from workloads.analysis.miss_ratio import HIT_RATIOS, MissRatios
+from mmulab.plots.figures import new_figure, save
+from mmulab.workloads.analysis.miss_ratio import HIT_RATIOS, MissRatios
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

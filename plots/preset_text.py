@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import fill
 
-from mmu.presets.model import TLB, Preset
+from mmulab.mmu.presets.preset import TLB, Preset
 
 
 def _geometry(sets: int, ways: int) -> str:

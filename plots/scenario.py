@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mmu.scenario.results import RunResult, VMResult
-from plots.figures import new_figure, save
+from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.plots.figures import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmu.scenario.results import RunResult, VMResult
+from mmulab.mmu.scenario.results import RunResult, VMResult
 
 Row = tuple[str, Callable[[RunResult], str]]
 

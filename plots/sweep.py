@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmu.scenario.results import RunResult
-from plots.figures import new_figure, save
-from plots.scenario import VARIANTS, thousands
-from plots.scenario_text import mib
+from mmulab.mmu.scenario.results import RunResult
+from mmulab.plots.figures import new_figure, save
+from mmulab.plots.scenario import VARIANTS, thousands
+from mmulab.plots.scenario_text import mib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmu.cost import CATEGORIES, NOT_TRANSLATION
-from mmu.results import Comparison, TechniqueResult
-from mmu.walkthrough import Walk
+from mmulab.mmu.by_hand.walkthrough import Walk
+from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
+from mmulab.mmu.report.results import Comparison, TechniqueResult
 
 #: What each category is called where there is room for a few words only.
 LABELS = {

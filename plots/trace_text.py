@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mmu.trace import (
-    BRK,
-    CONTENT,
-    EVENT_NAMES,
-    FORK,
-    MMAP,
-    MPROTECT,
-    MUNMAP,
-    SWITCH,
-    Chunk,
-)
+from mmulab.mmu.trace import BRK, CONTENT, EVENT_NAMES, FORK, MMAP, MPROTECT, MUNMAP, SWITCH, Chunk
 
 _KINDS = ("load", "store", "fetch")
 _PAGE_SIZES = ("", "4K pages", "2M pages", "1G pages")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmu.walkthrough import ENTRY_NAMES, Reference, Walk
-from plots.figures import COLOURS, new_figure, save
+from mmulab.mmu.by_hand.walkthrough import ENTRY_NAMES, Reference, Walk
+from mmulab.plots.figures import COLOURS, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

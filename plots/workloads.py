@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmu import presets, simulate
-from mmu.config import Config
-from plots.figures import new_figure, save
-from plots.info import size_text
-from workloads import generators
-from workloads.analysis.summary import TraceInfo, summarise
+from mmulab.mmu import presets, simulate
+from mmulab.mmu.config import Config
+from mmulab.plots.figures import new_figure, save
+from mmulab.plots.info import size_text
+from mmulab.workloads import generators
+from mmulab.workloads.analysis.summary import TraceInfo, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,10 +12,10 @@ import zipfile
 import numpy as np
 from hypothesis import strategies as st
 
-from mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads import formats
-from workloads.formats import Options, records
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.formats import Options, records
+from mmulab.workloads.streams import ByteStream
 
 Access = tuple[int, int, int]  # address, kind, size
 Switch = tuple[int, int, int]  # position in the whole trace, process, thread

@@ -10,7 +10,7 @@ from collections import Counter
 
 from brute_tlb import Array, Hardware, Page
 
-from mmu.presets.model import Preset
+from mmulab.mmu.presets.preset import Preset
 
 LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 FRAME, LARGE = ((1 << 40) - 1) << 12, 1 << 7

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mmu.presets.model import Preset
+from mmulab.mmu.presets.preset import Preset
 
 LOAD, STORE, FETCH = 0, 1, 2
 SHIFT = {"4k": 12, "2m": 21, "1g": 30}

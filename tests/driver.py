@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmu import presets
-from mmu.bits import ENTRIES, FRAME, PS, RW, US, XD, P
-from mmu.config import Config
-from mmu.engine import prepare
-from mmu.guest.process import FLUSH
-from mmu.machine import FIRST_PID, build
-from mmu.memory import entries_in
-from mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config
+from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.machine.build import FIRST_PID, build
+from mmulab.mmu.machine.run import prepare
+from mmulab.mmu.memory.entries import ENTRIES, FRAME, PS, RW, US, XD, P
+from mmulab.mmu.memory.tables import entries_in
+from mmulab.mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk
 
 
 class Driver:

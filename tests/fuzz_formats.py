@@ -17,8 +17,8 @@ import time
 import types
 from pathlib import Path
 
-import workloads
-from mmu.errors import InputError
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
 
 LONGEST = 1 << 16
 SLOW = 5.0  # seconds that an input of LONGEST bytes may take

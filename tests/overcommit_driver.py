@@ -13,16 +13,23 @@ from dataclasses import replace
 import numpy as np
 from overcommit_model import Key, Model, Tags
 
-from mmu.bits import P
-from mmu.check.host import check_system
-from mmu.check.tables import Tables
-from mmu.guest import balloon
-from mmu.scenario.guest import Guest
-from mmu.scenario.model import BalloonSettings, HostSettings, KSMSettings, Scenario, VMSettings
-from mmu.scenario.system import System
-from mmu.services.balloon import Balloon
-from mmu.services.ksm import KSM
-from mmu.trace import (
+from mmulab.mmu.check.host import check_system
+from mmulab.mmu.check.tables import Tables
+from mmulab.mmu.guest import balloon
+from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.memory.entries import P
+from mmulab.mmu.scenario.settings import (
+    BalloonSettings,
+    HostSettings,
+    KSMSettings,
+    Scenario,
+    VMSettings,
+)
+from mmulab.mmu.services.balloon import Balloon
+from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.trace import (
     BRK,
     CONTENT,
     EVENT,
@@ -37,7 +44,6 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from mmu.vmm import reclaim
 
 PAGE = 4096
 BASE, HEAP, KERNEL = 0x7F00_0000_0000 >> 12, 0x6000_0000 >> 12, -(1 << 46) >> 12  # pages

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.trace import (
+from mmulab.mmu.trace import (
     BRK,
     CONTENT,
     EXEC,

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursework.answers import FILE, Choice, Items, Number, Question, Whole, mark, read, write
-from coursework.model import Part
-from coursework.toml_text import NotTOML, parse
+from mmulab.coursework.answers import (
+    FILE,
+    Choice,
+    Items,
+    Number,
+    Question,
+    Whole,
+    mark,
+    read,
+    write,
+)
+from mmulab.coursework.model import Part
+from mmulab.coursework.toml_text import NotTOML, parse
 
 PARTS = (Part("split", "The split", 4), Part("time", "Time", 6))
 QUESTIONS = (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from coursework import assignments
-from coursework.assignments.balloon_policy import marking, workload
-from coursework.draws import Draws
-from coursework.model import Submission
-from coursework.sandbox import Limits
+from mmulab.coursework import assignments
+from mmulab.coursework.assignments.balloon_policy import marking, workload
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
+from mmulab.coursework.sandbox import Limits
 
 BALLOON = assignments.get("balloon-policy")
 PROBLEM = BALLOON.problem(Draws("s", "ada", BALLOON.name))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from coursework import answers, assignments
-from coursework.assignments.effective_access import model
-from coursework.draws import Draws
-from coursework.model import Submission
+from mmulab.coursework import answers, assignments
+from mmulab.coursework.assignments.effective_access import model
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
 
 EAT = assignments.get("effective-access")
 
@@ -109,7 +109,7 @@ def test_uniform_references_hit_as_often_as_predicted() -> None:
     # 300 pages in a fully associative LRU TLB of 100 entries: in the long run a third hits.
     import numpy as np
 
-    from mmu.tlb_stream import Geometry, TLBStream
+    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
 
     tlb = TLBStream(Geometry(1, 100), Geometry(1, 1))
     tlb.run(np.random.default_rng(1).integers(0, 300, 300_000) << 12)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coursework import assignments
-from coursework.assignments import replacement_policy
-from coursework.assignments.replacement_policy import replay
-from coursework.draws import Draws
-from coursework.model import Submission
+from mmulab.coursework import assignments
+from mmulab.coursework.assignments import replacement_policy
+from mmulab.coursework.assignments.replacement_policy import replay
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
 
 POLICY = assignments.get("replacement-policy")
 PROBLEM = {**POLICY.problem(Draws("s", "ada", POLICY.name)), "accesses": 40_000}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coursework import assignments
-from coursework.assignments.shadow_sync import marking
-from coursework.assignments.shadow_sync.judge import Judge, Wrong
-from coursework.assignments.shadow_sync.world import CR3, KINDS, STORE, sequences
-from coursework.draws import Draws
-from coursework.model import Submission
-from coursework.sandbox import Limits
+from mmulab.coursework import assignments
+from mmulab.coursework.assignments.shadow_sync import marking
+from mmulab.coursework.assignments.shadow_sync.judge import Judge, Wrong
+from mmulab.coursework.assignments.shadow_sync.world import CR3, KINDS, STORE, sequences
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
+from mmulab.coursework.sandbox import Limits
 
 SHADOW = assignments.get("shadow-sync")
 PROBLEM = SHADOW.problem(Draws("s", "ada", SHADOW.name))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from coursework import answers, assignments
-from coursework.assignments.page_walk import tables
-from coursework.draws import Draws
-from coursework.model import Submission
+from mmulab.coursework import answers, assignments
+from mmulab.coursework.assignments.page_walk import tables
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
 
 PAGE_WALK = assignments.get("page-walk")
 WRITE, USER, FETCH = 2, 4, 16

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from coursework import answers, assignments, grading, identity
-from coursework.draws import Draws
-from coursework.model import Submission
-from mmu.errors import InputError
+from mmulab.coursework import answers, assignments, grading, identity
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
+from mmulab.mmu.errors import InputError
 
 SEED = "correct horse battery staple"
 NAMES = assignments.names()
@@ -165,7 +165,13 @@ def test_code_that_deletes_a_file_is_never_run(
     shutil.copytree(handed_out[name], place)
     code = f"__import__('os').remove({str(canary)!r})"
     (place / answers.FILE).write_text(filled_in(name, json.dumps(code)))
-    for file in ("answers.py", "sitecustomize.py", "conftest.py", "coursework.py", "numpy.py"):
+    for file in (
+        "answers.py",
+        "sitecustomize.py",
+        "conftest.py",
+        "coursework.py",
+        "numpy.py",
+    ):
         (place / file).write_text(code)
     report = grading.grade(place, SEED)
     assert report.earned == 0 and canary.read_text() == "here"

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from coursework import answers, assignments
-from coursework.assignments.double_paging import runs
-from coursework.assignments.ksm_scan_rate import population
-from coursework.assignments.two_d_walk import tables
-from coursework.draws import Draws
-from coursework.model import Submission
-from mmu import presets, walkthrough
-from mmu.bits import FRAME
+from mmulab.coursework import answers, assignments
+from mmulab.coursework.assignments.double_paging import runs
+from mmulab.coursework.assignments.ksm_scan_rate import population
+from mmulab.coursework.assignments.two_d_walk import tables
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Submission
+from mmulab.mmu import presets
+from mmulab.mmu.by_hand import walkthrough
+from mmulab.mmu.memory.entries import FRAME
 
 
 def problem_of(name: str, student: str = "ada") -> Any:

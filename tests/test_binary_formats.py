@@ -44,13 +44,13 @@ from binary_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads import formats
-from workloads.formats import Options, champsim, cloudsuite, npy, oracle, records
-from workloads.formats.columnar import ColumnarWriter
-from workloads.streams import ByteStream
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.formats import Options, champsim, cloudsuite, npy, oracle, records
+from mmulab.workloads.formats.columnar import ColumnarWriter
+from mmulab.workloads.streams import ByteStream
 
 
 @pytest.fixture(params=[13, 100, records.BLOCK])

@@ -32,8 +32,8 @@ from binary_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
 
 OTHERS = {
     "lackey": b"I  0401ab70,3\n L 04025e38,16\n" * 200,

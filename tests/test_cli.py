@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import cli
-import workloads
+from mmulab import workloads
 
 BAD_TRACES = {
     "empty": (b"", "is empty"),
@@ -136,7 +136,7 @@ def test_listings(mmulab, command: str) -> None:  # type: ignore
 
 
 def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # type: ignore
-    from mmu import presets
+    from mmulab.mmu import presets
 
     for name in presets.names():
         out = " ".join(mmulab("presets", name).out.split())
@@ -196,7 +196,7 @@ def test_bad_option(mmulab, arguments: tuple, expected: str) -> None:  # type: i
 
 
 def test_sets_must_be_a_power_of_two(mmulab) -> None:  # type: ignore
-    from mmu import presets
+    from mmulab.mmu import presets
 
     name = next(t.name for t in presets.load("skylake-sp").tlbs if t.level == 2)
     result = mmulab("compare", SMALL, "--set", f"tlb.{name}.sets=100")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import CONTENT, EVENT, MMAP, SWITCH, Chunk
-from workloads.formats.columnar import ColumnarWriter
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import CONTENT, EVENT, MMAP, SWITCH, Chunk
+from mmulab.workloads.formats.columnar import ColumnarWriter
 
 ADDRESSES = [0x7F0000001000, 0x401000, 0x7F0000001008, -4096, 0x401004]
 KINDS = [0, 2, 1, 0, 2]

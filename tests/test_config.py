@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmu import presets
-from mmu.config import Config, override, settable
-from mmu.core_builder import build_core
-from mmu.errors import InputError
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config, override, settable
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.hardware.build import build_core
 
 SKYLAKE = presets.load("skylake-sp")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmu import presets
-from mmu.cost import CATEGORIES, COSTS, latencies, price
-from mmu.presets.model import Cited
-from mmu.state import EXIT_REASONS
+from mmulab.mmu import presets
+from mmulab.mmu.hardware.state import EXIT_REASONS
+from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.report.cost import CATEGORIES, COSTS, latencies, price
 
 # Costs that are distinct primes times a power of ten apart, so that a wrong term shows.
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.dedup import dedup
-from mmu.errors import InputError
-from workloads import images
-from workloads.analysis.page_sharing import Sharing, measure
+from mmulab.commands.dedup import dedup
+from mmulab.mmu.errors import InputError
+from mmulab.workloads import images
+from mmulab.workloads.analysis.page_sharing import Sharing, measure
 
 PAGE = 4096
 

@@ -27,8 +27,8 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from mmu.state import EXIT_REASONS
-from plots.text import EXIT_LABELS
+from mmulab.mmu.hardware.state import EXIT_REASONS
+from mmulab.plots.text import EXIT_LABELS
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmu.errors import InputError
-from mmu.services import esx
-from mmu.services.esx import State, Thresholds
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.services import esx
+from mmulab.mmu.services.esx import State, Thresholds
 
 MB = 256  # frames of 4 KiB
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import (
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import (
     BRK,
     EVENT,
     EXIT,
@@ -30,9 +30,9 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from workloads.formats import Options, lackey, text
-from workloads.formats.columnar import ColumnarWriter
-from workloads.streams import ByteStream
+from mmulab.workloads.formats import Options, lackey, text
+from mmulab.workloads.formats.columnar import ColumnarWriter
+from mmulab.workloads.streams import ByteStream
 
 Access = tuple[int, int, int]  # address, kind, size
 
@@ -282,7 +282,7 @@ def test_bad_columnar_file(tmp_path: Path, change: object, expected: str) -> Non
 @settings(max_examples=150, deadline=None)
 @given(st.binary(min_size=1, max_size=400), st.sampled_from(["lackey", "plain", "columnar"]))
 def test_any_bytes_are_read_or_refused(data: bytes, name: str) -> None:
-    from workloads import formats
+    from mmulab.workloads import formats
 
     try:
         stream = ByteStream(io.BytesIO(data), "fuzz", None)

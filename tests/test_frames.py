@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmu import frames
-from mmu.errors import InputError
-from mmu.frames import make_frames
-from mmu.jit import entry
-from mmu.state import GUEST_PAGE, MAX_ORDER, NIL, Frames
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.frames import make_frames
+from mmulab.mmu.memory.state import GUEST_PAGE, MAX_ORDER, Frames
+from mmulab.mmu.memory.status import NIL
 
 
 @entry

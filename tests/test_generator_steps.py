@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmu.jit import entry
-from mmu.trace import EVENT, LOAD, MMAP, Chunk
-from workloads.generators import parameters
-from workloads.generators.steps import LAST_PID, Output, free_pid, full, happen, put, stepped
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import EVENT, LOAD, MMAP, Chunk
+from mmulab.workloads.generators import parameters
+from mmulab.workloads.generators.steps import LAST_PID, Output, free_pid, full, happen, put, stepped
 
 
 @entry

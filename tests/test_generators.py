@@ -10,20 +10,11 @@ import numpy as np
 import pytest
 from process_model import ProcessModel
 
-from mmu.errors import InputError
-from mmu.trace import (
-    EXIT,
-    FORK,
-    LOAD,
-    MMAP,
-    MPROTECT,
-    MUNMAP,
-    STORE,
-    SWITCH,
-)
-from workloads import generators
-from workloads.generators import parameters
-from workloads.generators.zipf_law import zeta_of
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EXIT, FORK, LOAD, MMAP, MPROTECT, MUNMAP, STORE, SWITCH
+from mmulab.workloads import generators
+from mmulab.workloads.generators import parameters
+from mmulab.workloads.generators.zipf_law import zeta_of
 
 SMALL = {
     "gups": "gups:size=1M,accesses=200K",

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from test_generators import columns, splitmix64
 
-from mmu.errors import InputError
-from mmu.trace import (
-    LOAD,
-    MMAP,
-    MUNMAP,
-    STORE,
-)  # fmt: skip
-from workloads import generators
-from workloads.generators.parameters import ARENA, HEAP
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import LOAD, MMAP, MUNMAP, STORE  # fmt: skip
+from mmulab.workloads import generators
+from mmulab.workloads.generators.parameters import ARENA, HEAP
 
 Access = tuple[int, int]  # address, kind
 

@@ -14,10 +14,22 @@ from process_model import ProcessModel
 from test_generators import columns
 from test_generators_compute import Access, below, unit
 
-from mmu.errors import InputError
-from mmu.trace import BRK, EXEC, EXIT, FETCH, FORK, LOAD, MMAP, MPROTECT, MUNMAP, STORE, SWITCH
-from workloads import generators
-from workloads.generators.parameters import ARENA, HEAP
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import (
+    BRK,
+    EXEC,
+    EXIT,
+    FETCH,
+    FORK,
+    LOAD,
+    MMAP,
+    MPROTECT,
+    MUNMAP,
+    STORE,
+    SWITCH,
+)
+from mmulab.workloads import generators
+from mmulab.workloads.generators.parameters import ARENA, HEAP
 
 
 def by_process(

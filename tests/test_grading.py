@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import cli
-from coursework import answers, assignments, gradescope, grading, identity, intake
-from mmu.errors import InputError
+from mmulab.coursework import answers, assignments, gradescope, grading, identity, intake
+from mmulab.mmu.errors import InputError
 
 SEED = "correct horse battery staple"
 

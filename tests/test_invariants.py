@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu import presets, simulate
-from mmu.bits import FRAME, RW, P
-from mmu.check import CheckFailed, check, compare_contents, tables_of
-from mmu.config import Config
-from mmu.errors import RunError
-from mmu.jit import entry
-from mmu.machine import Simulator, build
-from mmu.memory import entries_in
-from mmu.state import NATIVE, Machine
-from mmu.techniques import hooks
-from mmu.trace import (
+from mmulab import workloads
+from mmulab.mmu import presets, simulate
+from mmulab.mmu.check import CheckFailed, check, compare_contents, tables_of
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.hardware.state import NATIVE, Machine
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.memory.entries import FRAME, RW, P
+from mmulab.mmu.memory.tables import entries_in
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.trace import (
     BRK,
     EVENT,
     EXEC,
@@ -35,7 +35,7 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from mmu.vmm import backing
+from mmulab.mmu.vmm import backing
 
 PAGE = 4096
 REGION = 4 << 20  # two large pages, so that some ranges hold an aligned one
@@ -296,7 +296,7 @@ def lose_frame(simulator: Simulator) -> None:
 
 
 def write_to_shared(simulator: Simulator) -> None:
-    from mmu.bits import COW
+    from mmulab.mmu.memory.entries import COW
 
     entries = simulator.machine.host.memory.entry
     entries[first_table_entry(simulator, P | COW)] |= RW
@@ -350,7 +350,7 @@ def test_check_runs_in_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
             leak_frame(simulator)
         check(simulator)
 
-    monkeypatch.setattr("mmu.check.check", counting)
+    monkeypatch.setattr("mmulab.mmu.check.check", counting)
     trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=5K")
     with pytest.raises(CheckFailed, match="accounted for exactly once"):
         simulate.compare(trace, SMALL, Config(memory=BIG), ["native"], check=True)

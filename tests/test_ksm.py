@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linux_ksm import KSM as LinuxKSM
 
-from mmu.bits import frame_of
-from mmu.check.host import check_system
-from mmu.guest import fill
-from mmu.jit import entry
-from mmu.machine import FIRST_PID
-from mmu.scenario.model import HostSettings, KSMSettings, Scenario, VMSettings
-from mmu.scenario.system import System
-from mmu.services.ksm import KSM
-from mmu.state import OK, Machine
-from mmu.trace import Chunk
-from mmu.vmm import reclaim
-from mmu.vmm.guest_tables import lookup
+from mmulab.mmu.check.host import check_system
+from mmulab.mmu.guest import fill
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.system import System
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.build import FIRST_PID
+from mmulab.mmu.memory.entries import frame_of
+from mmulab.mmu.memory.guest_tables import lookup
+from mmulab.mmu.memory.status import OK
+from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
+from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.trace import Chunk
 
 BASE = 0x7F00_0000_0000
 PAGE = 4096

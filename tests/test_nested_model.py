@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_tlb_model import hardware, make_late, policies, run, way_counts
 
-from mmu import presets
-from mmu.check.tables import Tables
-from mmu.config import Config
-from mmu.core_builder import build_core
-from mmu.counters import read_structures, references_of
-from mmu.hardware.caches import price
-from mmu.jit import entry
-from mmu.machine import Simulator, build
-from mmu.presets.model import Cache, Cited, Preset, WalkCache
-from mmu.state import CACHE_LEVELS, Core
-from mmu.trace import MMAP, STORE, SWITCH
+from mmulab.mmu import presets
+from mmulab.mmu.check.tables import Tables
+from mmulab.mmu.config import Config
+from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.hardware.caches import price
+from mmulab.mmu.hardware.state import CACHE_LEVELS, Core
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.presets.preset import Cache, Cited, Preset, WalkCache
+from mmulab.mmu.report.counts import read_structures, references_of
+from mmulab.mmu.trace import MMAP, STORE, SWITCH
 
 QUIET = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from overcommit_driver import Crowd, crowd
 
-from mmu.disk import FILE_TAGS
-from mmu.errors import RunError
-from mmu.trace import LOAD, STORE
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.memory.disk import FILE_TAGS
+from mmulab.mmu.trace import LOAD, STORE
 
 vms = st.integers(0, 1)
 pages = st.integers(0, 1500)

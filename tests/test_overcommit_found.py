@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from overcommit_driver import BASE, PAGE, Crowd, crowd
 
-from mmu.scenario.model import HostSettings, Scenario, VMSettings
-from mmu.scenario.system import System
-from mmu.state import GPT_PAGE
-from mmu.trace import CONTENT, LOAD, STORE
-from mmu.vmm import reclaim
-from workloads import scenario_file
+from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.system import System
+from mmulab.mmu.memory.state import GPT_PAGE
+from mmulab.mmu.scenario.settings import HostSettings, Scenario, VMSettings
+from mmulab.mmu.trace import CONTENT, LOAD, STORE
+from mmulab.workloads import scenario_file
 
 TECHNIQUES = ("shadow", "nested")
 MIB = 1 << 20

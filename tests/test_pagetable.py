@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmu.bits import EPT_A, EPT_D, A, D
-from mmu.errors import InputError, RunError
-from mmu.frames import IN_USE
-from mmu.pagetable import PageTable
+from mmulab.mmu.by_hand.page_table import PageTable
+from mmulab.mmu.errors import InputError, RunError
+from mmulab.mmu.memory.entries import EPT_A, EPT_D, A, D
+from mmulab.mmu.memory.frames import IN_USE
 
 FORMATS = pytest.mark.parametrize(
     ("format", "levels"), [("x86", 4), ("x86", 5), ("ept", 4), ("ept", 5)]

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from mmu import presets
-from mmu.cost import COSTS
-from mmu.errors import InputError
-from mmu.presets.model import PAGE_SIZES, POLICIES, Cited
+from mmulab.mmu import presets
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.presets.preset import PAGE_SIZES, POLICIES, Cited
+from mmulab.mmu.report.cost import COSTS
 
 WALK_CACHES = {"pml5e", "pml4e", "pdpte", "pde"}
 LINE = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import Driver
 
-from mmu.trace import BRK, EXEC, LOAD
+from mmulab.mmu.trace import BRK, EXEC, LOAD
 
 HEAP = 0x5555_5600_0000
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import workloads
-from mmu import presets
-from mmu.config import Config
-from mmu.errors import InputError
-from mmu.simulate import compare
-from mmu.trace import CONTENT, EXEC, EXIT, FETCH, FORK, MMAP, SWITCH, Chunk
-from workloads import page_contents
-from workloads.cut import Sample, Selection
-from workloads.page_contents import tag_of
-from workloads.recording import record
+from mmulab import workloads
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.simulate import compare
+from mmulab.mmu.trace import CONTENT, EXEC, EXIT, FETCH, FORK, MMAP, SWITCH, Chunk
+from mmulab.workloads import page_contents
+from mmulab.workloads.cut import Sample, Selection
+from mmulab.workloads.page_contents import tag_of
+from mmulab.workloads.recording import record
 
 needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="no valgrind")
 

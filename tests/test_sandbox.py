@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coursework import sandbox
-from coursework.sandbox import process
-from coursework.sandbox.inside import wire
-from mmu.errors import InputError, RunError
+from mmulab.coursework import sandbox
+from mmulab.coursework.sandbox import process
+from mmulab.coursework.sandbox.inside import wire
+from mmulab.mmu.errors import InputError, RunError
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux")
 INSIDE = Path(sandbox.__file__).parent

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from coursework import sandbox
-from coursework.sandbox.inside import landlock, seccomp
+from mmulab.coursework import sandbox
+from mmulab.coursework.sandbox.inside import landlock, seccomp
 
 INSIDE = Path(sandbox.__file__).parent
 

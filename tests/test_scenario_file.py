@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmu.errors import InputError
-from workloads import scenario_file
+from mmulab.mmu.errors import InputError
+from mmulab.workloads import scenario_file
 
 GOOD = """
 name = "three"

@@ -12,19 +12,19 @@ from click.testing import CliRunner
 from overcommit_driver import BASE, PAGE, Crowd, crowd
 from test_tlb_model import make_late
 
-from commands.run import run as command
-from mmu.check.host import check_system
-from mmu.check.tables import CheckFailed
-from mmu.errors import RunError
-from mmu.hardware.clocks import LATE
-from mmu.scenario.model import HostSettings, KSMSettings, Scenario, VMSettings
-from mmu.scenario.results import RunResult, to_json
-from mmu.scenario.run import compare, run
-from mmu.scenario.system import System
-from mmu.services import plug_in
-from mmu.state import MERGED_PAGE
-from mmu.trace import LOAD, STORE
-from workloads import scenario_file
+from mmulab.commands.run import run as command
+from mmulab.mmu.check.host import check_system
+from mmulab.mmu.check.tables import CheckFailed
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.host.system import System
+from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.scenario.results import RunResult, to_json
+from mmulab.mmu.scenario.run import compare, run
+from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
+from mmulab.mmu.services import plug_in
+from mmulab.mmu.trace import LOAD, STORE
+from mmulab.workloads import scenario_file
 
 MIB = 1 << 20
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.tlb_stream import Geometry, TLBStream
-from mmu.trace import EVENT, NO_EVENTS, SWITCH, Chunk
-from workloads import generators
-from workloads.analysis.stack_distance import StackDistances
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.trace import EVENT, NO_EVENTS, SWITCH, Chunk
+from mmulab.workloads import generators
+from mmulab.workloads.analysis.stack_distance import StackDistances
 
 
 def chunk_of(addresses: list[int], sizes: list[int] | int = 1) -> Chunk:

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import NO_EVENTS, Chunk
-from workloads import streams
-from workloads.formats.columnar import ColumnarWriter
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import NO_EVENTS, Chunk
+from mmulab.workloads import streams
+from mmulab.workloads.formats.columnar import ColumnarWriter
 
 zstd = streams._zstd("tests")
 

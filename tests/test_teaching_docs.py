@@ -15,7 +15,7 @@ import click
 import pytest
 
 import cli
-from coursework import assignments, grading
+from mmulab.coursework import assignments, grading
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "teaching.md").read_text()

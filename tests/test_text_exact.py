@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads import formats
-from workloads.formats import Options, text
-from workloads.formats.columnar import ColumnarWriter
-from workloads.slices import owners
-from workloads.streams import ByteStream
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.formats import Options, text
+from mmulab.workloads.formats.columnar import ColumnarWriter
+from mmulab.workloads.slices import owners
+from mmulab.workloads.streams import ByteStream
 
 DATA = Path(__file__).parent / "data"
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu.errors import InputError
-from mmu.trace import FETCH, LOAD, STORE, SWITCH
-from workloads import formats
-from workloads.formats.columnar import ColumnarWriter
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH
+from mmulab.workloads import formats
+from mmulab.workloads.formats.columnar import ColumnarWriter
 
 L, S, F = LOAD, STORE, FETCH
 

@@ -10,18 +10,18 @@ from brute_tlb import Hardware
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import workloads
-from mmu import presets
-from mmu.bits import MAX_LEVELS
-from mmu.config import MAX_ENTRIES, Config
-from mmu.counters import references_of
-from mmu.engine import FAULT_LIMIT, STRETCH, prepare
-from mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
-from mmu.hardware.clocks import LATE
-from mmu.machine import Simulator, build
-from mmu.presets.model import POLICIES, TLB, Preset, WalkCache
-from mmu.state import Core
-from mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
+from mmulab import workloads
+from mmulab.mmu import presets
+from mmulab.mmu.config import MAX_ENTRIES, Config
+from mmulab.mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
+from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.hardware.state import Core
+from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.run import FAULT_LIMIT, STRETCH, prepare
+from mmulab.mmu.memory.entries import MAX_LEVELS
+from mmulab.mmu.presets.preset import POLICIES, TLB, Preset, WalkCache
+from mmulab.mmu.report.counts import references_of
+from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

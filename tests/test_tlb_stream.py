@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmu.errors import InputError
-from mmu.tlb_stream import Counts, Geometry, TLBStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
 
 MASK = (1 << 64) - 1
 

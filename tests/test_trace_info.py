@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cli
-import workloads
-from mmu.trace import EVENT, FORK, MMAP, SWITCH, Chunk
-from workloads.analysis.summary import summarise
+from mmulab import workloads
+from mmulab.mmu.trace import EVENT, FORK, MMAP, SWITCH, Chunk
+from mmulab.workloads.analysis.summary import summarise
 
 
 class Listed:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-import workloads
-from mmu.errors import InputError
-from mmu.trace import EVENT, MMAP, SWITCH, Chunk
-from workloads.convert import convert, writable
-from workloads.cut import KINDS, Sample, Selection
-from workloads.recording_qemu import record_qemu
+from mmulab import workloads
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EVENT, MMAP, SWITCH, Chunk
+from mmulab.workloads.convert import convert, writable
+from mmulab.workloads.cut import KINDS, Sample, Selection
+from mmulab.workloads.recording_qemu import record_qemu
 
 Row = tuple[int, int, int]
 
@@ -52,7 +52,7 @@ HELD = {"kind": 1, "size": 2}
 @pytest.mark.parametrize("name", [n for n in writable() if n not in ("oracle", "champsim", "cloudsuite")])  # fmt: skip  # noqa: E501
 @pytest.mark.parametrize("compressed", ["", ".gz", ".zst"])
 def test_what_a_format_holds_comes_back(name: str, compressed: str, tmp_path: Path) -> None:
-    from workloads import formats
+    from mmulab.workloads import formats
 
     if name == "npy" and compressed:
         pytest.skip("a .npy is read from an uncompressed file")

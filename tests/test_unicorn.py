@@ -12,26 +12,14 @@ import pytest
 from driver import Driver
 from unicorn_mmu import CODE_SLOT, KINDS, agree_on, agree_on_bits, started, tables_of
 
-from mmu.bits import (
-    ENTRIES,
-    EPT_A,
-    EPT_D,
-    FRAME,
-    PS,
-    RW,
-    SIZES,
-    US,
-    XD,
-    A,
-    D,
-    P,
-)
-from mmu.errors import InputError
-from mmu.hardware import walker
-from mmu.jit import entry
-from mmu.pagetable import PageTable, Translation
-from mmu.state import NPT_PAGE, OK
-from mmu.trace import (
+from mmulab.mmu.by_hand.page_table import PageTable, Translation
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.hardware.walks import radix as walker
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.memory.entries import ENTRIES, EPT_A, EPT_D, FRAME, PS, RW, SIZES, US, XD, A, D, P
+from mmulab.mmu.memory.state import NPT_PAGE
+from mmulab.mmu.memory.status import OK
+from mmulab.mmu.trace import (
     EXIT,
     FETCH,
     FORK,

@@ -10,9 +10,19 @@ from __future__ import annotations
 import pytest
 from driver import Driver
 
-from mmu.bits import EPT_A, EPT_D, D
-from mmu.counters import references_of
-from mmu.trace import FETCH, LOAD, MMAP, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, STORE, SWITCH
+from mmulab.mmu.memory.entries import EPT_A, EPT_D, D
+from mmulab.mmu.report.counts import references_of
+from mmulab.mmu.trace import (
+    FETCH,
+    LOAD,
+    MMAP,
+    MPROTECT,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    STORE,
+    SWITCH,
+)
 
 GVA = 0x7F1240000000  # a multiple of 1 GiB
 KERNEL = -0x777FC0000000

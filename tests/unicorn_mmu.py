@@ -17,10 +17,10 @@ import numpy as np
 from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, UC_TLB_CPU, Uc, UcError
 from unicorn import x86_const as x86
 
-from mmu.bits import ENTRIES, PAGE_BYTES, PS, RW, US, XD, P
-from mmu.memory import entries_in
-from mmu.state import Memory
-from mmu.trace import FETCH, LOAD, STORE
+from mmulab.mmu.memory.entries import ENTRIES, PAGE_BYTES, PS, RW, US, XD, P
+from mmulab.mmu.memory.state import Memory
+from mmulab.mmu.memory.tables import entries_in
+from mmulab.mmu.trace import FETCH, LOAD, STORE
 
 # The program and its tables lie above the memory under test, below an entry of the
 # top-level table that the memory under test must leave empty: 300, in the upper half.

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmu.errors import InputError, unknown
-from mmu.trace import Chunk, Trace
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.trace import Chunk, Trace
 
 
 class FileTrace:
     """A trace in a file or on standard input; see `open_trace`."""
 
     def __init__(self, path: str, format_name: str | None, va_bits: int, accesses: int) -> None:
-        from workloads import formats
-        from workloads.streams import open_stream
+        from mmulab.workloads import formats
+        from mmulab.workloads.streams import open_stream
 
         self.path = path
         self.name = "standard input" if path == "-" else os.path.basename(path)
@@ -39,7 +39,7 @@ class FileTrace:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the file says of its making, where its format has a place for that."""
-        from workloads.streams import open_stream
+        from mmulab.workloads.streams import open_stream
 
         describe = getattr(self._format, "metadata", None)
         if describe is None or self.path == "-":
@@ -53,7 +53,7 @@ class FileTrace:
 
     def chunks(self) -> Iterator[Chunk]:
         """A pass over the trace. Standard input has only one. Raises InputError."""
-        from workloads.streams import open_stream
+        from mmulab.workloads.streams import open_stream
 
         if not self._first:
             if self.path == "-":
@@ -86,7 +86,7 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
 
     Raises InputError where there is neither a file nor a generator of that name.
     """
-    from workloads import generators
+    from mmulab.workloads import generators
 
     name = spec.partition(":")[0]
     if spec.startswith("@"):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.files import check_writable, replacing
-from mmu.trace import EVENT_NAMES, FETCH, SWITCH, Chunk
-from workloads import formats
-from workloads.streams import COMPRESSED, compresses, open_for_writing
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.report.files import check_writable, replacing
+from mmulab.mmu.trace import EVENT_NAMES, FETCH, SWITCH, Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.streams import COMPRESSED, compresses, open_for_writing
 
 #: Formats by what a file's name ends in, beside formats' own names.
 _BY_SUFFIX = {".mmt": "columnar", ".csv": "table", ".champsimtrace": "champsim"}

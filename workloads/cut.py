@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.trace import Chunk
-from workloads.slices import after, before, owners
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads.slices import after, before, owners
 
 KINDS = ("load", "store", "fetch")
 
@@ -34,7 +34,7 @@ class Sample:
     @classmethod
     def parse(cls, text: str) -> Sample:
         """From PERIOD:LENGTH. Raises InputError."""
-        from mmu.units import parse_count
+        from mmulab.mmu.units import parse_count
 
         period, _, length = text.partition(":")
         try:

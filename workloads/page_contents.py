@@ -12,9 +12,9 @@ import hashlib
 
 import numpy as np
 
-from mmu.bits import PAGE_BYTES, PAGE_SHIFT
-from mmu.trace import CONTENT, EVENT, STORE, Chunk
-from workloads.contents import FILE, ZERO
+from mmulab.mmu.memory.entries import PAGE_BYTES, PAGE_SHIFT
+from mmulab.mmu.trace import CONTENT, EVENT, STORE, Chunk
+from mmulab.workloads.contents import FILE, ZERO
 
 #: Accesses after which the pages that were touched since are read. An assumption: reading a
 #: page takes microseconds, so that this adds little to Valgrind's own time.

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from mmu import __version__
-from mmu.errors import InputError, MMULabError, RunError
-from mmu.files import check_writable
-from mmu.trace import EVENT, EXEC, SWITCH, Chunk
-from workloads.cut import Selection
-from workloads.formats import Options, lackey
-from workloads.streams import ByteStream
+from mmulab import __version__
+from mmulab.mmu.errors import InputError, MMULabError, RunError
+from mmulab.mmu.report.files import check_writable
+from mmulab.mmu.trace import EVENT, EXEC, SWITCH, Chunk
+from mmulab.workloads.cut import Selection
+from mmulab.workloads.formats import Options, lackey
+from mmulab.workloads.streams import ByteStream
 
 _TOOL = (
     "--tool=lackey",
@@ -224,8 +224,8 @@ def record(
         raise InputError("trace record: valgrind is not installed; it does the tracing")
     if shutil.which(command[0]) is None:
         raise InputError(f"trace record: {command[0]}: no such program")
-    from workloads.formats.columnar import ColumnarWriter
-    from workloads.page_contents import PageContents
+    from mmulab.workloads.formats.columnar import ColumnarWriter
+    from mmulab.workloads.page_contents import PageContents
 
     selection = selection or Selection()
     recorder = _Recorder(command, children)

@@ -14,14 +14,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmu.errors import InputError, RunError
-from mmu.files import check_writable
-from mmu.trace import Chunk
-from workloads import formats
-from workloads.cut import Selection
-from workloads.formats.columnar import ColumnarWriter
-from workloads.recording import Recording, metadata
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError, RunError
+from mmulab.mmu.report.files import check_writable
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads import formats
+from mmulab.workloads.cut import Selection
+from mmulab.workloads.formats.columnar import ColumnarWriter
+from mmulab.workloads.recording import Recording, metadata
+from mmulab.workloads.streams import ByteStream
 
 EMULATOR = "qemu-x86_64"
 

@@ -14,7 +14,7 @@
 
     [balloon]
 
-Keys are the settings of `mmu.scenario.model`; sizes are numbers of bytes or texts such as
+Keys are the settings of `mmu.scenario.settings`; sizes are numbers of bytes or texts such as
 "512M", times are seconds or texts such as "20ms". A table turns its mechanism on.
 """
 
@@ -25,11 +25,11 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-import workloads
-from mmu.errors import InputError, MMULabError, unknown
-from mmu.scenario import model
-from mmu.trace import Trace
-from mmu.units import parse_bytes, parse_count, parse_seconds
+from mmulab import workloads
+from mmulab.mmu.errors import InputError, MMULabError, unknown
+from mmulab.mmu.scenario import settings as model
+from mmulab.mmu.trace import Trace
+from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
 
 _SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
 _TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}

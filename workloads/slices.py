@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.trace import SWITCH, Chunk
+from mmulab.mmu.trace import SWITCH, Chunk
 
 
 def after(chunk: Chunk, skip: int) -> Chunk:

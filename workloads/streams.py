@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from mmu.errors import InputError
+from mmulab.mmu.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from coursework.model import Assignment
-from mmu.errors import unknown
+from mmulab.coursework.model import Assignment
+from mmulab.mmu.errors import unknown
 
 
 def names() -> list[str]:

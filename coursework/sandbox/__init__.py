@@ -31,8 +31,8 @@ decisions, never marks: the grader plays them again by itself, so that a forged 
 no more than a guess.
 """
 
-from coursework.sandbox.batch import run
-from coursework.sandbox.conversation import Conversation, Stopped
-from coursework.sandbox.verdict import IMPORTS, Limits, Verdict
+from mmulab.coursework.sandbox.batch import run
+from mmulab.coursework.sandbox.conversation import Conversation, Stopped
+from mmulab.coursework.sandbox.verdict import IMPORTS, Limits, Verdict
 
 __all__ = ["IMPORTS", "Conversation", "Limits", "Stopped", "Verdict", "run"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.sandbox.inside import wire
-from coursework.sandbox.process import Child, Ended
-from coursework.sandbox.verdict import IMPORTS, LIMITS, Limits, Verdict
+from mmulab.coursework.sandbox.inside import wire
+from mmulab.coursework.sandbox.process import Child, Ended
+from mmulab.coursework.sandbox.verdict import IMPORTS, LIMITS, Limits, Verdict
 
 
 def run(

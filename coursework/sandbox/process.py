@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.sandbox.inside import wire
-from coursework.sandbox.verdict import Limits, Verdict
-from mmu.errors import RunError
+from mmulab.coursework.sandbox.inside import wire
+from mmulab.coursework.sandbox.verdict import Limits, Verdict
+from mmulab.mmu.errors import RunError
 
 _HERE = Path(__file__).resolve().parent
 _START = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from mmu.errors import InputError
+from mmulab.mmu.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np

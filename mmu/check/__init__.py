@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmu.check.cached import check_cached
-from mmu.check.frames import check_frames
-from mmu.check.shadow import check_shadow
-from mmu.check.tables import CheckFailed, Tables, fail
-from mmu.machine import Simulator
-from mmu.state import SHADOW
+from mmulab.mmu.check.cached import check_cached
+from mmulab.mmu.check.frames import check_frames
+from mmulab.mmu.check.shadow import check_shadow
+from mmulab.mmu.check.tables import CheckFailed, Tables, fail
+from mmulab.mmu.hardware.state import SHADOW
+from mmulab.mmu.machine.build import Simulator
 
 __all__ = ["CheckFailed", "Tables", "check", "compare_contents", "tables_of"]
 

@@ -7,12 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.bits import EPT_D, EPT_W, EPT_X, FRAME, RW, XD, D
-from mmu.check.tables import RIGHTS, Entry, Tables, fail
-from mmu.hardware.tlb import GLOBAL, VPID_SHIFT
-from mmu.state import (
+from mmulab.mmu.check.tables import RIGHTS, Entry, Tables, fail
+from mmulab.mmu.hardware.state import (
     NESTED,
-    NIL,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
     ROUTE_L2D,
@@ -21,6 +18,9 @@ from mmu.state import (
     SHADOW,
     Core,
 )
+from mmulab.mmu.hardware.tlb import GLOBAL, VPID_SHIFT
+from mmulab.mmu.memory.entries import EPT_D, EPT_W, EPT_X, FRAME, RW, XD, D
+from mmulab.mmu.memory.status import NIL
 
 _PAGE_BITS = 45
 

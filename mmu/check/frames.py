@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import RW
-from mmu.check.tables import Tables, fail
-from mmu.frames import OF_KIND
-from mmu.state import (
+from mmulab.mmu.check.tables import Tables, fail
+from mmulab.mmu.hardware.state import NESTED
+from mmulab.mmu.memory.entries import RW
+from mmulab.mmu.memory.frames import OF_KIND
+from mmulab.mmu.memory.state import (
     FRAME_KINDS,
     FREE,
     GPT_PAGE,
     GUEST_PAGE,
     MERGED_PAGE,
-    NESTED,
     NPT_PAGE,
     SPT_PAGE,
     Frames,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.check.cached import check_cached
-from mmu.check.frames import account, guest_references, host_references
-from mmu.check.shadow import check_shadow
-from mmu.check.tables import CheckFailed, Tables, fail
-from mmu.scenario.guest import Guest
-from mmu.scenario.system import System
-from mmu.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, NPT_PAGE, SHADOW, SPT_PAGE
+from mmulab.mmu.check.cached import check_cached
+from mmulab.mmu.check.frames import account, guest_references, host_references
+from mmulab.mmu.check.shadow import check_shadow
+from mmulab.mmu.check.tables import CheckFailed, Tables, fail
+from mmulab.mmu.hardware.state import SHADOW
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, NPT_PAGE, SPT_PAGE
 
 
 def check_system(system: System) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import FRAME, PS, RW, US, XD, A, D, P
-from mmu.check.tables import RIGHTS, Tables, fail
+from mmulab.mmu.check.tables import RIGHTS, Tables, fail
+from mmulab.mmu.memory.entries import FRAME, PS, RW, US, XD, A, D, P
 
 
 def check_shadow(tables: Tables) -> None:

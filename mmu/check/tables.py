@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.bits import EPT_RWX, FRAME, PS, RW, US, XD, P
-from mmu.errors import RunError
-from mmu.memory import entries_in
-from mmu.state import NESTED, SHADOW, Machine
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.hardware.state import NESTED, SHADOW, Machine
+from mmulab.mmu.memory.entries import EPT_RWX, FRAME, PS, RW, US, XD, P
+from mmulab.mmu.memory.tables import entries_in
 
 RIGHTS = RW | US | XD
 

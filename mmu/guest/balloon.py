@@ -6,11 +6,14 @@ frees (Waldspurger, OSDI 2002, section 3.1). Which pages leave is the guest's ch
 
 from __future__ import annotations
 
-from mmu import frames
-from mmu.guest import swap
-from mmu.jit import entry
-from mmu.state import BALLOON_PAGE, NIL, OK, OUT_OF_GUEST_FRAMES, Machine
-from mmu.vmm import backing, reclaim
+from mmulab.mmu.guest import swap
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.host import reclaim
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import BALLOON_PAGE
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_GUEST_FRAMES
+from mmulab.mmu.vmm import backing
 
 
 @entry

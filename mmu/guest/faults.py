@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mmu.bits import (
+from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory.entries import (
     COW,
     FRAME,
     PAGE_SHIFT,
@@ -14,11 +16,9 @@ from mmu.bits import (
     level_shift,
     pages_in,
 )
-from mmu.guest import paging, ranges, vma
-from mmu.jit import kernel
-from mmu.state import GUEST_PAGED_OUT, NIL, OK
-from mmu.trace import FETCH, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
-from mmu.vmm.guest_tables import lookup
+from mmulab.mmu.memory.guest_tables import lookup
+from mmulab.mmu.memory.status import GUEST_PAGED_OUT, NIL, OK
+from mmulab.mmu.trace import FETCH, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
 
 # Memory that no event describes may be anything a program was started with.
 UNDESCRIBED = PROT_READ | PROT_WRITE | PROT_EXEC

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from mmu import contents, disk
-from mmu.bits import COW, PAGE_SHIFT, P, frame_of, pages_in
-from mmu.guest import process as processes
-from mmu.guest.faults import page_fault
-from mmu.hardware import tlb
-from mmu.jit import entry, kernel
-from mmu.state import NIL, NO_SUCH_PROCESS, OK, Machine
-from mmu.techniques import hooks
-from mmu.trace import LOAD, STORE
-from mmu.vmm.backing import frames_at_hand
-from mmu.vmm.guest_tables import lookup
+from mmulab.mmu.guest import process as processes
+from mmulab.mmu.guest.faults import page_fault
+from mmulab.mmu.hardware import contents, tlb
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels.compiling import entry, kernel
+from mmulab.mmu.memory import disk
+from mmulab.mmu.memory.entries import COW, PAGE_SHIFT, P, frame_of, pages_in
+from mmulab.mmu.memory.guest_tables import lookup
+from mmulab.mmu.memory.status import NIL, NO_SUCH_PROCESS, OK
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.trace import LOAD, STORE
+from mmulab.mmu.vmm.backing import frames_at_hand
 
 
 @kernel

@@ -7,8 +7,12 @@ that are not zero, so that an empty table is known and freed.
 
 from __future__ import annotations
 
-from mmu import contents, disk, frames, memory
-from mmu.bits import (
+from mmulab.mmu.guest import vma
+from mmulab.mmu.hardware import contents
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.memory import disk, frames
+from mmulab.mmu.memory import tables as memory
+from mmulab.mmu.memory.entries import (
     COW,
     INDEX_BITS,
     PAGE_SHIFT,
@@ -23,24 +27,13 @@ from mmu.bits import (
     index_of,
     pages_in,
 )
-from mmu.guest import vma
-from mmu.jit import inlined, kernel
-from mmu.state import (
-    GPT_PAGE,
-    GUEST_PAGE,
-    GUEST_SHORT,
-    HUGE_1G,
-    HUGE_2M,
-    HUGE_ALIGNED,
-    NIL,
-    OK,
-    OUT_OF_GUEST_FRAMES,
-    OUT_OF_TABLES,
-)
-from mmu.techniques import hooks
-from mmu.trace import PROT_EXEC, PROT_WRITE
-from mmu.vmm.guest_tables import load_entry, lookup
-from mmu.vmm.p2m import hfn_of
+from mmulab.mmu.memory.guest_tables import load_entry, lookup
+from mmulab.mmu.memory.p2m import hfn_of
+from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
+from mmulab.mmu.memory.status import GUEST_SHORT, NIL, OK, OUT_OF_GUEST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.memory.vm import HUGE_1G, HUGE_2M, HUGE_ALIGNED
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.trace import PROT_EXEC, PROT_WRITE
 
 TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux _PAGE_TABLE
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mmu.bits import PAGE_SHIFT, P, level_shift
-from mmu.guest import paging, ranges, vma
-from mmu.hardware import core as hardware
-from mmu.jit import kernel
-from mmu.state import CONTENT_DUE, NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
-from mmu.techniques import hooks
-from mmu.trace import (
+from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
+from mmulab.mmu.memory.guest_tables import load_entry
+from mmulab.mmu.memory.status import CONTENT_DUE, NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.trace import (
     BRK,
     CONTENT,
     EXEC,
@@ -21,8 +22,7 @@ from mmu.trace import (
     PROT_WRITE,
     SWITCH,
 )
-from mmu.vmm.backing import frames_at_hand
-from mmu.vmm.guest_tables import load_entry
+from mmulab.mmu.vmm.backing import frames_at_hand
 
 # Kinds of event that no trace has.
 BOOT = -1  # starts a machine

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from mmu import disk
-from mmu.bits import COW, PAGE_SHIFT, PS, RW, US, D, P, frame_of, index_of, level_shift
-from mmu.guest.paging import (
+from mmulab.mmu.guest.paging import (
     free_empty_tables,
     free_page,
     leaf_flags,
@@ -12,11 +10,24 @@ from mmu.guest.paging import (
     set_entry,
     split_leaf,
 )
-from mmu.jit import kernel
-from mmu.state import OK
-from mmu.techniques import hooks
-from mmu.trace import PROT_WRITE
-from mmu.vmm.guest_tables import lookup, next_leaf
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory import disk
+from mmulab.mmu.memory.entries import (
+    COW,
+    PAGE_SHIFT,
+    PS,
+    RW,
+    US,
+    D,
+    P,
+    frame_of,
+    index_of,
+    level_shift,
+)
+from mmulab.mmu.memory.guest_tables import lookup, next_leaf
+from mmulab.mmu.memory.status import OK
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.trace import PROT_WRITE
 
 # Linux flushes the whole TLB rather than page by page above this many pages
 # (arch/x86/mm/tlb.c, tlb_single_page_flush_ceiling).

@@ -16,17 +16,20 @@ Pages that processes share copy-on-write stay: an assumption, that saves a rever
 
 from __future__ import annotations
 
-from mmu import contents, disk, frames
-from mmu.bits import PAGE_SHIFT, A, P, frame_of, index_of, level_shift
-from mmu.guest import faults, paging, ranges
-from mmu.guest import process as processes
-from mmu.jit import entry, inlined, kernel
-from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, Machine
-from mmu.techniques import hooks
-from mmu.vmm import backing
-from mmu.vmm.backing import frames_at_hand
-from mmu.vmm.guest_tables import lookup, next_leaf
-from mmu.vmm.p2m import is_merged, is_paged_out
+from mmulab.mmu.guest import faults, paging, ranges
+from mmulab.mmu.guest import process as processes
+from mmulab.mmu.hardware import contents
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels.compiling import entry, inlined, kernel
+from mmulab.mmu.memory import disk, frames
+from mmulab.mmu.memory.entries import PAGE_SHIFT, A, P, frame_of, index_of, level_shift
+from mmulab.mmu.memory.guest_tables import lookup, next_leaf
+from mmulab.mmu.memory.p2m import is_merged, is_paged_out
+from mmulab.mmu.memory.state import GUEST_PAGE
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm.backing import frames_at_hand
 
 BATCH = 32  # Linux include/linux/swap.h, SWAP_CLUSTER_MAX
 

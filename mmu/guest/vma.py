@@ -6,8 +6,8 @@ an access outside every area is to memory mapped before the trace began.
 
 from __future__ import annotations
 
-from mmu.jit import kernel
-from mmu.state import NIL, OK, OUT_OF_VMAS
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_VMAS
 
 
 @kernel

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.jit import inlined, kernel
-from mmu.lanes import MEDIUM, NARROW, WIDE, equal_mask, least, lowest_bit, seldom
-from mmu.state import FIFO, LRU, NIL, PLRU, RANDOM, ROUTE_COLUMNS
+from mmulab.mmu.hardware.state import FIFO, LRU, PLRU, RANDOM, ROUTE_COLUMNS
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.vectors import MEDIUM, NARROW, WIDE, equal_mask, least, lowest_bit, seldom
+from mmulab.mmu.memory.status import NIL
 
 INVALID = -1
 PADDING = -2  # tag of a slot that is there only to fill up its set

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import MAX_LEVELS, PAGE_SHIFT
-from mmu.jit import inlined, kernel
-from mmu.lanes import MEDIUM, NARROW, move_to_front, seldom
-from mmu.state import CACHE_LEVELS, NIL, REFERENCES
+from mmulab.mmu.hardware.state import CACHE_LEVELS, REFERENCES
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.vectors import MEDIUM, NARROW, move_to_front, seldom
+from mmulab.mmu.memory.entries import MAX_LEVELS, PAGE_SHIFT
+from mmulab.mmu.memory.status import NIL
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
 

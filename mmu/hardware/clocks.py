@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.hardware.assoc import STAMP_SHIFT
-from mmu.jit import inlined
-from mmu.state import Core
+from mmulab.mmu.hardware.assoc import STAMP_SHIFT
+from mmulab.mmu.hardware.state import Core
+from mmulab.mmu.kernels.compiling import inlined
 
 #: An age has room for twice as much, and for the number of any slot.
 LATE = 1 << 24

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT, D, frame_of
-from mmu.hardware import tlb, walk_caches, walker
-from mmu.hardware.assoc import stamped
-from mmu.jit import inlined, kernel
-from mmu.state import EPT_VIOLATION, NIL, OK, PREDICTOR_BITS
-from mmu.trace import LOAD, STORE
+from mmulab.mmu.hardware import tlb, walk_caches
+from mmulab.mmu.hardware.assoc import stamped
+from mmulab.mmu.hardware.state import PREDICTOR_BITS
+from mmulab.mmu.hardware.walks import radix as walker
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.memory.entries import PAGE_SHIFT, D, frame_of
+from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK
+from mmulab.mmu.trace import LOAD, STORE
 
 # Values of REGS.touch: what an L1 hit changes.
 TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
@@ -22,7 +24,7 @@ _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 
 @inlined
 def _mark_store(core, memory, kind, entry):
-    """A store reaches the 4 KiB frame of a TLB entry; see `mmu.contents`."""
+    """A store reaches the 4 KiB frame of a TLB entry; see `mmu.hardware.contents`."""
     if kind == STORE and core.regs[0].tracking:
         memory.written[frame_of(entry)] = 1
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import GUEST_SIZE_SHIFT, INDEX_BITS, PAGE_SHIFT, RW, XD, D, G, pages_in
-from mmu.hardware.assoc import (
+from mmulab.mmu.hardware.assoc import (
     drop,
     drop_all,
     end_of,
@@ -23,17 +22,21 @@ from mmu.hardware.assoc import (
     touch,
     unit_of,
 )
-from mmu.jit import inlined, kernel
-from mmu.lanes import seldom
-from mmu.state import (
-    NIL,
-    PREDICTOR_BITS,
-    ROUTE_L1D,
-    ROUTE_L1I,
-    ROUTE_L2D,
-    ROUTE_L2I,
+from mmulab.mmu.hardware.state import PREDICTOR_BITS, ROUTE_L1D, ROUTE_L1I, ROUTE_L2D, ROUTE_L2I
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.vectors import seldom
+from mmulab.mmu.memory.entries import (
+    GUEST_SIZE_SHIFT,
+    INDEX_BITS,
+    PAGE_SHIFT,
+    RW,
+    XD,
+    D,
+    G,
+    pages_in,
 )
-from mmu.trace import FETCH, STORE
+from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.trace import FETCH, STORE
 
 GLOBAL = 0xFFF
 VPID_SHIFT = 59

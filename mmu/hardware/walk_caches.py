@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.bits import level_shift
-from mmu.hardware.assoc import (
+from mmulab.mmu.hardware.assoc import (
     drop,
     drop_all,
     end_of,
@@ -24,8 +23,10 @@ from mmu.hardware.assoc import (
     touch,
     unit_of,
 )
-from mmu.jit import inlined, kernel
-from mmu.state import NIL, ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
+from mmulab.mmu.hardware.state import ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.memory.entries import level_shift
+from mmulab.mmu.memory.status import NIL
 
 PREFIX_BITS = 45  # page-number bits of a 57-bit address
 

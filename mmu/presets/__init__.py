@@ -1,4 +1,4 @@
-"""Processors to choose from, one file each; see `mmu.presets.model` for their shape.
+"""Processors to choose from, one file each; see `mmu.presets.preset` for their shape.
 
 Importing this package is cheap: a preset's file is read when it is asked for.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from mmu.errors import unknown
-from mmu.presets.model import Preset
+from mmulab.mmu.errors import unknown
+from mmulab.mmu.presets.preset import Preset
 
 DEFAULT = "skylake-sp"
 
@@ -32,4 +32,4 @@ def load(name: str) -> Preset:
     """The preset of that name; an InputError suggests the nearest if there is none."""
     if name not in _MODULES:
         raise unknown("preset", name, _MODULES)
-    return import_module(f"mmu.presets.{_MODULES[name]}").PRESET
+    return import_module(f"mmulab.mmu.presets.{_MODULES[name]}").PRESET

@@ -7,7 +7,7 @@ cited; what a study finds should be checked against other values of these.
 
 from __future__ import annotations
 
-from mmu.presets.model import Cited, WalkCache
+from mmulab.mmu.presets.preset import Cited, WalkCache
 
 DALL_2016 = (
     "Dall et al., ARM Virtualization: Performance and Architectural Implications, "

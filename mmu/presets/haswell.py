@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmu.presets.common import (
+from mmulab.mmu.presets.common import (
     HASWELL_FAULT,
     INTEL_PSC,
     NTLB,
@@ -10,7 +10,7 @@ from mmu.presets.common import (
     SOFTWARE,
     guest_physical,
 )
-from mmu.presets.model import TLB, Cache, Cited, Preset
+from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset
 
 LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
 BROADWELL = (

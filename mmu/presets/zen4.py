@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
-from mmu.presets.model import TLB, Cache, Cited, Preset, WalkCache
+from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset, WalkCache
 
 ALL_SIZES = ("4k", "2m", "1g")
 

@@ -25,8 +25,8 @@ class VMResult:
     """One VM.
 
     series: int64[n] by name, at the run's times: frames by what became of them, then counters
-    since its start. counts: events by name, as in `mmu.results.TechniqueResult`. cycles: by
-    category of `mmu.cost`. seconds: from its start to its end. stalled: seconds that it waited
+    since its start. counts: events by name, as in `mmu.report.results.TechniqueResult`. cycles: by
+    category of `mmu.report.cost`. seconds: from its start to its end. stalled: seconds that it waited
     for storage. slowdown: its `busy` time as a multiple of that in the baseline; None without
     one.
     """

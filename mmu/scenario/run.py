@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmu.scenario.model import Scenario
-from mmu.scenario.results import RunResult, VMResult
-from mmu.scenario.system import OpenTrace, OutOfMemory, System
-from mmu.scenario.timeline import Timeline
-from mmu.scenario.variants import variants
-from mmu.services import plug_in
+from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
+from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.mmu.scenario.settings import Scenario
+from mmulab.mmu.scenario.timeline import Timeline
+from mmulab.mmu.scenario.variants import variants
+from mmulab.mmu.services import plug_in
 
 if TYPE_CHECKING:
-    from mmu.services.balloon import Policy
+    from mmulab.mmu.services.balloon import Policy
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
@@ -49,7 +49,7 @@ def run(
         while system.step():
             timeline.turn(system)
             if check:
-                from mmu.check.host import check_system
+                from mmulab.mmu.check.host import check_system
 
                 check_system(system)
             if progress:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmu.machine import frames_by_kind
+from mmulab.mmu.machine.build import frames_by_kind
 
 if TYPE_CHECKING:
-    from mmu.scenario.guest import Guest
-    from mmu.scenario.system import System
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.host.vm import Guest
 
 MOST_SAMPLES = 256
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmu.scenario.model import MIB, Scenario
+from mmulab.mmu.scenario.settings import MIB, Scenario
 
 MECHANISMS = ("balloon", "ksm", "reporting")
 

@@ -6,16 +6,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmu.scenario.system import System
-    from mmu.services.balloon import Policy
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.services.balloon import Policy
 
 
 def plug_in(system: System, balloon_policy: Policy | None = None) -> None:
     """Makes the services that the system's scenario asks for. balloon_policy: in place of
     the balloon's own."""
-    from mmu.services.balloon import Balloon
-    from mmu.services.ksm import KSM
-    from mmu.services.reporting import Reporting
+    from mmulab.mmu.services.balloon import Balloon
+    from mmulab.mmu.services.ksm import KSM
+    from mmulab.mmu.services.reporting import Reporting
 
     scenario = system.scenario
     if scenario.balloon:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmu.guest import balloon
-from mmu.services import esx
-from mmu.state import OUT_OF_HOST_FRAMES
-from mmu.vmm import reclaim
+from mmulab.mmu.guest import balloon
+from mmulab.mmu.host import reclaim
+from mmulab.mmu.memory.status import OUT_OF_HOST_FRAMES
+from mmulab.mmu.services import esx
 
 if TYPE_CHECKING:
-    from mmu.scenario.guest import Guest
-    from mmu.scenario.model import BalloonSettings
-    from mmu.scenario.system import System
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.host.vm import Guest
+    from mmulab.mmu.scenario.settings import BalloonSettings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmu.errors import InputError
+from mmulab.mmu.errors import InputError
 
 IDLE_TAX = 0.75
 """Tax rate tau, 5.2: "a configurable parameter that defaults to 75%"."""

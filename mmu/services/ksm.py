@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.services.ksm_kernels import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.host import sharing
+from mmulab.mmu.kernels.structs import for_kernels
+from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
+from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.services.ksm_kernels import (
     ITEM,
     NOBODY,
     ORDER,
@@ -25,14 +29,11 @@ from mmu.services.ksm_kernels import (
     prune_stable,
     scan_vm,
 )
-from mmu.state import GPT_PAGE, MERGED_PAGE, NIL
-from mmu.structs import for_kernels
-from mmu.vmm import sharing
 
 if TYPE_CHECKING:
-    from mmu.scenario.guest import Guest
-    from mmu.scenario.model import KSMSettings
-    from mmu.scenario.system import System
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.host.vm import Guest
+    from mmulab.mmu.scenario.settings import KSMSettings
 
 
 class KSM:

@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu import contents
-from mmu.jit import entry, inlined, kernel
-from mmu.lanes import prefetch
-from mmu.state import MERGED_PAGE, NIL, Host, Machine
-from mmu.structs import ArrayField, Struct
-from mmu.vmm import backing, sharing
-from mmu.vmm.p2m import hfn_of, is_backed, is_merged
-from mmu.vmm.reclaim import is_table
+from mmulab.mmu.hardware import contents
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.host import sharing
+from mmulab.mmu.host.reclaim import is_table
+from mmulab.mmu.kernels.compiling import entry, inlined, kernel
+from mmulab.mmu.kernels.structs import ArrayField, Struct
+from mmulab.mmu.kernels.vectors import prefetch
+from mmulab.mmu.memory.p2m import hfn_of, is_backed, is_merged
+from mmulab.mmu.memory.state import MERGED_PAGE, Host
+from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.vmm import backing
 
 #: What a scan is told, and what it counts: names as in /sys/kernel/mm/ksm.
 SCAN = np.dtype(

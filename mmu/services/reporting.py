@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmu.vmm import reclaim
+from mmulab.mmu.host import reclaim
 
 if TYPE_CHECKING:
-    from mmu.scenario.model import ReportingSettings
-    from mmu.scenario.system import System
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.scenario.settings import ReportingSettings
 
 
 class Reporting:

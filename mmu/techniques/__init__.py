@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from mmu.errors import unknown
-from mmu.techniques.model import Technique
+from mmulab.mmu.errors import unknown
+from mmulab.mmu.techniques.technique import Technique
 
 NAMES = ("native", "shadow", "nested")  # in the order of their ids in mmu.state
 
@@ -18,5 +18,5 @@ def get(name: str) -> Technique:
     """What a technique says of itself. Raises InputError for an unknown name."""
     if name not in NAMES:
         raise unknown("technique", name, NAMES)
-    technique: Technique = import_module(f"mmu.techniques.{name}").TECHNIQUE
+    technique: Technique = import_module(f"mmulab.mmu.techniques.{name}").TECHNIQUE
     return technique

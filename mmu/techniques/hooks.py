@@ -19,9 +19,11 @@ Each returns a status unless it cannot fail. A branch a technique, and nothing e
 
 from __future__ import annotations
 
-from mmu.jit import kernel
-from mmu.state import EPT_VIOLATION, NESTED, OK, PAGE_FAULT, SHADOW
-from mmu.techniques import native, nested, shadow
+from mmulab.mmu.hardware.state import NESTED, SHADOW
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory.status import EPT_VIOLATION, OK, PAGE_FAULT
+from mmulab.mmu.techniques import native, nested
+from mmulab.mmu.techniques.shadow import technique as shadow
 
 
 @kernel

@@ -5,10 +5,10 @@ The yardstick. No VMM, no exits: each hook does what the processor does.
 
 from __future__ import annotations
 
-from mmu.hardware import core as hardware
-from mmu.jit import kernel
-from mmu.techniques.model import Technique
-from mmu.vmm import guest_tables
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory import guest_tables
+from mmulab.mmu.techniques.technique import Technique
 
 TECHNIQUE = Technique(
     name="native",

@@ -6,8 +6,12 @@ without a VM exit; the VMM hears only of gpas that the nested table lacks.
 
 from __future__ import annotations
 
-from mmu import frames, memory
-from mmu.bits import (
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware.state import EXIT_EPT_VIOLATION
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory import frames, guest_tables
+from mmulab.mmu.memory import tables as memory
+from mmulab.mmu.memory.entries import (
     EPT_A,
     EPT_D,
     EPT_LARGE,
@@ -20,21 +24,12 @@ from mmu.bits import (
     index_of,
     pages_in,
 )
-from mmu.hardware import core as hardware
-from mmu.jit import kernel
-from mmu.state import (
-    EXIT_EPT_VIOLATION,
-    NIL,
-    NPT_PAGE,
-    OK,
-    OUT_OF_HOST_FRAMES,
-    OUT_OF_TABLES,
-)
-from mmu.techniques.model import Technique
-from mmu.trace import STORE
-from mmu.vmm import guest_tables
-from mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
-from mmu.vmm.p2m import hfn_of, host_size_of, is_merged
+from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
+from mmulab.mmu.memory.state import NPT_PAGE
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.techniques.technique import Technique
+from mmulab.mmu.trace import STORE
+from mmulab.mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
 
 TECHNIQUE = Technique(
     name="nested",

@@ -6,13 +6,12 @@ What a technique has mapped is the technique's to drop first (`techniques.hooks`
 
 from __future__ import annotations
 
-from mmu import contents, disk, frames
-from mmu.bits import INDEX_BITS, pages_in
-from mmu.hardware import core as hardware
-from mmu.hardware import tlb, walk_caches
-from mmu.jit import kernel
-from mmu.state import GUEST_PAGE, NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
-from mmu.vmm.p2m import (
+from mmulab.mmu.hardware import contents, tlb, walk_caches
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory import disk, frames
+from mmulab.mmu.memory.entries import INDEX_BITS, pages_in
+from mmulab.mmu.memory.p2m import (
     block_of,
     hfn_of,
     host_size_of,
@@ -22,6 +21,8 @@ from mmu.vmm.p2m import (
     is_paged_out,
     paged_out_to,
 )
+from mmulab.mmu.memory.state import GUEST_PAGE
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
 
 
 @kernel

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmu.bits import SIZE_NAMES
-from mmu.errors import InputError, unknown
-from mmu.trace import Trace
-from workloads.analysis.stack_distance import MissRatioCurve, StackDistances
-from workloads.slices import after, before
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.trace import Trace
+from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
+from mmulab.workloads.slices import after, before
 
 SCHEMA = "mmulab.miss-ratio"
 SCHEMA_VERSION = 1

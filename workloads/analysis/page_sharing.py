@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from workloads import images
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.workloads import images
 
 SCHEMA = "mmulab.dedup"
 SCHEMA_VERSION = 1

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmu.bits import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
-from mmu.errors import InputError
-from mmu.structs import to_read
-from mmu.trace import SWITCH, Chunk
-from workloads.analysis import stack_kernels as kernels
-from workloads.analysis.stack_kernels import EMPTY, WORD
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
+from mmulab.mmu.trace import SWITCH, Chunk
+from mmulab.workloads.analysis import stack_kernels as kernels
+from mmulab.workloads.analysis.stack_kernels import EMPTY, WORD
 
 _SMALLEST = 1 << 14  # places of the first tables; they double as they fill
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.jit import entry, inlined
+from mmulab.mmu.kernels.compiling import entry, inlined
 
 TOP = 24  # found by trial on traces of python, cc1 and sort: 16 to 32 are as good
 WORD = 64  # slots of the timeline in one word of `live`

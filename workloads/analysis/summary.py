@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from mmu.bits import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
-from mmu.errors import InputError
-from mmu.structs import to_read
-from mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
-from workloads.analysis import tally_kernels as kernels
-from workloads.analysis.stack_distance import StackDistances
-from workloads.analysis.stack_kernels import EMPTY
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
+from mmulab.mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
+from mmulab.workloads.analysis import tally_kernels as kernels
+from mmulab.workloads.analysis.stack_distance import StackDistances
+from mmulab.workloads.analysis.stack_kernels import EMPTY
 
 SCHEMA = "mmulab.trace-info"
 SCHEMA_VERSION = 1

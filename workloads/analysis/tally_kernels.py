@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mmu.bits import PAGE_SHIFT
-from mmu.jit import entry
-from workloads.analysis.stack_kernels import EMPTY, place_of
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.memory.entries import PAGE_SHIFT
+from mmulab.workloads.analysis.stack_kernels import EMPTY, place_of
 
 # Columns of the counts of a page: accesses by kind, and the last interval that touched it.
 INTERVAL = 3

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from mmu.errors import InputError, unknown
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.workloads.streams import ByteStream
 
 _MODULES = (
     "columnar", "npy", "gem5", "drmemtrace", "champsim", "cloudsuite", "oracle", "lackey",
@@ -48,7 +48,7 @@ def get(name: str) -> ModuleType:
     """The format of that name. Raises InputError with the nearest name."""
     if name not in _MODULES:
         raise unknown("trace format", name, _MODULES)
-    return import_module(f"workloads.formats.{name}")
+    return import_module(f"mmulab.workloads.formats.{name}")
 
 
 def detect(stream: ByteStream) -> ModuleType:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from mmu.errors import InputError
-from workloads.streams import HEAD, ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.workloads.streams import HEAD, ByteStream
 
 #: Local file header (PKWARE's APPNOTE.TXT, 4.3.7), up to the name.
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")

@@ -25,12 +25,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads.formats import Options, records
-from workloads.formats.records import END, FULL, NOT_CANONICAL, SPARE, VALUE, is_canonical
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads.formats import Options, records
+from mmulab.workloads.formats.records import END, FULL, NOT_CANONICAL, SPARE, VALUE, is_canonical
+from mmulab.workloads.streams import ByteStream
 
 NAME = "champsim"
 SUMMARY = "ChampSim's 64-byte records; no magic number: detected by plausibility"

@@ -22,9 +22,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.trace import Chunk
-from workloads.formats import Options, champsim, records
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads.formats import Options, champsim, records
+from mmulab.workloads.streams import ByteStream
 
 NAME = "cloudsuite"
 SUMMARY = "ChampSim's 96-byte Cloudsuite records; the ASID is the process"

@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.files import replacing
-from mmu.trace import EVENT, FETCH, Chunk
-from workloads.formats import Options
-from workloads.streams import ByteStream, compresses, open_for_writing
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.report.files import replacing
+from mmulab.mmu.trace import EVENT, FETCH, Chunk
+from mmulab.workloads.formats import Options
+from mmulab.workloads.streams import ByteStream, compresses, open_for_writing
 
 NAME = "columnar"
 SUMMARY = "mmulab's own columnar file, .mmt"

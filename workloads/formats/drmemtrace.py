@@ -24,11 +24,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry, inlined
-from mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads.formats import Options, archives, records
-from workloads.formats.records import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads.formats import Options, archives, records
+from mmulab.workloads.formats.records import (
     BAD,
     END,
     FULL,
@@ -38,7 +38,7 @@ from workloads.formats.records import (
     VALUE,
     is_canonical,
 )
-from workloads.streams import ByteStream
+from mmulab.workloads.streams import ByteStream
 
 NAME = "drmemtrace"
 SUMMARY = "DynamoRIO drmemtrace, 12-byte records; plain, .gz or .zip"

@@ -17,10 +17,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mmu.trace import FETCH, LOAD, STORE, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import DECIMAL, HEXADECIMAL, SKIPPED, Column
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, SKIPPED, Column
+from mmulab.workloads.streams import ByteStream
 
 NAME = "drview"
 SUMMARY = "DynamoRIO's `drmemtrace view` text"

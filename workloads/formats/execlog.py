@@ -23,10 +23,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.jit import entry, inlined
-from mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.text import (
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.text import (
     AGAIN,
     COMMA,
     END,
@@ -39,7 +39,7 @@ from workloads.formats.text import (
     SPACE,
     is_canonical,
 )
-from workloads.streams import ByteStream
+from mmulab.workloads.streams import ByteStream
 
 NAME = "execlog"
 SUMMARY = "QEMU execlog plugin, user mode: fetches, loads and stores, with vCPUs as threads"

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT
-from mmu.jit import entry, inlined
-from mmu.trace import EVENT, LOAD, STORE, SWITCH, Chunk
-from workloads.formats import Options, text
-from workloads.formats.text import (
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.memory.entries import PAGE_SHIFT
+from mmulab.mmu.trace import EVENT, LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads.formats import Options, text
+from mmulab.workloads.formats.text import (
     AGAIN,
     END,
     FULL,
@@ -27,7 +27,7 @@ from workloads.formats.text import (
     SPACE,
     is_canonical,
 )
-from workloads.streams import ByteStream
+from mmulab.workloads.streams import ByteStream
 
 # What a column holds.
 IGNORED = 0

@@ -23,12 +23,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry, inlined
-from mmu.trace import FETCH, LOAD, STORE, Chunk
-from workloads.formats import Options, records
-from workloads.formats.records import BAD, END, FULL, NOT_CANONICAL, SPARE, VALUE, is_canonical
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
+from mmulab.workloads.formats import Options, records
+from mmulab.workloads.formats.records import (
+    BAD,
+    END,
+    FULL,
+    NOT_CANONICAL,
+    SPARE,
+    VALUE,
+    is_canonical,
+)
+from mmulab.workloads.streams import ByteStream
 
 NAME = "gem5"
 SUMMARY = "gem5 packet trace (protobuf); its physical addresses are taken as virtual"

@@ -24,8 +24,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.jit import entry
-from mmu.trace import (
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import (
     BRK,
     EXIT,
     FETCH,
@@ -40,8 +40,8 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from workloads.formats import Options, text
-from workloads.formats.text import (
+from mmulab.workloads.formats import Options, text
+from mmulab.workloads.formats.text import (
     COMMA,
     END,
     FULL,
@@ -53,7 +53,7 @@ from workloads.formats.text import (
     SPACE,
     is_canonical,
 )
-from workloads.streams import ByteStream
+from mmulab.workloads.streams import ByteStream
 
 NAME = "lackey"
 SUMMARY = "Valgrind lackey text, --trace-mem=yes, with SYSCALL lines as events"

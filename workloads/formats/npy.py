@@ -29,10 +29,10 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.lib import format as npy_format
 
-from mmu.errors import InputError
-from mmu.trace import EVENT, FETCH, LOAD, NO_EVENTS, SWITCH, Chunk
-from workloads.formats import Options, archives
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EVENT, FETCH, LOAD, NO_EVENTS, SWITCH, Chunk
+from mmulab.workloads.formats import Options, archives
+from mmulab.workloads.streams import ByteStream
 
 NAME = "npy"
 SUMMARY = ".npy or .npz: addresses, or arrays address, kind, size, pid, tid"

@@ -24,11 +24,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.jit import entry
-from mmu.trace import LOAD, Chunk
-from workloads.formats import Options, records
-from workloads.formats.records import END, FULL, SPARE
-from workloads.streams import HEAD, ByteStream
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.workloads.formats import Options, records
+from mmulab.workloads.formats.records import END, FULL, SPARE
+from mmulab.workloads.streams import HEAD, ByteStream
 
 NAME = "oracle"
 HOLDS: frozenset[str] = frozenset()

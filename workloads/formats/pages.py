@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.bits import PAGE_SHIFT
-from mmu.trace import LOAD, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import DECIMAL, Column
-from workloads.streams import ByteStream
+from mmulab.mmu.memory.entries import PAGE_SHIFT
+from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import DECIMAL, Column
+from mmulab.workloads.streams import ByteStream
 
 NAME = "pages"
 SUMMARY = "decimal page numbers, one a line or with commas (OSTEP)"

@@ -24,9 +24,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mmu.trace import LOAD, STORE, SWITCH, Chunk
-from workloads.formats import Options, text
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import LOAD, STORE, SWITCH, Chunk
+from mmulab.workloads.formats import Options, text
+from mmulab.workloads.streams import ByteStream
 
 NAME = "perf"
 SUMMARY = "`perf script` samples with data addresses"

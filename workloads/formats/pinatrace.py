@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
+from mmulab.workloads.streams import ByteStream
 
 NAME = "pinatrace"
 SUMMARY = "Pin's pinatrace.out: `0xIP: R 0xADDRESS`"

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.trace import FETCH, LOAD, STORE, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import HEXADECIMAL, Column
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import HEXADECIMAL, Column
+from mmulab.workloads.streams import ByteStream
 
 NAME = "plain"
 SUMMARY = "lines of `address R|W`, hexadecimal: course traces"

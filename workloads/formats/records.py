@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import inlined
-from mmu.trace import EVENT, Chunk
-from workloads.formats import Options
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import inlined
+from mmulab.mmu.trace import EVENT, Chunk
+from mmulab.workloads.formats import Options
+from mmulab.workloads.streams import ByteStream
 
 #: Bytes read at a time: a multiple of every record's length, so that nothing is copied.
 BLOCK = 6 << 20

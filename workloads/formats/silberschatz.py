@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mmu.trace import Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import DECIMAL, Column
-from workloads.formats.pages import LARGEST_PAGE
-from workloads.streams import ByteStream
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import DECIMAL, Column
+from mmulab.workloads.formats.pages import LARGEST_PAGE
+from mmulab.workloads.streams import ByteStream
 
 NAME = "silberschatz"
 SUMMARY = "one decimal address a line, its low 16 bits (Silberschatz)"

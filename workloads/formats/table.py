@@ -28,12 +28,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.trace import FETCH, LOAD, STORE, Chunk
-from workloads.formats import Options, fields, text
-from workloads.formats.fields import AUTO, DECIMAL, HEXADECIMAL, MODIFY, Column
-from workloads.slices import owners
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
+from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fields import AUTO, DECIMAL, HEXADECIMAL, MODIFY, Column
+from mmulab.workloads.slices import owners
+from mmulab.workloads.streams import ByteStream
 
 NAME = "table"
 SUMMARY = "CSV whose header names address, type, size, pid, tid"

@@ -12,11 +12,11 @@ from typing import NamedTuple, Protocol, Union
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import inlined
-from mmu.trace import EVENT, Chunk
-from workloads.formats import Options
-from workloads.streams import HEAD, ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import inlined
+from mmulab.mmu.trace import EVENT, Chunk
+from mmulab.workloads.formats import Options
+from mmulab.workloads.streams import HEAD, ByteStream
 
 BLOCK = 4 << 20
 

@@ -19,9 +19,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from mmu.errors import InputError, unknown
-from mmu.trace import Chunk
-from workloads.generators.parameters import Parameter
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.trace import Chunk
+from mmulab.workloads.generators.parameters import Parameter
 
 _MODULES = (
     "gups", "triad", "scan", "chase", "zipf", "ycsb", "hashjoin", "btree", "graph", "matmul",
@@ -49,7 +49,7 @@ def unknown_name(name: str) -> InputError:
 def _module(name: str) -> ModuleType:
     if name not in _MODULES:
         raise unknown("generator", name, _MODULES)
-    return import_module(f"workloads.generators.{name}")
+    return import_module(f"mmulab.workloads.generators.{name}")
 
 
 class Generated:

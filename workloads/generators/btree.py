@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry, inlined
-from mmu.trace import LOAD, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
     LARGEST,
@@ -20,9 +20,9 @@ from workloads.generators.parameters import (
     mapped,
     resumed,
 )
-from workloads.generators.permutation import permuted, shape
-from workloads.generators.randoms import below, unit
-from workloads.generators.zipf_law import rank_of, zeta_of
+from mmulab.workloads.generators.permutation import permuted, shape
+from mmulab.workloads.generators.randoms import below, unit
+from mmulab.workloads.generators.zipf_law import rank_of, zeta_of
 
 SUMMARY = (
     "look-ups in a full B+-tree, binary search in each node "

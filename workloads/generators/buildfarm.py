@@ -26,9 +26,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.jit import entry, inlined
-from mmu.trace import BRK, FETCH, LOAD, PROT_EXEC, PROT_READ, PROT_WRITE, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import BRK, FETCH, LOAD, PROT_EXEC, PROT_READ, PROT_WRITE, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -37,8 +37,8 @@ from workloads.generators.parameters import (
     mapped,
     size,
 )
-from workloads.generators.randoms import below, unit
-from workloads.generators.steps import (
+from mmulab.workloads.generators.randoms import below, unit
+from mmulab.workloads.generators.steps import (
     PARENT,
     Output,
     execute,

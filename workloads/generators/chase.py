@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import LOAD, Chunk
-from workloads.generators.parameters import ACCESSES, HEAP, Parameter, mapped, size, stream
-from workloads.generators.permutation import permuted, shape
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.workloads.generators.parameters import ACCESSES, HEAP, Parameter, mapped, size, stream
+from mmulab.workloads.generators.permutation import permuted, shape
 
 SUMMARY = (
     "a linked list in random order, walked for ever "

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.jit import entry
-from mmu.trace import (
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import (
     EVENT,
     EXIT,
     FORK,
@@ -34,7 +34,7 @@ from mmu.trace import (
     SWITCH,
     Chunk,
 )
-from workloads.generators.parameters import (
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -45,8 +45,8 @@ from workloads.generators.parameters import (
     size,
     stream,
 )
-from workloads.generators.randoms import below
-from workloads.generators.steps import FIRST_CHILD, LAST_PID, PARENT
+from mmulab.workloads.generators.randoms import below
+from mmulab.workloads.generators.steps import FIRST_CHILD, LAST_PID, PARENT
 
 SUMMARY = (
     "a parent forks children that write part of its heap, map an arena, use, protect and "

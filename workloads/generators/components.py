@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mmu.errors import InputError
-from workloads import generators
+from mmulab.mmu.errors import InputError
+from mmulab.workloads import generators
 
 _PART = re.compile(r"(\w+)(?:\((.*)\))?(?:\*(\d+))?$")
 

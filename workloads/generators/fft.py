@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.jit import entry, inlined
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
 
 SUMMARY = (
     "radix-2 FFT of complex numbers, bit reversal, then log2 n stages "

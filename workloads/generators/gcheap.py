@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry, inlined
-from mmu.trace import LOAD, PROT_READ, PROT_WRITE, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import LOAD, PROT_READ, PROT_WRITE, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -36,8 +36,8 @@ from workloads.generators.parameters import (
     mapped,
     size,
 )
-from workloads.generators.randoms import below, unit
-from workloads.generators.steps import PARENT, Output, full, mmap, munmap, put, stepped
+from mmulab.workloads.generators.randoms import below, unit
+from mmulab.workloads.generators.steps import PARENT, Output, full, mmap, munmap, put, stepped
 
 SUMMARY = (
     "a generational copying collector under a program that makes records (Ungar, SDE 1984; "

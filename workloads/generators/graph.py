@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
     WORD,
@@ -17,7 +17,7 @@ from workloads.generators.parameters import (
     mapped,
     resumed,
 )
-from workloads.generators.randoms import below, hashed, unit
+from mmulab.workloads.generators.randoms import below, hashed, unit
 
 SUMMARY = (
     "breadth-first search or PageRank on an R-MAT graph (Chakrabarti, Zhan and Faloutsos, SDM "

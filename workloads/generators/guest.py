@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import CONTENT, EVENT, LOAD, STORE, Chunk
-from workloads import contents
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import CONTENT, EVENT, LOAD, STORE, Chunk
+from mmulab.workloads import contents
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     LARGEST_ARENA,
@@ -19,8 +19,8 @@ from workloads.generators.parameters import (
     mapped,
     stream,
 )
-from workloads.generators.randoms import below, hashed, unit
-from workloads.generators.zipf_law import rank_of, zeta_of
+from mmulab.workloads.generators.randoms import below, hashed, unit
+from mmulab.workloads.generators.zipf_law import rank_of, zeta_of
 
 SUMMARY = (
     "a guest's memory after boot, in part the same in every guest of an image, then loads and "

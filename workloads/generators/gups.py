@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, size, stream
-from workloads.generators.randoms import below
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
+    ACCESSES,
+    HEAP,
+    WORD,
+    Parameter,
+    mapped,
+    size,
+    stream,
+)
+from mmulab.workloads.generators.randoms import below
 
 SUMMARY = (
     "random updates of a table, each a load and a store "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import ACCESSES, ARENA, HEAP, Parameter, mapped, stream
-from workloads.generators.permutation import permuted, shape
-from workloads.generators.randoms import below
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import ACCESSES, ARENA, HEAP, Parameter, mapped, stream
+from mmulab.workloads.generators.permutation import permuted, shape
+from mmulab.workloads.generators.randoms import below
 
 SUMMARY = (
     "no-partitioning hash join: build, then probe (Blanas, Li and Patel, SIGMOD 2011; "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
 
 SUMMARY = (
     "matrix multiplication, naive or blocked "

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mmu.trace import EVENT, FORK, SWITCH, Chunk
-from workloads.generators.components import Component, parse
-from workloads.generators.parameters import ACCESSES, Parameter
-from workloads.slices import after as without
-from workloads.slices import before
+from mmulab.mmu.trace import EVENT, FORK, SWITCH, Chunk
+from mmulab.workloads.generators.components import Component, parse
+from mmulab.workloads.generators.parameters import ACCESSES, Parameter
+from mmulab.workloads.slices import after as without
+from mmulab.workloads.slices import before
 
 SUMMARY = "several generators in turn, a process each: of=gups*3+zipf(keys=1000)"
 PARAMETERS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import isqrt
 
-from mmu.jit import inlined
-from workloads.generators.randoms import below
+from mmulab.mmu.kernels.compiling import inlined
+from mmulab.workloads.generators.randoms import below
 
 _ROUNDS = 4
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
-from workloads.generators.components import parse
-from workloads.generators.parameters import ACCESSES, Parameter
-from workloads.slices import before
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
+from mmulab.workloads.generators.components import parse
+from mmulab.workloads.generators.parameters import ACCESSES, Parameter
+from mmulab.workloads.slices import before
 
 SUMMARY = (
     "several generators one after another in one process: of=gups+scan (phases and transitions, "

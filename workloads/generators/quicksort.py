@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.jit import entry, inlined, kernel
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, resumed
-from workloads.generators.randoms import hashed
+from mmulab.mmu.kernels.compiling import entry, inlined, kernel
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, resumed
+from mmulab.workloads.generators.randoms import hashed
 
 SUMMARY = (
     "quicksort of random words, over and over (Hoare 1962; median of three and insertion sort "

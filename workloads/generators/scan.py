@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
     WORD,

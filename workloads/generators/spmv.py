@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
     WORD,
@@ -15,7 +15,7 @@ from workloads.generators.parameters import (
     mapped,
     stream,
 )
-from workloads.generators.randoms import below
+from mmulab.workloads.generators.randoms import below
 
 SUMMARY = (
     "sparse matrix-vector product in compressed rows (Saad, Iterative methods for sparse linear "

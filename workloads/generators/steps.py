@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.jit import inlined
-from mmu.trace import EVENT, EXEC, EXIT, FORK, MMAP, MUNMAP, SWITCH, Chunk
-from workloads.generators import parameters as shared
+from mmulab.mmu.kernels.compiling import inlined
+from mmulab.mmu.trace import EVENT, EXEC, EXIT, FORK, MMAP, MUNMAP, SWITCH, Chunk
+from mmulab.workloads.generators import parameters as shared
 
 #: Events that a step may make.
 SPARE_EVENTS = 64

@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry, inlined
-from mmu.trace import LOAD, MPROTECT, PROT_READ, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry, inlined
+from mmulab.mmu.trace import LOAD, MPROTECT, PROT_READ, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -39,8 +39,8 @@ from workloads.generators.parameters import (
     mapped,
     size,
 )
-from workloads.generators.randoms import below, unit
-from workloads.generators.steps import (
+from mmulab.workloads.generators.randoms import below, unit
+from mmulab.workloads.generators.steps import (
     PARENT,
     Output,
     fork,

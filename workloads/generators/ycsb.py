@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -20,8 +20,8 @@ from workloads.generators.parameters import (
     mapped,
     resumed,
 )
-from workloads.generators.randoms import below, hashed, unit
-from workloads.generators.zipf_law import rank_of, zeta_of
+from mmulab.workloads.generators.randoms import below, hashed, unit
+from mmulab.workloads.generators.zipf_law import rank_of, zeta_of
 
 SUMMARY = "YCSB's workloads A to F (Cooper et al., Benchmarking cloud serving systems, SoCC 2010)"
 PARAMETERS = {

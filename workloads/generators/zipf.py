@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmu.errors import InputError
-from mmu.jit import entry
-from mmu.trace import LOAD, STORE, Chunk
-from workloads.generators.parameters import (
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
     HEAP,
@@ -19,8 +19,8 @@ from workloads.generators.parameters import (
     mapped,
     stream,
 )
-from workloads.generators.randoms import hashed, unit
-from workloads.generators.zipf_law import rank_of, zeta_of
+from mmulab.workloads.generators.randoms import hashed, unit
+from mmulab.workloads.generators.zipf_law import rank_of, zeta_of
 
 SUMMARY = (
     "GETs and PUTs of a hash table, keys by Zipf's law, hot keys scattered "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmu.jit import inlined
+from mmulab.mmu.kernels.compiling import inlined
 
 
 def apart(theta: float) -> float:

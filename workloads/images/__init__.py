@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mmu.errors import InputError
-from workloads.images import elf, lime
-from workloads.streams import ByteStream, open_stream
+from mmulab.mmu.errors import InputError
+from mmulab.workloads.images import elf, lime
+from mmulab.workloads.streams import ByteStream, open_stream
 
 BLOCK = 32 << 20  # bytes that are read at once
 

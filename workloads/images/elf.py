@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from mmu.errors import InputError
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.workloads.streams import ByteStream
 
 _MAGIC = b"\x7fELF"
 _CORE = 4  # ET_CORE

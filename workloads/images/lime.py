@@ -6,8 +6,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from mmu.errors import InputError
-from workloads.streams import ByteStream
+from mmulab.mmu.errors import InputError
+from mmulab.workloads.streams import ByteStream
 
 _HEADER = struct.Struct("<IIQQQ")
 _MAGIC = 0x4C694D45

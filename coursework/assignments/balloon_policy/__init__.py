@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from coursework.draws import Draws
-from coursework.model import Part, PartResult, Problem, Submission
-from coursework.sheet import fill, parts_table
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, PartResult, Problem, Submission
+from mmulab.coursework.sheet import fill, parts_table
 
 _HERE = Path(__file__).parent
 FILE = "policy.py"
@@ -34,7 +34,7 @@ class BalloonPolicy:
     )
 
     def problem(self, draws: Draws) -> Problem:
-        from coursework.assignments.balloon_policy import workload
+        from mmulab.coursework.assignments.balloon_policy import workload
 
         return {"phases": workload.draw_phases(draws), "seed": draws.bits(30)}
 
@@ -45,7 +45,7 @@ class BalloonPolicy:
         return {FILE: (_HERE / "solution.txt").read_text(encoding="utf-8")}
 
     def handout(self, problem: Problem, directory: Path) -> str:
-        from coursework.assignments.balloon_policy import figure, marking, workload
+        from mmulab.coursework.assignments.balloon_policy import figure, marking, workload
 
         figure.write(directory / FIGURE)
         values = {
@@ -73,7 +73,7 @@ class BalloonPolicy:
         return fill(_HERE / "explanation.md", {"code": code.rstrip("\n")})
 
     def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
-        from coursework.assignments.balloon_policy import marking
+        from mmulab.coursework.assignments.balloon_policy import marking
 
         if FILE not in submission.files:
             return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from coursework.assignments.balloon_policy import workload
-from coursework.draws import Draws
-from plots.figures import COLOURS, new_figure, save
+from mmulab.coursework.assignments.balloon_policy import workload
+from mmulab.coursework.draws import Draws
+from mmulab.plots.figures import COLOURS, new_figure, save
 
 
 def write(path: Path) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from coursework import sandbox
-from coursework.assignments.balloon_policy import workload
-from coursework.model import Problem
-from coursework.sandbox.process import clean
-from mmu.errors import RunError
+from mmulab.coursework import sandbox
+from mmulab.coursework.assignments.balloon_policy import workload
+from mmulab.coursework.model import Problem
+from mmulab.coursework.sandbox.process import clean
+from mmulab.mmu.errors import RunError
 
 if TYPE_CHECKING:
-    from mmu.scenario.results import RunResult
-    from mmu.services.balloon import VMState
+    from mmulab.mmu.scenario.results import RunResult
+    from mmulab.mmu.services.balloon import VMState
 
 FILE = "policy.py"
 LIMITS = sandbox.Limits(cpu=10, wall=60, call=2, memory=1 << 29)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coursework.draws import Draws
-from mmu.scenario.model import BalloonSettings, HostSettings, Scenario, VMSettings
-from mmu.scenario.results import RunResult
-from mmu.trace import EVENT, LOAD, MMAP, PROT_READ, PROT_WRITE, STORE, Chunk, Trace
-from workloads.generators.parameters import ARENA
+from mmulab.coursework.draws import Draws
+from mmulab.mmu.scenario.results import RunResult
+from mmulab.mmu.scenario.settings import BalloonSettings, HostSettings, Scenario, VMSettings
+from mmulab.mmu.trace import EVENT, LOAD, MMAP, PROT_READ, PROT_WRITE, STORE, Chunk, Trace
+from mmulab.workloads.generators.parameters import ARENA
 
 if TYPE_CHECKING:
-    from mmu.services.balloon import Policy
+    from mmulab.mmu.services.balloon import Policy
 
 PAGE = 4096
 MIB = 1 << 20
@@ -97,7 +97,7 @@ def run(
     host: int = HOST,
 ) -> RunResult:
     """Runs the VMs on a host of so many bytes."""
-    from mmu.scenario import run as runner
+    from mmulab.mmu.scenario import run as runner
 
     traces: dict[str, Trace] = {
         f"vm{number}": Phases(f"vm{number}", each, seed + number)

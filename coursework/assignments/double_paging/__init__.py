@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework import answers
-from coursework.answers import Choice, Question, Whole
-from coursework.assignments.double_paging import runs
-from coursework.draws import Draws
-from coursework.model import Part, PartResult, Problem, Submission
-from coursework.sheet import AnswerSheet, fill, parts_table
-from coursework.toml_text import NotTOML
+from mmulab.coursework import answers
+from mmulab.coursework.answers import Choice, Question, Whole
+from mmulab.coursework.assignments.double_paging import runs
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, PartResult, Problem, Submission
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.toml_text import NotTOML
 
 _COUNT = Whole(high=10**9)  # the same on every machine
 _MIB = Whole(high=1024)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 if TYPE_CHECKING:
-    from mmu.scenario.model import Scenario
-    from mmu.scenario.results import RunResult
+    from mmulab.mmu.scenario.results import RunResult
+    from mmulab.mmu.scenario.settings import Scenario
 
 MIB = 1 << 20
 
@@ -54,9 +54,9 @@ period = "1ms"
 
 @lru_cache(maxsize=256)
 def _run(text: str, memory: int, balloon: int, fitted: bool) -> RunResult:
-    from mmu.scenario.run import run
-    from mmu.scenario.variants import variants
-    from workloads import scenario_file
+    from mmulab.mmu.scenario.run import run
+    from mmulab.mmu.scenario.variants import variants
+    from mmulab.workloads import scenario_file
 
     loaded: Scenario = scenario_file.parse(text, "scenario.toml")
     vm = replace(loaded.vms[0], memory=memory * MIB, balloon=balloon * MIB)

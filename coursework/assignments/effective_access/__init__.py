@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Choice, Number, Question, Whole
-from coursework.assignments.effective_access import model
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Choice, Number, Question, Whole
+from mmulab.coursework.assignments.effective_access import model
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 FIGURE = "costs.svg"
 
@@ -88,7 +88,7 @@ class EffectiveAccess(AnswerSheet):
         return model.answer(problem)
 
     def handout(self, problem: Problem, directory: Path) -> str:
-        from coursework.assignments.effective_access import figure
+        from mmulab.coursework.assignments.effective_access import figure
 
         figure.write(directory / FIGURE)
         return fill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plots.figures import COLOURS, new_figure, save
+from mmulab.plots.figures import COLOURS, new_figure, save
 
 _STEPS = (
     ("L1 TLB", "looked up in any case", "work"),

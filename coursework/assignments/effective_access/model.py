@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 PAGES = {"4k": 4 << 10, "2m": 2 << 20, "1g": 1 << 30}
 
@@ -68,8 +68,8 @@ def spec(scan: Mapping[str, int]) -> str:
 
 def misses(scan: Mapping[str, int], sets: int, ways: int) -> int:
     """Misses of a one-level LRU TLB of 4 KiB pages, counted by the simulator."""
-    import workloads
-    from mmu.tlb_stream import Geometry, TLBStream
+    from mmulab import workloads
+    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
 
     tlb = TLBStream(Geometry(sets, ways), Geometry(1, 1))
     for chunk in workloads.resolve(spec(scan)).chunks():

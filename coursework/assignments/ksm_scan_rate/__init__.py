@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Number, Question, Whole
-from coursework.assignments.ksm_scan_rate import population
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Number, Question, Whole
+from mmulab.coursework.assignments.ksm_scan_rate import population
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 _PAGES = Whole(high=10**6)
 _CLOSE = Number(0.01)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 if TYPE_CHECKING:
-    from mmu.trace import Chunk
+    from mmulab.mmu.trace import Chunk
 
 BASE = 0x7F00_0000_0000
 PAGE = 4096
@@ -68,7 +68,7 @@ class _Filled:
     def chunks(self) -> Iterator[Chunk]:
         import numpy as np
 
-        from mmu.trace import CONTENT, EVENT, Chunk
+        from mmulab.mmu.trace import CONTENT, EVENT, Chunk
 
         events = np.zeros(len(self.tags), EVENT)
         events["kind"], events["pid"], events["length"] = CONTENT, 1, PAGE
@@ -80,9 +80,9 @@ class _Filled:
 
 def scanned(vms: list[list[int]], limit: int, scans: int) -> dict[str, float]:
     """ksmd's counters after some full scans of VMs that hold these tags, by the simulator."""
-    from mmu.scenario.model import HostSettings, KSMSettings, Scenario, VMSettings
-    from mmu.scenario.system import System
-    from mmu.services.ksm import KSM
+    from mmulab.mmu.host.system import System
+    from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
+    from mmulab.mmu.services.ksm import KSM
 
     names = [f"vm{number}" for number in range(len(vms))]
     tags = dict(zip(names, vms, strict=True))

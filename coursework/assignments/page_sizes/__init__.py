@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Choice, Items, Number, Question, Whole
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Choice, Items, Number, Question, Whole
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 _SIZES = ("4k", "2m", "1g")
 _PAIRS = tuple(f"{guest}/{host}" for guest in _SIZES[:2] for host in _SIZES)
@@ -124,9 +124,9 @@ def _spec(problem: Problem) -> str:
 
 def _cost(problem: Problem, guest: str, host: str) -> float:
     """Cycles per access under nested paging with these page sizes."""
-    import workloads
-    from mmu import presets, simulate
-    from mmu.config import Config
+    from mmulab import workloads
+    from mmulab.mmu import presets, simulate
+    from mmulab.mmu.config import Config
 
     config = Config(
         memory=4 << 30, page_size=guest, host_page_size=host, seed=problem["seed"],

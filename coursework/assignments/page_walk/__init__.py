@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Choice, Items, Question, Whole
-from coursework.assignments.page_walk import tables
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Choice, Items, Question, Whole
+from mmulab.coursework.assignments.page_walk import tables
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 DUMP, FIGURE = "memory.txt", "formats.svg"
 
@@ -156,7 +156,7 @@ class PageWalk(AnswerSheet):
         }
 
     def handout(self, problem: Problem, directory: Path) -> str:
-        from coursework.assignments.page_walk import figure
+        from mmulab.coursework.assignments.page_walk import figure
 
         figure.write(directory / FIGURE)
         (directory / DUMP).write_text(tables.dump(problem["tables"]), encoding="utf-8")
@@ -174,7 +174,7 @@ class PageWalk(AnswerSheet):
         )
 
     def explanation(self, problem: Problem) -> str:
-        from coursework.assignments.page_walk.explanation import write
+        from mmulab.coursework.assignments.page_walk.explanation import write
 
         return write(problem, self.expected(problem))
 

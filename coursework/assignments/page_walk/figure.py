@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plots.figures import COLOURS, new_figure, save
+from mmulab.plots.figures import COLOURS, new_figure, save
 
 _LIGHT = "#f2f2f2"
 #: Fields as (label, highest bit, lowest bit).

@@ -1,4 +1,4 @@
-"""The page tables of one student: made with mmu.pagetable, walked, and moved to drawn frames.
+"""The page tables of one student: made with mmu.by_hand.page_table, walked, and moved to drawn frames.
 
 Five addresses, each below its own PML4 entry. Around each, siblings that differ in one
 index lead to pages of their own, so that whoever takes a wrong index ends somewhere too.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 LEVELS = 4
 PT, PD = 1, 2  # levels
@@ -52,7 +52,7 @@ def gva(indices: list[int], offset: int) -> int:
 def make(draws: Draws) -> dict[str, Any]:
     """cr3, tables {frame: {index: entry}}, walks by letter (what is tried, and found), and
     permitted: by letter, which of ACCESSES succeed."""
-    from mmu.pagetable import PageTable
+    from mmulab.mmu.by_hand.page_table import PageTable
 
     table = PageTable("x86", LEVELS, _FRAMES)
     tops = [*_different(draws, 1, 255, 4), draws.between(257, 510)]
@@ -116,7 +116,7 @@ def _restrict(table: Any, draws: Draws, path: list[int], rights: str) -> None:
 def _make_faults(table: Any, draws: Draws, paths: dict[str, list[int]]) -> dict[str, Any]:
     """Walks d and e: in a drawn order, one that finds an entry not present, and one that
     an entry on its path refuses."""
-    from mmu import bits
+    from mmulab.mmu.memory import entries as bits
 
     absent, refused = draws.shuffled(["d", "e"])
     level = draws.between(1, 3)
@@ -136,7 +136,7 @@ def _make_faults(table: Any, draws: Draws, paths: dict[str, list[int]]) -> dict[
 
 def _touch_some(table: Any, draws: Draws, paths: dict[str, list[int]]) -> None:
     """Sets A and D bits as earlier accesses would have; c keeps its own for the store."""
-    from mmu import bits
+    from mmulab.mmu.memory import entries as bits
 
     for letter in "abde":
         if letter == "a" or draws.below(2):
@@ -148,7 +148,7 @@ def _touch_some(table: Any, draws: Draws, paths: dict[str, list[int]]) -> None:
 
 def _moved(table: Any, draws: Draws, walks: dict[str, Any]) -> dict[str, Any]:
     """The tables and the walks over them, with every table in a drawn frame."""
-    from mmu import bits
+    from mmulab.mmu.memory import entries as bits
 
     before: dict[int, dict[int, int]] = {}
     pointers: set[tuple[int, int]] = set()
@@ -200,7 +200,7 @@ def _collect(
 ) -> None:
     """Every table from `frame` down: {index: entry} where it is not 0, and which entries
     point to tables. An entry that is not present still counts: its table stays, too."""
-    from mmu import bits
+    from mmulab.mmu.memory import entries as bits
 
     raw = {i: int(e) & (1 << 64) - 1 for i, e in enumerate(table.entries(frame)) if e}
     found[frame] = raw

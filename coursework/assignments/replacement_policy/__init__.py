@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from coursework.draws import Draws
-from coursework.model import Part, PartResult, Problem, Submission
-from coursework.sheet import fill, parts_table
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, PartResult, Problem, Submission
+from mmulab.coursework.sheet import fill, parts_table
 
 FILE = "policy.py"
-_DRIVER = "coursework.assignments.replacement_policy.driver"
+_DRIVER = "mmulab.coursework.assignments.replacement_policy.driver"
 
 #: Part of the way from FIFO to LRU that earns a trace's full marks.
 ENOUGH = 0.95
@@ -79,8 +79,8 @@ class ReplacementPolicy:
         )
 
     def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
-        from coursework import sandbox
-        from coursework.assignments.replacement_policy import replay
+        from mmulab.coursework import sandbox
+        from mmulab.coursework.assignments.replacement_policy import replay
 
         if FILE not in submission.files:
             return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]

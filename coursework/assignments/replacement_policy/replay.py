@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmu.jit import entry
+from mmulab.mmu.kernels.compiling import entry
 
 FIFO, LRU, OPT = 0, 1, 2
 _NEVER = 1 << 62
@@ -94,7 +94,7 @@ def known(pages: np.ndarray, sets: int, ways: int, policy: int) -> int:
 
 def traces(p: Any) -> dict[str, np.ndarray]:
     """A student's traces: page numbers, int64."""
-    import workloads
+    from mmulab import workloads
 
     found = {}
     for name, spec in p["traces"].items():

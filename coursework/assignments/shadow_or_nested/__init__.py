@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Choice, Items, Number, Question
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Choice, Items, Number, Question
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 _CLOSE = Number(0.005)
 _DERIVED = Number(0.02, low=-1e6, high=1e6)
@@ -126,9 +126,9 @@ class ShadowOrNested(AnswerSheet):
 
 def _measured(spec: str, seed: int) -> dict[str, Any]:
     """Results by technique."""
-    import workloads
-    from mmu import presets, simulate
-    from mmu.config import Config
+    from mmulab import workloads
+    from mmulab.mmu import presets, simulate
+    from mmulab.mmu.config import Config
 
     trace = workloads.resolve(spec, seed=seed)
     preset, config = presets.load("skylake-sp"), Config(seed=seed)

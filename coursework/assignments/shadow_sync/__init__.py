@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from coursework.draws import Draws
-from coursework.model import Part, PartResult, Problem, Submission
-from coursework.sheet import fill, parts_table
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, PartResult, Problem, Submission
+from mmulab.coursework.sheet import fill, parts_table
 
 _HERE = Path(__file__).parent
 FILE = "shadow.py"
@@ -49,7 +49,7 @@ class ShadowSync:
         return {FILE: (_HERE / "solution.txt").read_text(encoding="utf-8")}
 
     def handout(self, problem: Problem, directory: Path) -> str:
-        from coursework.assignments.shadow_sync.world import KINDS
+        from mmulab.coursework.assignments.shadow_sync.world import KINDS
 
         shown = {"levels": problem["levels"], "processes": problem["processes"]}
         shown["sequences"] = sum(count for _, count in KINDS.values())
@@ -60,7 +60,7 @@ class ShadowSync:
         return fill(_HERE / "explanation.md", {"code": code.rstrip("\n")})
 
     def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
-        from coursework.assignments.shadow_sync import marking
+        from mmulab.coursework.assignments.shadow_sync import marking
 
         if FILE not in submission.files:
             return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coursework.assignments.shadow_sync.world import (
+from mmulab.coursework.assignments.shadow_sync.world import (  # fmt: skip
     ACCESS,
     CR3,
     FETCH,
@@ -29,7 +29,7 @@ from coursework.assignments.shadow_sync.world import (
     D,
     P,
     Sequence,
-)  # fmt: skip
+)
 
 _SPT, _ROOT, _PROTECTED, _GPT, _REFLECTED = 0, 1, 2, 3, 4  # kinds of record; see `driver`
 _FRAME = ((1 << 40) - 1) << 12

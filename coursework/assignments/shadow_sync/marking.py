@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from coursework import sandbox
-from coursework.assignments.shadow_sync.judge import Count, Judge, Wrong
-from coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
-from coursework.model import Problem
-from coursework.sandbox.process import clean
+from mmulab.coursework import sandbox
+from mmulab.coursework.assignments.shadow_sync.judge import Count, Judge, Wrong
+from mmulab.coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
+from mmulab.coursework.model import Problem
+from mmulab.coursework.sandbox.process import clean
 
 FILE = "shadow.py"
-_DRIVER = "coursework.assignments.shadow_sync.driver"
+_DRIVER = "mmulab.coursework.assignments.shadow_sync.driver"
 _TOGETHER = sandbox.Limits(cpu=10, wall=60, memory=1 << 29, output=128 << 20)
 _ALONE = sandbox.Limits(cpu=3, wall=20, memory=1 << 29, output=128 << 20)
 

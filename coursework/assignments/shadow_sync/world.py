@@ -1,7 +1,7 @@
 """What guests do: their page tables, and sequences of operations on them, one kind for each part.
 
 A sequence is made from a student's numbers alone, so that the grader knows what is right without
-asking anybody. Entries are x86-64's (see `mmu.bits`), as whole numbers of 64 bits.
+asking anybody. Entries are x86-64's (see `mmu.memory.entries`), as whole numbers of 64 bits.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from coursework.draws import Draws
+from mmulab.coursework.draws import Draws
 
 # Kinds of operation, and flags of an access; the same numbers as in `driver`.
 CR3, ACCESS, STORE, INVLPG = 0, 1, 2, 3

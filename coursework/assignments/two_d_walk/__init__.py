@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursework.answers import Items, Question, Whole
-from coursework.assignments.two_d_walk import tables
-from coursework.draws import Draws
-from coursework.model import Part, Problem
-from coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.answers import Items, Question, Whole
+from mmulab.coursework.assignments.two_d_walk import tables
+from mmulab.coursework.draws import Draws
+from mmulab.coursework.model import Part, Problem
+from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
 
 _HPAS = Items(Whole(hex=True), ordered=True, count=5)
 _LEFT = Items(Whole(low=1, high=24))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coursework.draws import Draws
-from mmu.bits import EPT_A, EPT_D, EPT_R, EPT_W, EPT_WB, EPT_X, RW, US, A, D, P
+from mmulab.coursework.draws import Draws
+from mmulab.mmu.memory.entries import EPT_A, EPT_D, EPT_R, EPT_W, EPT_WB, EPT_X, RW, US, A, D, P
 
 _GUEST_FLAGS = P | RW | US | A
 _GUEST_LEAF = _GUEST_FLAGS | D

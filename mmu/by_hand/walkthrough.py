@@ -1,0 +1,158 @@
+"""One page walk, reference by reference, for `mmulab walk` and for teaching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmulab.mmu import techniques
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.hardware.state import CACHE_LEVELS
+from mmulab.mmu.machine.build import FIRST_PID, build
+from mmulab.mmu.memory.entries import (
+    EPT_A,
+    EPT_D,
+    EPT_LARGE,
+    EPT_R,
+    EPT_W,
+    EPT_X,
+    PS,
+    RW,
+    US,
+    XD,
+    A,
+    D,
+    G,
+    P,
+)
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
+
+#: Name of an entry by its level; a table is named after its entries.
+ENTRY_NAMES = ("", "PTE", "PDE", "PDPTE", "PML4E", "PML5E")
+
+_X86_FLAGS = (
+    (P, "P"),
+    (RW, "RW"),
+    (US, "US"),
+    (A, "A"),
+    (D, "D"),
+    (PS, "PS"),
+    (G, "G"),
+    (XD, "XD"),
+)
+_EPT_FLAGS = (
+    (EPT_R, "R"),
+    (EPT_W, "W"),
+    (EPT_X, "X"),
+    (EPT_LARGE, "large"),
+    (EPT_A, "A"),
+    (EPT_D, "D"),
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One memory reference of a walk.
+
+    table: "gPT", "sPT" or "nPT". guest_level: level of the guest (or only) table that is
+    read or, for a nested reference, located; 0: the page itself is located. host_level:
+    level of the nested table that is read; 0: the guest's table is. index: into the table.
+    hpa: of the entry. entry: as it was read, an unsigned 64-bit number. served_by: cache
+    level or "memory".
+    """
+
+    table: str
+    guest_level: int
+    host_level: int
+    index: int
+    hpa: int
+    entry: int
+    served_by: str
+
+    @property
+    def is_nested(self) -> bool:
+        return self.host_level > 0
+
+    @property
+    def name(self) -> str:
+        """The entry's name: gPTE, sPTE, nPDE, ..."""
+        return self.table[0] + ENTRY_NAMES[self.host_level or self.guest_level]
+
+    @property
+    def purpose(self) -> str:
+        """What a nested reference is for."""
+        if not self.is_nested:
+            return ""
+        if self.guest_level == 0:
+            return "locates the page"
+        return f"locates the g{ENTRY_NAMES[self.guest_level][:-1]} page"
+
+    @property
+    def flags(self) -> str:
+        signed = self.entry - (1 << 64) if self.entry >> 63 else self.entry
+        known = _EPT_FLAGS if self.is_nested else _X86_FLAGS
+        return " ".join(name for bit, name in known if signed & bit)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A walk from CR3 to the page of gva under one technique."""
+
+    technique: str
+    gva: int
+    levels: int
+    host_levels: int
+    references: tuple[Reference, ...]
+
+
+def walk(
+    gva: int,
+    technique: str,
+    preset: Preset,
+    config: Config | None = None,
+    store: bool = False,
+) -> Walk:
+    """The walk of a load (or store) of gva on a machine whose page has been touched once.
+
+    Nothing of the translation is cached when it begins. With walk caches on (see Config),
+    what the walk itself caches shortens its own later parts.
+
+    Raises InputError where gva is not canonical.
+    """
+    config = config or Config(walk_caches=False)
+    bits = 12 + 9 * config.levels
+    signed = gva - (1 << 64) if gva >> 63 else gva
+    if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
+        raise InputError(f"address {gva:#x}: not canonical in {bits} bits")
+    techniques.get(technique)
+    simulator = build(technique, preset, config, log_size=64)
+    events = np.zeros(1, EVENT)
+    events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
+    kinds = np.full(2, STORE if store else LOAD, np.uint8)
+    chunk = Chunk(np.array([signed, signed]), kinds, np.ones(2, np.uint16), events)
+    event = simulator.run(chunk, kinds, 0, 1, 0)
+    simulator.machine.core.regs[0]["logging"] = 0
+    simulator.run(chunk, kinds, 1, 2, event)
+    used = int(simulator.machine.core.regs[0]["logging"])
+    records = simulator.machine.core.log[:used]
+    names = [cache.name for cache in preset.caches]
+    one_dimensional = "sPT" if technique == "shadow" else "gPT"
+    references = tuple(
+        Reference(
+            table="nPT" if record["host_level"] else one_dimensional,
+            guest_level=int(record["guest_level"]),
+            host_level=int(record["host_level"]),
+            index=int(record["address"]) >> 3 & 511,
+            hpa=int(record["address"]),
+            entry=int(record["entry"]) & (1 << 64) - 1,
+            served_by="memory"
+            if record["cache"] == CACHE_LEVELS - 1
+            else names[int(record["cache"])],
+        )
+        for record in records
+    )
+    return Walk(technique, signed & (1 << 64) - 1, config.levels, config.host_levels, references)

@@ -1,0 +1,225 @@
+"""Builds a core, its TLBs, walk caches and cache model, from a preset."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mmulab.mmu.config import MAX_ENTRIES, Config, check_geometry
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
+from mmulab.mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
+from mmulab.mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
+from mmulab.mmu.hardware.lookahead import HINTS
+from mmulab.mmu.hardware.state import (
+    CACHE,
+    CACHE_LEVELS,
+    HINT,
+    LOG,
+    PREDICTOR_SIZE,
+    REFERENCES,
+    REGS,
+    ROUTE,
+    ROUTE_COLUMNS,
+    ROUTE_EPT_PSC,
+    ROUTE_L1D,
+    ROUTE_L1I,
+    ROUTE_L2D,
+    ROUTE_L2I,
+    ROUTE_NTLB,
+    ROUTE_PSC,
+    ROUTE_ROWS,
+    STATS,
+    UNIT,
+    Core,
+)
+from mmulab.mmu.kernels.vectors import WIDE
+from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
+
+LINE_BYTES = 1 << LINE_SHIFT
+_NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
+_TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
+_WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+
+
+class _Builder:
+    """Collects units, then lays their slots out one after another."""
+
+    def __init__(self, seed: int) -> None:
+        self.units: list[tuple[int, int, int]] = []  # sets, ways, policy
+        self.names: list[str] = []
+        self.route = np.full((ROUTE_ROWS, ROUTE_COLUMNS), NIL, np.int64)
+        self.seed = seed
+
+    def add(self, name: str, sets: int, ways: int, policy: str) -> int:
+        check_geometry(name, sets, ways, policy)
+        self.units.append((sets, ways, POLICIES.index(policy)))
+        self.names.append(name)
+        return len(self.units) - 1
+
+    def connect(self, row: int, column: int, number: int) -> None:
+        if self.route[row, column] != NIL:
+            other = self.names[self.route[row, column]]
+            raise InputError(f"{self.names[number]} and {other} serve the same translations")
+        self.route[row, column] = number
+
+    def unit_array(self) -> tuple[np.ndarray, int, int]:
+        """(UNIT records, slots in all, words of tree-PLRU bits in all)."""
+        unit = np.zeros(len(self.units), UNIT)
+        slots, words = WIDE, 0
+        for number, (sets, ways, policy) in enumerate(self.units):
+            unit[number]["base"] = slots
+            unit[number]["sets"] = sets
+            unit[number]["ways"] = ways
+            stride = padded(ways)
+            unit[number]["stride"] = stride
+            unit[number]["policy"] = policy
+            unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
+            unit[number]["tree"] = words
+            slots += -(-sets * stride // WIDE) * WIDE
+            words += sets
+        if slots > MAX_ENTRIES:
+            raise InputError(
+                f"{slots:,} entries in all TLBs and walk caches; expected at most {MAX_ENTRIES:,}"
+            )
+        return unit, slots, words
+
+    def route_array(self, unit: np.ndarray) -> np.ndarray:
+        """ROUTE records of `Core.route`, from the units that serve them."""
+        route = np.zeros(self.route.size, ROUTE)
+        route["unit"] = self.route.ravel()
+        there = route["unit"] != NIL
+        serving = unit[route["unit"][there]]
+        for name in ("base", "stride"):
+            route[name][there] = serving[name]
+        route["set_mask"][there] = serving["sets"] - 1
+        return route
+
+
+def _add_tlb(builder: _Builder, tlb: TLB) -> None:
+    number = builder.add(f"TLB {tlb.name}", tlb.sets, tlb.ways, tlb.policy)
+    if tlb.level not in (1, 2):
+        raise InputError(f"TLB {tlb.name}: level {tlb.level}; expected 1 or 2")
+    if not tlb.kinds or set(tlb.kinds) - set("ID"):
+        raise InputError(f"TLB {tlb.name}: kinds {tlb.kinds!r}; expected I, D or ID")
+    for kind in tlb.kinds:
+        for size in tlb.page_sizes:
+            if size not in SIZE_NAMES:
+                raise InputError(
+                    f"TLB {tlb.name}: page size {size!r}; expected {', '.join(SIZE_NAMES)}"
+                )
+            builder.connect(_TLB_ROWS[tlb.level, kind], SIZE_NAMES.index(size), number)
+
+
+def _touch_mode(policies: set[str]) -> int:
+    if policies == {"lru"}:
+        return TOUCH_AGE
+    return TOUCH_NOTHING if policies <= {"fifo", "random"} else TOUCH_BY_POLICY
+
+
+def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core, list[str]]:
+    """A cold core, and the names of its units by number.
+
+    Raises InputError where the geometry is impossible or no L1 TLB holds 4 KiB pages.
+    """
+    builder = _Builder(config.seed)
+    first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
+    for tlb in first_level:
+        _add_tlb(builder, tlb)
+    l1_units = len(builder.units)
+    for tlb in preset.tlbs:
+        if tlb.level != 1:
+            _add_tlb(builder, tlb)
+    for row, what in ((ROUTE_L1I, "instructions"), (ROUTE_L1D, "data")):
+        if builder.route[row, 0] == NIL:
+            raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
+    for cache in preset.walk_caches if config.walk_caches else ():
+        number = builder.add(f"walk cache {cache.name}", cache.sets, cache.ways, cache.policy)
+        name = cache.name.removeprefix("ept_")
+        if cache.name == "ntlb":
+            builder.connect(ROUTE_NTLB, 0, number)
+        elif name in _WALK_CACHE_LEVELS:
+            row = ROUTE_PSC if name == cache.name else ROUTE_EPT_PSC
+            builder.connect(row, _WALK_CACHE_LEVELS[name], number)
+        else:
+            raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
+    return _arrays(builder, preset, config, l1_units, log_size), builder.names
+
+
+def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(CACHE records, short lines, long ones, all invalid), for a host of so many frames."""
+    if len(preset.caches) > CACHE_LEVELS - 1:
+        raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
+    cache = np.zeros(CACHE_LEVELS - 1, CACHE)
+    slots = {True: 0, False: 0}
+    for number, level in enumerate(preset.caches):
+        name = f"cache {level.name}"
+        check_geometry(name, 1, level.ways, "lru")  # before they divide
+        sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
+        sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
+        check_geometry(name, sets, level.ways, "lru")
+        short = has_short_lines(level.ways, frames)
+        stride = padded(level.ways) if short else level.ways
+        cache[number] = (slots[short], sets - 1, stride, level.ways, short)
+        slots[short] += sets * stride
+    lines = _aligned(slots[True], np.int32), _aligned(slots[False])
+    for each in lines:
+        each[:] = INVALID
+    return cache, *lines
+
+
+def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
+    """Zeros that begin at a cache line."""
+    raw: np.ndarray = np.zeros(length + LINE_BYTES // np.dtype(dtype).itemsize, dtype)
+    first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
+    return raw[first : first + length]
+
+
+def _arrays(
+    builder: _Builder, preset: Preset, config: Config, l1_units: int, log_size: int
+) -> Core:
+    unit, slots, words = builder.unit_array()
+    l1_slots = int(unit[l1_units]["base"]) if l1_units < len(unit) else slots
+    regs = np.zeros(1, REGS)
+    regs[0]["levels"] = config.levels
+    regs[0]["eptp"] = NIL
+    regs[0]["ept_levels"] = config.host_levels
+    regs[0]["ept_ad"] = preset.ept_ad if config.ept_ad is None else config.ept_ad
+    regs[0]["clock"] = 2
+    regs[0]["logging"] = NIL
+    regs[0]["touch"] = _touch_mode({tlb.policy for tlb in preset.tlbs if tlb.level == 1})
+    owner = np.zeros(l1_slots, np.int64)
+    for number in range(l1_units):
+        owner[unit[number]["base"] :] = number
+    cache, line, long_line = _cache_model(preset, max(config.host_frames, config.guest_frames))
+    tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
+    tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
+    for each in unit:
+        sets = slice(each["base"], each["base"] + each["sets"] * each["stride"])
+        tag[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING
+        age[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING_AGE
+    return Core(
+        regs=regs,
+        stats=np.zeros(1, STATS),
+        references=np.zeros(math.prod(REFERENCES), np.int64),
+        log=np.zeros(max(1, log_size), LOG),
+        unit=unit,
+        route=builder.route_array(unit),
+        tag=tag,
+        digest=digest,
+        age=age,
+        data=np.zeros(slots, np.int64),
+        tree=np.zeros(max(1, words), np.int64),
+        owner=owner,
+        first=np.full(l1_slots, _NOWHERE, np.int64),
+        span=np.full(l1_slots, -1, np.int64),
+        hint=np.full(2 * HINTS, NIL, HINT),
+        cache=cache,
+        line=line,
+        long_line=long_line,
+        noted=np.zeros(NOTED, np.int64),
+        predictor=np.zeros(PREDICTOR_SIZE, np.int32),
+    )

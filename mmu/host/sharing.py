@@ -1,0 +1,57 @@
+"""Merging pages that hold the same into one frame that all map read-only."""
+
+from __future__ import annotations
+
+from mmulab.mmu.hardware import contents
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.host.reclaim import is_table, isolate
+from mmulab.mmu.kernels.compiling import entry, kernel
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
+from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.vmm import backing
+
+MERGED, CUT = 1, 2  # flags of what `join` did
+
+
+@kernel
+def join(machine, gfn, hfn, tag):
+    """Puts a shared frame behind a page, if the page still holds what the tag stands for.
+
+    A page whose own frame is named is shared from now on. Every other page's frame is
+    freed, and the named one, shared already, has one reference more. The caller flushes.
+    Returns flags: MERGED, and CUT where a large host page was cut for it.
+    """
+    if not is_backed(machine, gfn) or is_merged(machine, gfn) or is_table(machine, gfn):
+        return 0
+    if contents.look(machine, gfn) != tag:
+        return 0
+    done = MERGED | (CUT if host_size_of(machine, gfn) else 0)
+    isolate(machine, gfn)
+    shared = machine.host.frames.frame[hfn]
+    if hfn_of(machine, gfn) == hfn:
+        frames.change_kind(machine.host.frames, hfn, MERGED_PAGE)
+        shared.owner = 0
+        shared.reverse = 0
+    else:
+        backing.release(machine, gfn)
+        shared.references += 1
+        machine.vm.p2m[gfn] = (hfn + 1) << 2
+        machine.vm.record[0].held += 1
+    machine.vm.record[0].merged += 1
+    return done
+
+
+@entry
+def join_held(machine: Machine, gfns, hfns, tags):
+    """`join` for each of some pages that a reference to the shared frame has been held for:
+    (pages merged, large host pages cut)."""
+    merged = 0
+    cut = 0
+    for position in range(gfns.size):
+        done = join(machine, gfns[position], hfns[position], tags[position])
+        frames.release(machine.host.frames, hfns[position])
+        merged += int(done & MERGED != 0)
+        cut += int(done & CUT != 0)
+    backing.flush_vm(machine)
+    return merged, cut

@@ -1,0 +1,54 @@
+"""The storage that the host's swap device and the guests' disks lie on, in time.
+
+One request after another: a request costs its latency and its bytes' transfer; a block
+that follows the one before belongs to the same request. Writes wait for nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmulab.mmu.memory.entries import PAGE_BYTES
+from mmulab.mmu.memory.state import Disk
+
+
+@dataclass
+class Traffic:
+    """Blocks moved so far."""
+
+    reads: int = 0
+    writes: int = 0
+    sequential: int = 0
+
+
+class Storage:
+    """latency: seconds a request. bandwidth: bytes a second."""
+
+    def __init__(self, latency: float, bandwidth: float) -> None:
+        self.latency = latency
+        self.bandwidth = bandwidth
+        self.busy_until = 0.0
+        self.busy = 0.0  # seconds in all
+        self._seen: dict[int, Traffic] = {}
+
+    def transfer(self, now: float, disks: list[Disk]) -> float:
+        """Accounts for what the disks have moved since the last call, begun now. Returns the
+        time at which the reads among it are done; now, where there are none."""
+        reads = 0
+        seconds = 0.0
+        for disk in disks:
+            record = disk.record[0]
+            seen = self._seen.setdefault(id(disk), Traffic())
+            moved = int(record["reads"] + record["writes"]) - seen.reads - seen.writes
+            if not moved:
+                continue
+            requests = moved - (int(record["sequential"]) - seen.sequential)
+            reads += int(record["reads"]) - seen.reads
+            seconds += requests * self.latency + moved * PAGE_BYTES / self.bandwidth
+            seen.reads, seen.writes = int(record["reads"]), int(record["writes"])
+            seen.sequential = int(record["sequential"])
+        if not seconds:
+            return now
+        self.busy_until = max(now, self.busy_until) + seconds
+        self.busy += seconds
+        return self.busy_until if reads else now

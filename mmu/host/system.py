@@ -1,0 +1,224 @@
+"""A host while it runs: VMs take turns on one core and share its memory.
+
+    Scenario --> System: Host + Guests + services --run()--> RunResult
+
+Time is simulated: the cycles of whichever VM runs, at the host's clock. A VM that waits
+for storage lets others run; when all wait, time goes on to the first that has its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config, override
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.hardware.tlb import VPIDS
+from mmulab.mmu.host import world_switch
+from mmulab.mmu.host.paging import HostPaging
+from mmulab.mmu.host.storage import Storage
+from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest, set_watermarks
+from mmulab.mmu.machine.build import failure_text
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.disk import make_disk
+from mmulab.mmu.memory.frames import make_frames
+from mmulab.mmu.memory.state import Host
+from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
+from mmulab.mmu.memory.tables import make_memory
+from mmulab.mmu.scenario.settings import Scenario, VMSettings
+from mmulab.mmu.services.service import Service
+from mmulab.mmu.trace import Trace
+
+OpenTrace = Callable[[VMSettings], Trace]
+
+
+class OutOfMemory(RunError):
+    """The host has no frame left, nor a place to page to."""
+
+
+class System:
+    """One scenario, ready to run.
+
+    now: seconds of simulated time. cycles_of: cycles that services have taken, by name; they
+    run on cores of their own.
+    """
+
+    def __init__(self, scenario: Scenario, open_trace: OpenTrace) -> None:
+        self.scenario = scenario
+        settings = scenario.host
+        preset = presets.load(settings.preset)
+        for key, value in settings.set:
+            preset = override(preset, key, value)
+        self.preset = preset
+        total = settings.memory >> 12
+        self.host = Host(
+            frames=make_frames(total),
+            memory=make_memory(total, tracked=True),
+            swap=make_disk(settings.swap >> 12),
+        )
+        huge = any(vm.page_size != "4k" for vm in scenario.vms)
+        set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
+        config = Config(
+            memory=settings.memory, host_memory=settings.memory, vpid=settings.vpid,
+            seed=scenario.seed,
+        )  # fmt: skip
+        core, self.units = build_core(preset, config)
+        self.guests = [
+            Guest(
+                number, vm, open_trace(vm), self.host, world_switch.view_of(core), preset,
+                settings, scenario.seed,
+            )
+            for number, vm in enumerate(scenario.vms, start=1)
+        ]  # fmt: skip
+        for guest in self.guests:
+            guest.machine.core.regs[0]["vpid"] = guest.number % VPIDS
+        self.rng = np.random.default_rng(scenario.seed)
+        self.storage = Storage(settings.latency, settings.bandwidth)
+        self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
+        self.services: list[Service] = []
+        self.cycles_of: dict[str, float] = {}
+        self.now = 0.0
+        self._running: Guest | None = None
+        self._holders: dict[int, Guest] = {}  # VPID -> the guest whose entries it tags
+        self._turn = 0
+
+    # --- What services use ---------------------------------------------------------
+
+    @property
+    def free(self) -> int:
+        """Free host frames."""
+        counts = self.host.frames.counts
+        return int(counts[frames.TOTAL] - counts[frames.IN_USE])
+
+    @property
+    def total(self) -> int:
+        """Host frames."""
+        return int(self.host.frames.counts[frames.TOTAL])
+
+    def free_up(self, want: int) -> bool:
+        """Pages out what it takes to have so many frames and the high mark free; False where
+        the host cannot."""
+        need = max(want, int(self.host.frames.counts[frames.HIGH]))
+        return self.paging.free_up(need) >= need
+
+    @property
+    def live(self) -> list[Guest]:
+        """Guests that are switched on: one whose workload has ended keeps its memory."""
+        return [guest for guest in self.guests if guest.started and not guest.off]
+
+    def charge(self, service: str, cycles: float) -> None:
+        """Cycles that a service has taken."""
+        self.cycles_of[service] = self.cycles_of.get(service, 0.0) + cycles
+
+    def holds_vpid(self, guest: Guest) -> bool:
+        """True where TLB entries with the guest's VPID are its own."""
+        return self._holders.get(int(guest.machine.core.regs[0]["vpid"])) is guest
+
+    # --- Time ----------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """One VM's turn, and what is due after it. False when every VM has ended."""
+        guest = self._next()
+        if guest is None:
+            return False
+        if self.free < int(self.host.frames.counts[frames.LOW]):
+            self.paging.free_up(int(self.host.frames.counts[frames.HIGH]))
+        self._take_turn(guest)
+        self._tick()
+        return True
+
+    def _next(self) -> Guest | None:
+        """The guest whose turn it is; time goes on to the first that can run."""
+        waiting = [guest for guest in self.guests if not guest.finished]
+        if not waiting:
+            return None
+        soonest = min(guest.ready_at for guest in waiting)
+        self.now = max(self.now, soonest)
+        while True:
+            guest = self.guests[self._turn % len(self.guests)]
+            self._turn += 1
+            if not guest.finished and guest.ready_at <= self.now:
+                return guest
+
+    def _quantum(self, guest: Guest) -> int:
+        settings = self.scenario.host
+        if settings.scheduler == "round-robin":
+            return settings.quantum
+        mean = sum(g.settings.shares for g in self.guests) / len(self.guests)
+        return max(1, int(settings.quantum * guest.settings.shares / mean))
+
+    def _take_turn(self, guest: Guest) -> None:
+        self._enter(guest)
+        if not guest.started:
+            self._mend_until_ok(guest, guest.start)
+        left = self._quantum(guest)
+
+        def go_on() -> int:
+            nonlocal left
+            status, done = guest.run(left)
+            left -= done
+            return status
+
+        self._mend_until_ok(guest, go_on)
+        before = guest.cycles
+        guest.cycles = sum(guest.price().values())
+        self.now += (guest.cycles - before) / (self.scenario.host.ghz * 1e9)
+        done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
+        guest.stalled += done_at - self.now
+        guest.ready_at = done_at
+        guest.ended_at = max(self.now, done_at)
+
+    def _enter(self, guest: Guest) -> None:
+        """The core switches to a guest."""
+        if self._running is guest:
+            return
+        vpid = int(guest.machine.core.regs[0]["vpid"])
+        if self._running is not None:
+            world_switch.leave(self._running.machine)
+            holder = self._holders.get(vpid)
+            flush = holder is not None and holder is not guest
+            world_switch.enter(guest.machine, self._running.machine.core, flush)
+        self._holders[vpid] = guest
+        self._running = guest
+
+    def _mend_until_ok(self, guest: Guest, go_on: Callable[[], int]) -> None:
+        """Runs a guest; where the host is short of frames, pages out and goes on."""
+        fruitless = 0
+        while (status := go_on()) != OK:
+            if status != OUT_OF_HOST_FRAMES:
+                raise RunError(
+                    f"vm {guest.name}: at access {guest.accesses:,}: "
+                    f"{failure_text(status, guest.machine)}"
+                )
+            need = max(guest.need, int(self.host.frames.counts[frames.MIN]))
+            high = int(self.host.frames.counts[frames.HIGH])
+            if self.paging.free_up(max(need, high)) < need:
+                fruitless += 1
+            if fruitless:
+                raise OutOfMemory(self._report(guest))
+
+    def _tick(self) -> None:
+        for guest in self.guests:
+            stop = guest.settings.stop
+            if stop and self.now >= stop and guest.started and not guest.off:
+                guest.switch_off()
+        for service in self.services:
+            while service.next_tick <= self.now:
+                service.tick(self)
+
+    def _report(self, guest: Guest) -> str:
+        swap = self.host.swap
+        why = (
+            "the host's swap device is full"
+            if len(swap.references) and int(swap.record[0]["used"]) == len(swap.references)
+            else "nothing is left that could be paged out"
+            if len(swap.references)
+            else "the host has no swap device"
+        )
+        return (
+            f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: the host is out "
+            f"of memory: {self.free:,} of {self.total:,} frames free, and {why}"
+        )

@@ -1,0 +1,241 @@
+"""One VM of a scenario: its machine, its workload, and what both have come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.hardware.state import Core, Machine
+from mmulab.mmu.hardware.tlb import STRADDLES
+from mmulab.mmu.host import power
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.build import boot_chunk, make_vm
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import Frames, Host
+from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report import cost
+from mmulab.mmu.report.counts import read_counts, read_references
+from mmulab.mmu.scenario.settings import HostSettings, VMSettings
+from mmulab.mmu.trace import LOAD, Chunk, Trace
+
+#: Frames that must be free before a guest fault or event begins: a page and its tables; with
+#: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
+SPARE = 64
+SPARE_HUGE = 1200
+
+
+class Guest:
+    """A VM while it runs.
+
+    number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
+    in seconds. cycles: of its vCPU. stalled: seconds that it waited for storage.
+    """
+
+    def __init__(
+        self, number: int, settings: VMSettings, trace: Trace, host: Host, core: Core,
+        preset: Preset, of_host: HostSettings, seed: int,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.settings = settings
+        self.name = settings.name
+        self.trace = trace
+        self.preset = preset
+        config = Config(
+            memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
+            host_page_size=settings.host_page_size, levels=settings.levels,
+            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, seed=seed,
+        )  # fmt: skip
+        self.config = config
+        vm = make_vm(settings.technique, preset, config, host, number, settings.disk >> 12)
+        vm.record[0]["tracked"] = 1
+        vm.record[0]["map_disk"] = settings.map_disk
+        vm.record[0]["emulate_writes"] = settings.emulate_writes
+        set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
+        core.regs[0]["tracking"] = 1
+        core.regs[0]["levels"] = config.levels
+        self.machine = Machine(core=core, host=host, vm=vm)
+        self.frames = config.guest_frames
+        self.kinds = np.zeros(3, np.int64)
+        self.accesses = 0
+        self.cycles = 0.0
+        self.stalled = 0.0
+        self.ready_at = settings.start
+        self.started = self.finished = self.off = False
+        self.ended_at = 0.0
+        self._chunks: Iterator[Chunk] = iter(())
+        self._chunk, self._marked, self._position, _, self._event = boot_chunk()
+        self._filled = 0  # bytes of a CONTENT event that are done
+
+    @property
+    def reservation(self) -> int:
+        """Frames."""
+        return self.settings.reservation >> 12
+
+    @property
+    def limit(self) -> int:
+        """Frames."""
+        return (self.settings.limit or self.settings.memory) >> 12
+
+    @property
+    def held(self) -> int:
+        """Host frames behind its memory, shared ones counted for each site."""
+        return int(self.machine.vm.record[0]["held"])
+
+    @property
+    def ballooned(self) -> int:
+        """Frames in the balloon."""
+        return int(self.machine.vm.record[0]["ballooned"])
+
+    def start(self) -> int:
+        """Boots the guest. Returns a status."""
+        self.started = True
+        self._chunks = self.trace.chunks()
+        return self.run(0)[0]
+
+    def run(self, quantum: int) -> tuple[int, int]:
+        """Runs up to so many accesses: (status, accesses). It may begin again where the
+        status is one that can be mended; `finished` where the workload has ended."""
+        done = 0
+        while True:
+            end = min(self._position + quantum - done, self._chunk.accesses)
+            status, ran = self._run_until(end)
+            done += ran
+            if status != OK:
+                self._check(status)
+                return status, done
+            if self._position < self._chunk.accesses or done >= quantum:
+                return OK, done
+            if not self._next_chunk():
+                self.finished = True
+                return OK, done
+
+    def _run_until(self, end: int) -> tuple[int, int]:
+        """Runs to a position of the chunk, the guest's paging included."""
+        first = self._position
+        status = OK
+        while status == OK:
+            status, self._position, self._event = engine.run(
+                self.machine, to_read(self._chunk.address), to_read(self._marked),
+                to_read(self._chunk.events), self._event, self._position, end,
+            )  # fmt: skip
+            if status == OK:
+                break
+            status = self._carry_out(status)
+        ran = self._position - first
+        if ran:
+            kinds = self._marked[first : self._position] & (STRADDLES - 1)
+            self.kinds += np.bincount(kinds, minlength=3)
+        self.accesses += ran
+        return status, ran
+
+    def _carry_out(self, status: int) -> int:
+        """What the kernels leave to Python. Returns OK, or the status that stays."""
+        if status == GUEST_SHORT:
+            return int(swap.make_room(self.machine))
+        if status == GUEST_PAGED_OUT:
+            vm = self.machine.vm
+            pid = int(vm.process[vm.record[0]["current"]]["pid"])
+            kind = int(self._marked[self._position]) & (STRADDLES - 1)
+            return self._bring_in(pid, int(self.machine.core.regs[0]["fault_gva"]), kind)
+        if status == CONTENT_DUE:
+            return self._fill(self._chunk.events[self._event])
+        return status
+
+    def _bring_in(self, pid: int, gva: int, kind: int) -> int:
+        """Brings back a page that the guest has paged out."""
+        while (status := int(swap.bring_in(self.machine, pid, gva, kind))) == GUEST_SHORT:
+            status = int(swap.make_room(self.machine))
+            if status != OK:
+                break
+        return status
+
+    def _fill(self, event: np.void) -> int:
+        """A CONTENT event, from where it has got to."""
+        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
+        end = start + int(event["length"])
+        status = OK
+        while status == OK:
+            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
+            self._filled = int(at) - start
+            if status == OK:
+                self._event += 1
+                self._filled = 0
+                break
+            if status == GUEST_SHORT:
+                status = int(swap.make_room(self.machine))
+            elif status == GUEST_PAGED_OUT:
+                status = self._bring_in(pid, int(at), LOAD)
+        return int(status)
+
+    def _check(self, status: int) -> None:
+        if status == NO_SUCH_PROCESS:
+            bad = self._chunk.events[self._event]
+            raise InputError(
+                f"vm {self.name}: {self.trace.name}: event before access {self.accesses:,}: "
+                f"process {bad['pid']} does not exist; expected a fork of it or a switch first"
+            )
+
+    def _next_chunk(self) -> bool:
+        """Takes the workload's next chunk; begins it again where it repeats."""
+        chunk = next(self._chunks, None)
+        if chunk is None and self.settings.repeat and self.accesses:
+            self._chunks = self.trace.chunks()
+            chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        marked = np.empty_like(chunk.kind)
+        counts = np.zeros(3, np.int64)
+        bad = engine.prepare(
+            to_read(chunk.address),
+            to_read(chunk.kind),
+            to_read(chunk.size),
+            marked,
+            counts,
+            self.config.levels,
+        )
+        if bad >= 0:
+            address = int(chunk.address[bad]) & (1 << 64) - 1
+            raise InputError(
+                f"vm {self.name}: {self.trace.name}: access {self.accesses + bad + 1:,}: address "
+                f"{address:#x} is not canonical for {self.config.levels} levels of page table"
+            )
+        self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
+        return True
+
+    @property
+    def need(self) -> int:
+        """Host frames that must be free before it can go on."""
+        return int(self.machine.vm.record[0]["need"])
+
+    def switch_off(self) -> None:
+        """The VM ends, and gives everything back."""
+        self.finished = self.off = True
+        power.power_off(self.machine)
+
+    def counts(self) -> dict:
+        return read_counts(self.machine.core, self.kinds.tolist())
+
+    def price(self) -> dict[str, float]:
+        """Cycles by category, of everything so far."""
+        references = read_references(self.machine.core, len(self.preset.caches))
+        return cost.price(self.counts(), references, self.preset)
+
+    def gfns(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Random gfns of pages that the host backs; fewer where it backs few."""
+        chosen = rng.integers(0, self.frames, 4 * count)
+        backed = chosen[self.machine.vm.p2m[chosen] > 0]
+        return np.unique(backed)[:count]
+
+
+def set_watermarks(allocator: Frames, spare: int) -> None:
+    """Marks that leave room for what must not fail once it has begun."""
+    counts = allocator.counts
+    counts[frames.MIN] = min(spare, int(counts[frames.TOTAL]) // 8)
+    counts[frames.LOW] = max(int(counts[frames.LOW]), 2 * int(counts[frames.MIN]))
+    counts[frames.HIGH] = max(int(counts[frames.HIGH]), 3 * int(counts[frames.MIN]))

@@ -1,0 +1,139 @@
+"""The run loop: accesses through the core, faults and events through the software."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmulab.mmu.guest import faults, process
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware.caches import price
+from mmulab.mmu.hardware.clocks import begin_anew, is_late
+from mmulab.mmu.hardware.lookahead import fetch_ahead
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.hardware.tlb import STRADDLES
+from mmulab.mmu.kernels.compiling import entry, inlined, kernel
+from mmulab.mmu.memory.entries import PAGE_BYTES, is_canonical
+from mmulab.mmu.memory.status import CLOCK_LATE, LIVELOCK, OK, PAGE_FAULT
+from mmulab.mmu.techniques import hooks
+from mmulab.mmu.vmm.backing import frames_at_hand
+
+#: Faults that one access may need before it goes through. A 2-D walk can fault for
+#: each guest level, each time again in the VMM; more is a bug.
+FAULT_LIMIT = 64
+
+#: Accesses between two looks at the clocks. Each fault begins an access again, on two pages at
+#: most, with a walk each that ticks no clock more than a dozen times: fewer than `clocks.LATE`.
+STRETCH = 1 << 13
+
+
+@kernel
+def _mend(machine, status, gva, kind, user):
+    """Handles what stopped the core: the VMM first, then the guest OS. Nothing is begun
+    while the host is short of frames, so that the access can begin again after reclaim."""
+    short = frames_at_hand(machine, 0)
+    if short != OK:
+        return short
+    status = hooks.fault(machine, status, gva, kind, user)
+    if status == PAGE_FAULT:
+        status = faults.page_fault(machine, machine.vm.record[0].current, gva, kind)
+    return status
+
+
+@inlined
+def access(machine, gva, kind, straddles):
+    """One access from TLB to memory, faults mended. Returns a status.
+
+    Kernel addresses are accessed by the kernel, others by the user. An access that
+    straddles two pages needs both; after a fault it begins again, as an instruction does.
+    """
+    core = machine.core
+    memory = machine.host.memory
+    user = gva >= 0
+    clock = core.regs[0].clock
+    for _ in range(FAULT_LIMIT):
+        at = gva
+        status = hardware.translate(core, memory, at, kind, user, clock)
+        if status == OK and straddles:
+            at = (gva | (PAGE_BYTES - 1)) + 1
+            status = hardware.translate(core, memory, at, kind, user, clock + 1)
+        if status == OK:
+            core.regs[0].clock = clock + 2
+            return OK
+        status = _mend(machine, status, at, kind, user)
+        if status != OK:
+            return status
+    return LIVELOCK
+
+
+def run(
+    machine: Machine,
+    address: np.ndarray,
+    kind: np.ndarray,
+    events: np.ndarray,
+    event: int,
+    position: int,
+    end: int,
+) -> tuple[int, int, int]:
+    """Runs accesses [position, end) of a chunk, and the events from `event` on that happen
+    before them or at end, and prices their walks.
+
+    Returns (status, position, next event): OK when done, else the access or event
+    that it stopped at; the caller may mend what stopped it and run again from there.
+    """
+    while True:
+        status, position, event = _run(machine, address, kind, events, event, position, end)
+        if status != CLOCK_LATE:
+            return status, position, event
+        begin_anew(machine.core)
+
+
+@entry
+def _run(machine: Machine, address, kind, events, event, position, end):
+    """`run` until the clocks are late."""
+    outcome = _run_unpriced(machine, address, kind, events, event, position, end)
+    price(machine.core)
+    return outcome
+
+
+@kernel
+def _run_unpriced(machine, address, kind, events, event, position, end):
+    while True:
+        while event < events.size and events[event].position <= position:
+            status = process.handle(machine, events[event])
+            if status != OK:
+                return status, position, event
+            event += 1
+        if position >= end:
+            return OK, position, event
+        if is_late(machine.core):
+            return CLOCK_LATE, position, event
+        stop = min(end, position + STRETCH)
+        if event < events.size and events[event].position < stop:
+            stop = events[event].position
+        while position < stop:
+            position = hardware.hits(machine.core, address, kind, position, stop)
+            if position < stop:
+                flags = kind[position]
+                status = access(
+                    machine, address[position], flags & (STRADDLES - 1), flags & STRADDLES != 0
+                )
+                if status != OK:
+                    return status, position, event
+                if machine.core.regs[0].walked:
+                    fetch_ahead(machine.core, machine.host.memory, address, position, end)
+                position += 1
+
+
+@entry
+def prepare(address, kind, size, out, counts, levels):
+    """Marks accesses that straddle two pages in `out`, a copy of the kinds, and counts
+    accesses by kind. Returns the first address that is not canonical, -1 if none."""
+    for position in range(address.size):
+        gva = address[position]
+        if not is_canonical(gva, levels):
+            return position
+        what = kind[position]
+        counts[what] += 1
+        last = (gva & (PAGE_BYTES - 1)) + size[position]
+        out[position] = what | (STRADDLES if last > PAGE_BYTES else 0)
+    return -1

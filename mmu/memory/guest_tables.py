@@ -1,0 +1,54 @@
+"""Reading and writing the guest's page tables from software, wherever the host has put them."""
+
+from __future__ import annotations
+
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.memory.entries import PS, P, frame_of, index_of, level_shift
+from mmulab.mmu.memory.p2m import hfn_of
+from mmulab.mmu.memory.tables import load, store
+
+
+@kernel
+def entry_address(machine, gfn, index):
+    """HPA of an entry of a gPT page."""
+    return (hfn_of(machine, gfn) << 12) | (index << 3)
+
+
+@kernel
+def load_entry(machine, gfn, index):
+    return load(machine.host.memory, entry_address(machine, gfn, index))
+
+
+@kernel
+def store_entry(machine, gfn, index, entry):
+    """Writes a gPTE as it is, with no technique told: for A and D bits set by a VMM."""
+    store(machine.host.memory, entry_address(machine, gfn, index), entry)
+
+
+@kernel
+def lookup(machine, cr3, gva):
+    """(entry, level, gfn of its table): the leaf of gva, or the entry that is not present."""
+    level = machine.vm.record[0].levels
+    table = cr3
+    while True:
+        entry = load_entry(machine, table, index_of(gva, level))
+        if not entry & P or level == 1 or entry & PS:
+            return entry, level, table
+        table = frame_of(entry)
+        level -= 1
+
+
+@kernel
+def next_leaf(machine, cr3, gva, end):
+    """(gva, entry, level, table) of the first leaf in use that maps any of [gva, end): present,
+    or paged out by the guest.
+
+    Level 0 where there is none. Subtrees that are not present are stepped over.
+    """
+    while gva < end:
+        entry, level, table = lookup(machine, cr3, gva)
+        span = 1 << level_shift(level)
+        if entry:
+            return gva & ~(span - 1), entry, level, table
+        gva = (gva & ~(span - 1)) + span
+    return gva, 0, 0, 0

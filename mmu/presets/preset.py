@@ -1,0 +1,94 @@
+"""What a preset is: a processor's published parameters, each with its source.
+
+A number without a published source is an assumption and says so: its source
+begins with the word "assumption". `mmulab presets NAME` prints all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PAGE_SIZES = ("4k", "2m", "1g")
+POLICIES = ("lru", "fifo", "plru", "random")
+
+
+@dataclass(frozen=True)
+class Cited:
+    """A number and where it comes from."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class TLB:
+    """One TLB array.
+
+    level: 1 or 2. kinds: "I" (instruction fetches), "D" (loads, stores) or "ID".
+    page_sizes: the sizes it holds; a TLB that holds several indexes each by its own
+    page number. Full associativity: sets = 1. policy: of replacement, POLICIES.
+    """
+
+    name: str
+    level: int
+    kinds: str
+    page_sizes: tuple[str, ...]
+    sets: int
+    ways: int
+    source: str
+    policy: str = "lru"
+
+
+@dataclass(frozen=True)
+class WalkCache:
+    """A structure that shortens page walks.
+
+    name: "pml5e", "pml4e", "pdpte", "pde" (paging-structure caches of linear
+    addresses; combined mappings when EPT is on), "ept_pml5e", "ept_pml4e",
+    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), or "ntlb"
+    (nested TLB: gfn -> hfn of page-table pages).
+    """
+
+    name: str
+    sets: int
+    ways: int
+    source: str
+    policy: str = "lru"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache that page-table references go through, first level first.
+
+    size in bytes for one core (a slice, where it is shared), line 64 bytes,
+    latency in cycles from the start of the reference (load-to-use).
+    """
+
+    name: str
+    size: int
+    ways: int
+    latency: Cited
+    source: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A processor: geometry, latencies in core cycles, features."""
+
+    name: str
+    title: str
+    year: int
+    tlbs: tuple[TLB, ...]
+    walk_caches: tuple[WalkCache, ...]
+    caches: tuple[Cache, ...]
+    #: Fraction of each cache's sets that page-table lines find free of data: the
+    #: simulator does not run data through the caches.
+    page_table_share: Cited
+    memory_latency: Cited
+    #: Costs in cycles by name; the names are those of `mmu.report.cost.COSTS`.
+    costs: dict[str, Cited]
+    va_levels: int = 4  # 5 where LA57 exists and is on by default
+    pcid: bool = True
+    vpid: bool = True
+    ept_ad: bool = True
+    notes: tuple[str, ...] = field(default=())

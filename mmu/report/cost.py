@@ -1,0 +1,111 @@
+"""The cycle model: what was counted, times what each costs.
+
+Counting is the simulator's business, pricing is this file's: the same counts can
+be priced again with other costs. All costs come from the preset and can be
+overridden; their sources stand there.
+
+    cycles = work + TLB + walks + guest kernel + VM exits + shadow upkeep
+
+Not modelled: overlap of walks with other work (an out-of-order core hides part of
+them), more than one walk at a time, and the VMM's own use of TLBs and caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmulab.mmu.presets.preset import Preset
+
+#: Names of a preset's costs, each in cycles an event.
+COSTS = (
+    "work_per_access",
+    "l2_tlb_hit",
+    "guest_fault",
+    "page_zero",
+    "page_copy",
+    "invlpg",
+    "cr3_load",
+    "vm_exit",
+    "ept_violation",
+    "shadow_fill",
+    "reflect_fault",
+    "pte_write",
+    "exit_invlpg",
+    "exit_cr3",
+    "sync_entry",
+    "unshadow_page",
+)
+
+#: Where cycles go, in the order of tables and plots, with what each name means.
+CATEGORIES = {
+    "work": "the program itself, with translation free",
+    "l2_tlb": "L1 TLB misses: the look-up in the L2 TLB",
+    "guest_walk": "page walks: references to the guest's table (or the only one)",
+    "nested_walk": "page walks: references to the nested table",
+    "guest_kernel": "guest page faults, zeroing, copying, INVLPG, CR3 loads",
+    "exit_fault": "VM exits that back or map memory: EPT violations, shadow fills, "
+    "reflected faults, copies of merged pages",
+    "exit_pte": "VM exits of guest page-table writes",
+    "exit_flush": "VM exits of INVLPG and CR3 loads",
+    "shadow": "bringing shadow tables up to date",
+}
+
+#: Categories that a program would have with free translation, too.
+NOT_TRANSLATION = ("work", "guest_kernel")
+
+_HANDLERS = {
+    "ept_violation": "ept_violation",
+    "backing": "ept_violation",  # the same allocation, found by another exit
+    "shadow_fill": "shadow_fill",
+    "reflected_fault": "reflect_fault",
+    "pte_write": "pte_write",
+    "invlpg": "exit_invlpg",
+    "cr3_load": "exit_cr3",
+}
+_EXIT_CATEGORY = {
+    "pte_write": "exit_pte",
+    "invlpg": "exit_flush",
+    "cr3_load": "exit_flush",
+}
+
+
+def latencies(preset: Preset) -> list[float]:
+    """Cycles of a page-table reference by the level that serves it, memory last."""
+    return [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
+
+
+def price(
+    counts: Mapping[str, Any], references: Mapping[str, list[int]], preset: Preset
+) -> dict[str, float]:
+    """Cycles by category.
+
+    counts: as in `mmu.report.results.TechniqueResult.counts`. references: by dimension
+    ("guest", "nested"), a count for each cache level and memory.
+    """
+    cost = {name: preset.costs[name].value for name in COSTS}
+    cycles = dict.fromkeys(CATEGORIES, 0.0)
+    data = counts["loads"] + counts["stores"]
+    cycles["work"] = cost["work_per_access"] * (data or counts["fetches"])
+    cycles["l2_tlb"] = cost["l2_tlb_hit"] * (counts["l2_tlb_hits"] + counts["walks"])
+    for category, dimension in (("guest_walk", "guest"), ("nested_walk", "nested")):
+        cycles[category] = sum(
+            n * latency for n, latency in zip(references[dimension], latencies(preset), strict=True)
+        )
+    exits = counts["exits"]
+    cycles["guest_kernel"] = (
+        cost["guest_fault"] * counts["guest_faults"]
+        + cost["page_zero"] * counts["pages_zeroed"]
+        + cost["page_copy"] * counts["pages_copied"]
+        + cost["invlpg"] * (counts["invlpgs"] - exits["invlpg"])
+        + cost["cr3_load"] * (counts["cr3_loads"] - exits["cr3_load"])
+    )
+    for reason, handler in _HANDLERS.items():
+        category = _EXIT_CATEGORY.get(reason, "exit_fault")
+        cycles[category] += exits[reason] * (cost["vm_exit"] + cost[handler])
+    cycles["exit_fault"] += cost["page_copy"] * counts["host_copies"]
+    cycles["shadow"] = (
+        cost["sync_entry"] * counts["synced_entries"]
+        + cost["unshadow_page"] * counts["unshadowed_pages"]
+    )
+    return cycles

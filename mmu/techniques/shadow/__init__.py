@@ -1,0 +1,5 @@
+"""Shadow paging."""
+
+from mmulab.mmu.techniques.shadow.technique import TECHNIQUE
+
+__all__ = ["TECHNIQUE"]

@@ -1,0 +1,278 @@
+"""Shadow pages: their life and their links. What they map is found by `reverse_map`."""
+
+from __future__ import annotations
+
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory import tables as memory
+from mmulab.mmu.memory.entries import ENTRIES, PS, RW, US, XD, A, P, frame_of, index_of, level_shift
+from mmulab.mmu.memory.state import SPT_PAGE
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.techniques.shadow import reverse_map
+
+
+@kernel
+def _address(machine, page, index):
+    """HPA of an sPTE."""
+    return (machine.vm.shadow[page].hfn << 12) | (index << 3)
+
+
+@inlined
+def _slot(page, index):
+    """Index into VM.spte_gfn of an sPTE."""
+    return page * ENTRIES + index
+
+
+@kernel
+def any_shadowed(machine, gfn, count):
+    """True where one of the frames is a gPT page that is write-protected."""
+    for other in range(gfn, gfn + count):
+        if machine.vm.shadowed[other]:
+            return True
+    return False
+
+
+# --- Life -----------------------------------------------------------------------
+
+
+@kernel
+def create(machine, gfn, level, direct, gva, process):
+    """A shadow page with no entries: (status, page).
+
+    gfn: the gPT page that it shadows, or for a direct page the gfn that gva maps to.
+    """
+    vm = machine.vm
+    record = vm.record[0]
+    page = record.free_shadow if record.free_shadow else record.shadows_used
+    if page >= vm.shadow.size:
+        return OUT_OF_TABLES, 0
+    hfn = frames.allocate(machine.host.frames, 0, SPT_PAGE, record.id, page)
+    if hfn == NIL:
+        return OUT_OF_HOST_FRAMES, 0
+    if not memory.open_table(machine.host.memory, hfn):
+        frames.release(machine.host.frames, hfn)
+        return OUT_OF_TABLES, 0
+    record.host_tables += 1
+    if record.free_shadow:
+        record.free_shadow = vm.shadow[page].next_free
+    else:
+        record.shadows_used += 1
+    span = 1 << level_shift(level + 1)
+    shadow = vm.shadow[page]
+    shadow.hfn = hfn
+    shadow.gfn = gfn & ~((1 << (9 * level)) - 1) if direct else gfn
+    shadow.level = level
+    shadow.direct = direct
+    shadow.unsync = 0
+    shadow.floods = 0
+    shadow.parent = NIL
+    shadow.gva = gva & ~(span - 1)
+    # Tables of the kernel half are shared by all processes, their roots are not.
+    shadow.process = NIL if gva < 0 and level < record.levels else process
+    if not direct:
+        vm.shadowed[gfn] = page
+        reverse_map.write_protect(machine, gfn)
+    return OK, page
+
+
+@kernel
+def link(machine, page, index, child, rights):
+    """Points the sPTE at a child table."""
+    hpa = _address(machine, page, index)
+    entry = (machine.vm.shadow[child].hfn << 12) | rights | P | A
+    old = memory.load(machine.host.memory, hpa)
+    if old | A == entry:
+        return
+    if old:
+        drop_entry(machine, page, index)
+    parent = machine.vm.shadow[child].parent
+    if parent != NIL and parent != hpa and machine.vm.shadow[child].process != NIL:
+        # The guest moved the table: only one sPTE may point to its shadow.
+        memory.store(machine.host.memory, parent, 0)
+        hardware.flush_asid(machine.core)
+    memory.store(machine.host.memory, hpa, entry)
+    machine.vm.shadow[child].parent = hpa
+
+
+@kernel
+def child_of(machine, page, index):
+    """The shadow page that an sPTE points to, 0 where it is not present or a leaf."""
+    entry = memory.load(machine.host.memory, _address(machine, page, index))
+    if not entry & P or entry & PS or machine.vm.shadow[page].level == 1:
+        return 0
+    return reverse_map.page_of(machine, frame_of(entry))
+
+
+@kernel
+def leaf_page(machine, page, gva):
+    """The page of level 1 that shadows the leaf gPT of gva, 0 where there is none."""
+    while page and machine.vm.shadow[page].level > 1:
+        page = child_of(machine, page, index_of(gva, machine.vm.shadow[page].level))
+    return 0 if page and machine.vm.shadow[page].direct else page
+
+
+@kernel
+def set_leaf(machine, page, index, spte, gfn):
+    """Writes a leaf sPTE, of a page that begins at gfn, in place of what is there. Returns
+    a status."""
+    hpa = _address(machine, page, index)
+    old = memory.load(machine.host.memory, hpa)
+    same = frame_of(old) == frame_of(spte) and machine.vm.spte_gfn[_slot(page, index)] == gfn
+    if old and same and not (old ^ spte) & (RW | US | XD | PS):
+        return OK
+    if old:
+        drop_entry(machine, page, index)
+    memory.store(machine.host.memory, hpa, spte)
+    machine.vm.spte_gfn[_slot(page, index)] = gfn
+    return reverse_map.add(machine, gfn, hpa)
+
+
+@kernel
+def _free(machine, page):
+    vm = machine.vm
+    shadow = vm.shadow[page]
+    memory.close_table(machine.host.memory, shadow.hfn)
+    frames.release(machine.host.frames, shadow.hfn)
+    vm.record[0].host_tables -= 1
+    if not shadow.direct:
+        vm.shadowed[shadow.gfn] = 0
+    shadow.level = 0
+    shadow.next_free = vm.record[0].free_shadow
+    vm.record[0].free_shadow = page
+
+
+@kernel
+def _forget_leaf(machine, page, index):
+    hpa = _address(machine, page, index)
+    reverse_map.remove(machine, machine.vm.spte_gfn[_slot(page, index)], hpa)
+    memory.store(machine.host.memory, hpa, 0)
+
+
+@kernel
+def _free_direct_leaves(machine, page):
+    """Frees a direct page of level 1."""
+    for index in range(ENTRIES):
+        hpa = _address(machine, page, index)
+        entry = memory.load(machine.host.memory, hpa)
+        if entry & P:
+            _forget_leaf(machine, page, index)
+    _free(machine, page)
+
+
+@kernel
+def _free_direct(machine, page):
+    if machine.vm.shadow[page].level == 1:
+        _free_direct_leaves(machine, page)
+        return
+    for index in range(ENTRIES):
+        hpa = _address(machine, page, index)
+        entry = memory.load(machine.host.memory, hpa)
+        if entry & P and entry & PS:
+            _forget_leaf(machine, page, index)
+        elif entry & P:
+            _free_direct_leaves(machine, reverse_map.page_of(machine, frame_of(entry)))
+    _free(machine, page)
+
+
+@kernel
+def _clear(machine, page, index):
+    """Empties an sPTE: 0 nothing was there, 1 a leaf, 2 a table."""
+    hpa = _address(machine, page, index)
+    entry = memory.load(machine.host.memory, hpa)
+    if not entry & P:
+        return 0
+    if machine.vm.shadow[page].level == 1 or entry & PS:
+        _forget_leaf(machine, page, index)
+        return 1
+    child = reverse_map.page_of(machine, frame_of(entry))
+    memory.store(machine.host.memory, hpa, 0)
+    if machine.vm.shadow[child].direct:
+        _free_direct(machine, child)
+    elif machine.vm.shadow[child].parent == hpa:
+        machine.vm.shadow[child].parent = NIL
+    return 2
+
+
+@kernel
+def drop_entry(machine, page, index):
+    """Drops an sPTE, with what hangs below it and what the core remembers of it."""
+    shadow = machine.vm.shadow[page]
+    what = _clear(machine, page, index)
+    if what == 1:
+        hardware.invlpg(machine.core, shadow.gva + (index << level_shift(shadow.level)))
+    elif what == 2:
+        hardware.flush_asid(machine.core)
+
+
+@kernel
+def unshadow(machine, page):
+    """Zaps a shadow page: its entries, the sPTE that points to it, and the page itself.
+
+    Tables below it stay, unlinked, and are linked again when they are needed.
+    """
+    vm = machine.vm
+    shadow = vm.shadow[page]
+    machine.core.stats[0].unshadowed_pages += 1
+    if shadow.unsync:
+        clear_unsync(machine, page)
+    for index in range(ENTRIES):
+        _clear(machine, page, index)
+    if shadow.parent != NIL:
+        memory.store(machine.host.memory, shadow.parent, 0)
+    if shadow.process == NIL:
+        _unlink_from_roots(machine, page)
+    elif vm.process[shadow.process].shadow == page:
+        vm.process[shadow.process].shadow = 0
+    _free(machine, page)
+    hardware.flush_asid(machine.core)
+
+
+@kernel
+def _unlink_from_roots(machine, page):
+    """A table of the kernel half hangs below the roots of all processes."""
+    vm = machine.vm
+    shadow = vm.shadow[page]
+    top = vm.record[0].levels
+    if shadow.level != top - 1:
+        return
+    for process in range(vm.record[0].processes_used):
+        root = vm.process[process].shadow
+        if root:
+            hpa = _address(machine, root, index_of(shadow.gva, top))
+            if frame_of(memory.load(machine.host.memory, hpa)) == shadow.hfn:
+                memory.store(machine.host.memory, hpa, 0)
+
+
+@kernel
+def unshadow_range(machine, gfn, count):
+    for other in range(gfn, gfn + count):
+        if machine.vm.shadowed[other]:
+            unshadow(machine, machine.vm.shadowed[other])
+
+
+# --- Unsync ---------------------------------------------------------------------
+
+
+@kernel
+def mark_unsync(machine, page):
+    record = machine.vm.record[0]
+    machine.vm.shadow[page].unsync = 1
+    machine.vm.shadow[page].next_unsync = record.first_unsync
+    record.first_unsync = page
+    machine.core.stats[0].unsynced_pages += 1
+
+
+@kernel
+def clear_unsync(machine, page):
+    """The page is in step with its gPT again, which is write-protected from now on."""
+    vm = machine.vm
+    at = vm.record[0].first_unsync
+    if at == page:
+        vm.record[0].first_unsync = vm.shadow[page].next_unsync
+    else:
+        while vm.shadow[at].next_unsync != page:
+            at = vm.shadow[at].next_unsync
+        vm.shadow[at].next_unsync = vm.shadow[page].next_unsync
+    vm.shadow[page].unsync = 0
+    vm.shadow[page].next_unsync = 0
