@@ -18,7 +18,7 @@ from mmulab.commands.values import Count
     default="native,shadow,nested",
     show_default=True,
     metavar="LIST",
-    help="Comma-separated, in the order of the table.",
+    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,... or FILE.py.",
 )
 @options.machine_options
 @click.option(
@@ -51,8 +51,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     real trace that comes with mmulab is used.
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
-    preset, config = options.machine(machine, walk_caches=True)
-    names = [name.strip() for name in techniques.split(",") if name.strip()]
+    preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, 12 + 9 * config.levels)
     options.say_if_cold()
     from mmulab.mmu import simulate
@@ -63,7 +62,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     comparisons = []
     for trace in sources:
         with progress(trace.name, trace.length) as advance:
-            comparison = simulate.compare(trace, preset, config, names, warmup, check, advance)
+            comparison = simulate.compare(trace, preset, config, techniques, warmup, check, advance)
         comparisons.append(comparison)
         if not quiet:
             click.echo(text.table(comparison) + "\n")

@@ -47,17 +47,19 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Any, Any]:
-    """(preset with its overrides, Config) from the options above."""
+def machine(options: dict[str, Any], walk_caches: bool, techniques: str = "") -> tuple[Any, Any]:
+    """(preset with its overrides, Config) from the options above. techniques: a list of specs,
+    whose costs can be overridden beside those of the package's techniques."""
     from mmulab.mmu import presets
-    from mmulab.mmu.config import Config, override
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.presets.overrides import override
 
     preset = presets.load(options["preset"])
     for item in options["overrides"]:
         key, equals, value = item.partition("=")
         if not equals:
             raise InputError(f"--set {item}: expected KEY=VALUE")
-        preset = override(preset, key.strip(), value.strip())
+        preset = override(preset, key.strip(), value.strip(), _costs(key, techniques))
     names = ("memory", "host_memory", "page_size", "host_page_size", "levels", "host_levels",
              "shadow_policy", "pcid", "vpid", "ept_ad", "seed")  # fmt: skip
     chosen = options["walk_caches"]
@@ -66,6 +68,16 @@ def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Any, Any]:
         walk_caches=walk_caches if chosen is None else chosen,
     )
     return preset, config
+
+
+def _costs(key: str, techniques: str) -> list[str]:
+    """Names of techniques' costs, where a key may be one: what knows them loads slowly."""
+    if not key.strip().startswith("cost."):
+        return []
+    from mmulab.mmu.techniques import registry, specs
+
+    others = [specs.parse(text).technique for text in specs.split(techniques)]
+    return list(specs.costs([*registry.built_in(), *others]))
 
 
 def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:

@@ -32,13 +32,15 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
         from mmulab.plots.figures import check_path
 
         check_path(plot_path)
-    preset, config = options.machine(machine, walk_caches=False)
+    preset, config = options.machine(machine, False, techniques)
     options.say_if_cold()
     from mmulab.mmu.by_hand import walkthrough
+    from mmulab.mmu.techniques.specs import parse_all
     from mmulab.plots import text
 
-    names = [name.strip() for name in techniques.split(",") if name.strip()]
-    walks = [walkthrough.walk(gva, name, preset, config, store) for name in names]
+    walks = [
+        walkthrough.walk(gva, spec, preset, config, store) for spec in parse_all(techniques, config)
+    ]
     for one in walks:
         click.echo(text.walk_table(one) + "\n")
     if plot_path:

@@ -20,16 +20,6 @@ LABELS = {
     "exit_flush": "exits: INVLPG, CR3",
     "shadow": "shadow upkeep",
 }
-#: What an exit is called, by its reason; all of them: mmu.state.EXIT_REASONS.
-EXIT_LABELS = {
-    "ept_violation": "EPT violations",
-    "backing": "frames backed",
-    "shadow_fill": "shadow fills",
-    "reflected_fault": "reflected faults",
-    "pte_write": "PTE writes",
-    "invlpg": "INVLPG",
-    "cr3_load": "CR3 loads",
-}
 _BAR_WIDTH = 60
 _SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
 
@@ -45,7 +35,7 @@ def _rows(comparison: Comparison) -> list[Row]:
         return lambda r: f"{r.cycles[category] / comparison.accesses:.3f}"
 
     def exits(reason: str) -> Callable[[TechniqueResult], str]:
-        return lambda r: f"{r.counts['exits'][reason]:,}"
+        return lambda r: f"{r.counts['exits'].get(reason, 0):,}"
 
     rows: list[Row] = [
         ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
@@ -59,14 +49,22 @@ def _rows(comparison: Comparison) -> list[Row]:
         ("guest PTE writes", lambda r: f"{r.counts['pte_writes']:,}"),
         ("VM exits", lambda r: f"{r.exits:,}"),
     ]
-    for reason, label in EXIT_LABELS.items():
-        if any(result.counts["exits"][reason] for result in comparison.results):
+    for reason, label in _exit_labels(comparison).items():
+        if any(result.counts["exits"].get(reason) for result in comparison.results):
             rows.append((f"  {label}", exits(reason)))
     rows += [("", lambda r: ""), ("cycles per access in", lambda r: "")]
     for category, label in LABELS.items():
         if any(result.cycles[category] for result in comparison.results):
             rows.append((f"  {label}", per_access(category)))
     return rows
+
+
+def _exit_labels(comparison: Comparison) -> dict[str, str]:
+    """What each exit reason is called; those of techniques with few of them first."""
+    labels: dict[str, str] = {}
+    for result in sorted(comparison.results, key=lambda result: len(result.labels)):
+        labels |= {reason: text for reason, text in result.labels.items() if reason not in labels}
+    return labels
 
 
 def title(comparison: Comparison) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mmulab.mmu import presets
-from mmulab.mmu.config import Config, override, settable
+from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.presets.overrides import override, settable
 
 SKYLAKE = presets.load("skylake-sp")
 

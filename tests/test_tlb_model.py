@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from mmulab import workloads
 from mmulab.mmu import presets
-from mmulab.mmu.config import MAX_ENTRIES, Config
+from mmulab.mmu.config import Config
 from mmulab.mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
 from mmulab.mmu.hardware.clocks import LATE
 from mmulab.mmu.hardware.state import Core
 from mmulab.mmu.machine.build import Simulator, build
 from mmulab.mmu.machine.run import FAULT_LIMIT, STRETCH, prepare
 from mmulab.mmu.memory.entries import MAX_LEVELS
+from mmulab.mmu.presets.geometry import MAX_ENTRIES
 from mmulab.mmu.presets.preset import POLICIES, TLB, Preset, WalkCache
 from mmulab.mmu.report.counts import references_of
 from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk

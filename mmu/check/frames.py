@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.check.tables import Tables, fail
-from mmulab.mmu.hardware.state import NESTED
 from mmulab.mmu.memory.entries import RW
 from mmulab.mmu.memory.frames import OF_KIND
 from mmulab.mmu.memory.state import (
@@ -15,24 +13,25 @@ from mmulab.mmu.memory.state import (
     GPT_PAGE,
     GUEST_PAGE,
     MERGED_PAGE,
-    NPT_PAGE,
-    SPT_PAGE,
     Frames,
 )
+from mmulab.mmu.techniques.reference import Reference, Tables, fail
 
 
-def check_frames(tables: Tables) -> None:
+def check_frames(reference: Reference) -> None:
     """Invariant 3, for the host's frames and the guest's."""
+    tables = reference.tables
     guest = guest_references(tables)
     if not tables.virtual:
         account(tables.where, "host", tables.machine.host.frames, guest)
         return
     account(tables.where, "guest", tables.vm.frames, guest)
-    account(tables.where, "host", tables.machine.host.frames, host_references(tables))
+    account(tables.where, "host", tables.machine.host.frames, host_references(reference))
 
 
-def host_references(tables: Tables) -> dict[int, tuple[int, int]]:
-    """Host frame -> (kind, references) that one VM has: pages, sPTs, nPTs."""
+def host_references(reference: Reference) -> dict[int, tuple[int, int]]:
+    """Host frame -> (kind, references) that one VM has: pages, and the VMM's tables."""
+    tables = reference.tables
     host: dict[int, tuple[int, int]] = {}
     p2m = tables.vm.p2m
     kinds = tables.machine.host.frames.frame["kind"]
@@ -42,15 +41,7 @@ def host_references(tables: Tables) -> dict[int, tuple[int, int]]:
             hfn = tables.hfn_of(gfn)
             kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
             host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
-    if int(tables.record["technique"]) == NESTED:
-        host[int(tables.record["npt_root"])] = (NPT_PAGE, 1)
-        for entry in tables.nested_entries():
-            if not entry.is_leaf:
-                host[entry.frame] = (NPT_PAGE, 1)
-    for number in range(1, int(tables.record["shadows_used"])):
-        if tables.vm.shadow[number]["level"]:
-            host[int(tables.vm.shadow[number]["hfn"])] = (SPT_PAGE, 1)
-    return host
+    return host | {hfn: (kind, 1) for hfn, kind in reference.host_tables().items()}
 
 
 def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:

@@ -14,7 +14,7 @@ from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
 from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
 from mmulab.mmu.memory.status import NIL, OK
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.vmm import backing
 
 
@@ -22,8 +22,9 @@ from mmulab.mmu.vmm import backing
 def isolate(machine, gfn):
     """Makes gfn a host page of 4 KiB that nothing maps: a large one is cut first, and from
     now on mapped in small pieces."""
-    hooks.drop_mapping(machine, gfn)
+    seam.drop_mapping(machine, gfn)
     if host_size_of(machine, gfn):
+        seam.split(machine, gfn)
         backing.split(machine, gfn)
 
 
@@ -73,7 +74,7 @@ def page_out(machine: Machine, gfns, second_chance):
             first = gfn & ~(pages_in(host_size_of(machine, gfn)) - 1)
             if first != asked:
                 asked = first
-                used = hooks.was_accessed(machine, gfn)
+                used = seam.was_accessed(machine, gfn)
             if used:
                 continue
         if not backing.has_place(machine, gfn):
@@ -90,7 +91,7 @@ def watch(machine: Machine, gfns):
     """Drops what maps the pages, so that `reached` can tell which are used again."""
     for gfn in gfns:
         if is_backed(machine, gfn):
-            hooks.drop_mapping(machine, gfn)
+            seam.drop_mapping(machine, gfn)
     backing.flush_vm(machine)
 
 
@@ -99,7 +100,7 @@ def reached(machine: Machine, gfns):
     """How many of the pages the guest has used since `watch`."""
     count = 0
     for gfn in gfns:
-        if is_backed(machine, gfn) and hooks.is_mapped(machine, gfn):
+        if is_backed(machine, gfn) and seam.is_mapped(machine, gfn):
             count += 1
     return count
 

@@ -13,21 +13,21 @@ from collections.abc import Callable
 import numpy as np
 
 from mmulab.mmu import presets
-from mmulab.mmu.config import Config, override
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
-from mmulab.mmu.hardware.tlb import VPIDS
 from mmulab.mmu.host import world_switch
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.storage import Storage
-from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest, set_watermarks
-from mmulab.mmu.machine.build import failure_text
+from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest
+from mmulab.mmu.machine.failures import failure_text
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
+from mmulab.mmu.memory.watermarks import set_watermarks
+from mmulab.mmu.presets.overrides import override
 from mmulab.mmu.scenario.settings import Scenario, VMSettings
 from mmulab.mmu.services.service import Service
 from mmulab.mmu.trace import Trace
@@ -61,20 +61,14 @@ class System:
         )
         huge = any(vm.page_size != "4k" for vm in scenario.vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
-        config = Config(
-            memory=settings.memory, host_memory=settings.memory, vpid=settings.vpid,
-            seed=scenario.seed,
-        )  # fmt: skip
-        core, self.units = build_core(preset, config)
+        self.core, self.units = build_core(preset, total, scenario.seed)
         self.guests = [
             Guest(
-                number, vm, open_trace(vm), self.host, world_switch.view_of(core), preset,
+                number, vm, open_trace(vm), self.host, self.core, preset,
                 settings, scenario.seed,
             )
             for number, vm in enumerate(scenario.vms, start=1)
         ]  # fmt: skip
-        for guest in self.guests:
-            guest.machine.core.regs[0]["vpid"] = guest.number % VPIDS
         self.rng = np.random.default_rng(scenario.seed)
         self.storage = Storage(settings.latency, settings.bandwidth)
         self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
@@ -82,7 +76,6 @@ class System:
         self.cycles_of: dict[str, float] = {}
         self.now = 0.0
         self._running: Guest | None = None
-        self._holders: dict[int, Guest] = {}  # VPID -> the guest whose entries it tags
         self._turn = 0
 
     # --- What services use ---------------------------------------------------------
@@ -112,10 +105,6 @@ class System:
     def charge(self, service: str, cycles: float) -> None:
         """Cycles that a service has taken."""
         self.cycles_of[service] = self.cycles_of.get(service, 0.0) + cycles
-
-    def holds_vpid(self, guest: Guest) -> bool:
-        """True where TLB entries with the guest's VPID are its own."""
-        return self._holders.get(int(guest.machine.core.regs[0]["vpid"])) is guest
 
     # --- Time ----------------------------------------------------------------------
 
@@ -175,13 +164,9 @@ class System:
         """The core switches to a guest."""
         if self._running is guest:
             return
-        vpid = int(guest.machine.core.regs[0]["vpid"])
         if self._running is not None:
             world_switch.leave(self._running.machine)
-            holder = self._holders.get(vpid)
-            flush = holder is not None and holder is not guest
-            world_switch.enter(guest.machine, self._running.machine.core, flush)
-        self._holders[vpid] = guest
+            world_switch.enter(guest.machine)
         self._running = guest
 
     def _mend_until_ok(self, guest: Guest, go_on: Callable[[], int]) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mmulab.mmu import techniques
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.techniques import registry
+from mmulab.mmu.techniques.specs import parse
 
 VICTIMS = ("clock", "random", "shares")
 SCHEDULERS = ("round-robin", "weighted")
@@ -108,11 +109,11 @@ class VMSettings:
 
     def __post_init__(self) -> None:
         what = f"vm {self.name}"
-        about = techniques.get(self.technique)
+        about = parse(self.technique).technique
         if not about.virtual:
             raise InputError(
                 f"{what}: technique {self.technique!r} has no VMM that could share its memory; "
-                f"expected shadow or nested"
+                f"expected {' or '.join(t.name for t in registry.built_in() if t.virtual)}"
             )
         _check(f"{what}: memory", self.memory / MIB, 1, 1 << 22, " MiB")
         _check(f"{what}: disk", self.disk / MIB, 0, 1 << 22, " MiB")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmulab.mmu.guest import balloon
+from mmulab.mmu.guest.drivers import balloon
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.memory.status import OUT_OF_HOST_FRAMES
 from mmulab.mmu.services import esx
@@ -129,7 +129,7 @@ class Balloon:
     # --- Looking -------------------------------------------------------------------
 
     def _look(self, guest: Guest) -> VMState:
-        stats = guest.machine.core.stats[0]
+        stats = guest.vcpu.stats[0]
         now = int(stats["guest_swap_ins"]), int(stats["host_swap_ins"])
         before = self._seen.get(guest.number, (0, 0))
         self._seen[guest.number] = now

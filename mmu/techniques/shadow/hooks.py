@@ -20,14 +20,7 @@ The pages themselves are in `shadow_pages`.
 from __future__ import annotations
 
 from mmulab.mmu.hardware import core as hardware
-from mmulab.mmu.hardware.state import (
-    EXIT_BACKING,
-    EXIT_CR3,
-    EXIT_INVLPG,
-    EXIT_PTE_WRITE,
-    EXIT_REFLECTED,
-    EXIT_SHADOW_FILL,
-)
+from mmulab.mmu.hardware.rights import denies, narrow
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import frames, guest_tables
 from mmulab.mmu.memory import tables as memory
@@ -39,26 +32,21 @@ from mmulab.mmu.memory.entries import (
     A,
     D,
     P,
+    frame_at,
     frame_of,
     index_of,
-    level_shift,
     pages_in,
 )
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
-from mmulab.mmu.techniques.shadow import pages as pages
-from mmulab.mmu.techniques.shadow import reverse_map
-from mmulab.mmu.techniques.technique import Technique
-from mmulab.mmu.trace import FETCH, STORE
-from mmulab.mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
+from mmulab.mmu.techniques.shadow import pages, reverse_map
+from mmulab.mmu.techniques.shadow.state import SHADOW_FILLS, SYNCED_ENTRIES, state_of
+from mmulab.mmu.techniques.unshare import unshare
+from mmulab.mmu.trace import STORE
+from mmulab.mmu.vmm.backing import back, overwrite, own, vm_exit
 
-TECHNIQUE = Technique(
-    name="shadow",
-    summary="shadow page tables kept by the VMM, walked in one dimension",
-    virtual=True,
-    host_pages=True,
-    guest_pcid=False,
-)
+#: Index of each exit reason.
+BACKING, SHADOW_FILL, REFLECTED, PTE_WRITE, INVLPG, CR3_LOAD = range(6)
 
 # Linux KVM, arch/x86/kvm/mmu/mmu.c, detect_write_flooding(): unshadow at the third.
 FLOOD = 3
@@ -69,8 +57,8 @@ def touch(machine, gfn):
     """The guest kernel overwrites a page: an exit where it has no host frame of its own yet."""
     if is_backed(machine, gfn) and not is_merged(machine, gfn):
         return OK
-    vm_exit(machine, EXIT_BACKING)
-    _unshare(machine, gfn)
+    vm_exit(machine, BACKING)
+    unshare(machine, gfn)
     return overwrite(machine, gfn, False)
 
 
@@ -79,27 +67,28 @@ def read(machine, gfn):
     """The guest kernel reads a page: an exit where no host frame backs it."""
     if is_backed(machine, gfn):
         return OK
-    vm_exit(machine, EXIT_BACKING)
+    vm_exit(machine, BACKING)
     return back(machine, gfn)
-
-
-@kernel
-def _unshare(machine, gfn):
-    """Drops what maps a merged page, before a store gives the guest frame its own."""
-    if is_merged(machine, gfn):
-        drop_mapping(machine, gfn)
-        flush_vm(machine)
 
 
 @kernel
 def stop(machine):
     """Frees every sPT page."""
-    for page in range(1, machine.vm.record[0].shadows_used):
-        if machine.vm.shadow[page].level:
-            memory.close_table(machine.host.memory, machine.vm.shadow[page].hfn)
-            frames.release(machine.host.frames, machine.vm.shadow[page].hfn)
-            machine.vm.shadow[page].level = 0
+    state = state_of(machine)
+    for page in range(1, state.record[0].pages_used):
+        if state.page[page].level:
+            memory.close_table(machine.host.memory, state.page[page].hfn)
+            frames.release(machine.host.frames, state.page[page].hfn)
+            state.page[page].level = 0
     machine.vm.record[0].host_tables = 0
+    return OK
+
+
+@kernel
+def new_root(machine, process, cr3):
+    """The process that had this place before is gone, and its shadow with it."""
+    state_of(machine).root[process] = 0
+    return OK
 
 
 @kernel
@@ -112,14 +101,12 @@ def _allowed(machine, process, gva, kind, user):
         entry = guest_tables.load_entry(machine, table, index_of(gva, level))
         if not entry & P:
             return False
-        rights = (rights & entry & (RW | US)) | ((rights | entry) & XD)
+        rights = narrow(rights, entry)
         if level == 1 or entry & PS:
             break
         table = frame_of(entry)
         level -= 1
-    if kind == STORE and not rights & RW:
-        return False
-    return not ((user and not rights & US) or (kind == FETCH and rights & XD))
+    return not denies(rights, kind, user)
 
 
 @kernel
@@ -128,10 +115,10 @@ def _descend(machine, process, gva):
 
     Sets A in each gPTE on the way, as the processor would have.
     """
-    page = machine.vm.process[process].shadow
+    page = state_of(machine).root[process]
     table = machine.vm.process[process].cr3
     while True:
-        shadow = machine.vm.shadow[page]
+        shadow = state_of(machine).page[page]
         shadow.floods = 0
         index = index_of(gva, shadow.level)
         entry = guest_tables.load_entry(machine, table, index)
@@ -140,8 +127,8 @@ def _descend(machine, process, gva):
             guest_tables.store_entry(machine, table, index, entry)
         if shadow.level == 1 or entry & PS:
             return OK, page, entry, table
-        child = machine.vm.shadowed[frame_of(entry)]
-        if child and machine.vm.shadow[child].level != shadow.level - 1:
+        child = state_of(machine).shadowed[frame_of(entry)]
+        if child and state_of(machine).page[child].level != shadow.level - 1:
             pages.unshadow(machine, child)
             child = 0
         if not child:
@@ -163,7 +150,7 @@ def compose(machine, entry, level, gva):
     so that the first store exits and D can be set, and where it maps neither a shadowed gPT
     page nor a merged page.
     """
-    gfn = frame_of(entry) + ((gva >> 12) & ((1 << (level_shift(level) - 12)) - 1))
+    gfn = frame_at(entry, gva, level)
     size = min(level - 1, host_size_of(machine, gfn))
     first = gfn & ~(pages_in(size) - 1)
     spte = (hfn_of(machine, first) << 12) | (entry & (US | XD)) | P | A
@@ -176,14 +163,14 @@ def compose(machine, entry, level, gva):
 @kernel
 def _fill(machine, process, gva, kind):
     """Hidden fault: builds the sPT for gva. Returns a status."""
-    machine.core.stats[0].shadow_fills += 1
+    machine.vcpu.own[SHADOW_FILLS] += 1
     status, page, entry, table = _descend(machine, process, gva)
     if status != OK:
         return status
-    level = machine.vm.shadow[page].level
-    gfn = frame_of(entry) + ((gva >> 12) & ((1 << (level_shift(level) - 12)) - 1))
+    level = state_of(machine).page[page].level
+    gfn = frame_at(entry, gva, level)
     if kind == STORE and is_merged(machine, gfn):
-        _unshare(machine, gfn)
+        unshare(machine, gfn)
         status = own(machine, gfn)
     else:
         status = back(machine, gfn)
@@ -201,7 +188,7 @@ def _fill(machine, process, gva, kind):
         child = pages.child_of(machine, page, index)
         if not child:
             status, child = pages.create(
-                machine, gfn, level - 1, True, gva, machine.vm.shadow[page].process
+                machine, gfn, level - 1, True, gva, state_of(machine).page[page].process
             )
             if status != OK:
                 return status
@@ -213,31 +200,32 @@ def _fill(machine, process, gva, kind):
 
 
 @kernel
-def fault(machine, process, gva, kind, user):
+def fault(machine, status, gva, kind, user):
     """Every #PF exits. OK: it was hidden and is mended; PAGE_FAULT: it is the guest's."""
+    process = machine.vm.record[0].current
     if not _allowed(machine, process, gva, kind, user):
-        vm_exit(machine, EXIT_REFLECTED)
+        vm_exit(machine, REFLECTED)
         return PAGE_FAULT
-    vm_exit(machine, EXIT_SHADOW_FILL)
+    vm_exit(machine, SHADOW_FILL)
     return _fill(machine, process, gva, kind)
 
 
 @kernel
 def store(machine, table, index, entry):
     """The guest writes a gPTE."""
-    vm = machine.vm
-    page = vm.shadowed[table]
-    if not page or vm.shadow[page].unsync:
+    state = state_of(machine)
+    page = state.shadowed[table]
+    if not page or state.page[page].unsync:
         guest_tables.store_entry(machine, table, index, entry)
         return OK
-    vm_exit(machine, EXIT_PTE_WRITE)
+    vm_exit(machine, PTE_WRITE)
     guest_tables.store_entry(machine, table, index, entry)
-    shadow = vm.shadow[page]
+    shadow = state.page[page]
     if shadow.level == 1:
-        if vm.record[0].unsync:
+        if state.record[0].unsync:
             pages.mark_unsync(machine, page)
             return OK
-    elif shadow.level < vm.record[0].levels:
+    elif shadow.level < machine.vm.record[0].levels:
         shadow.floods += 1
         if shadow.floods >= FLOOD:
             pages.unshadow(machine, page)
@@ -249,12 +237,13 @@ def store(machine, table, index, entry):
 @kernel
 def table_freed(machine, gfn):
     """The guest gave a gPT page back to its allocator."""
-    page = machine.vm.shadowed[gfn]
+    page = state_of(machine).shadowed[gfn]
     if page:
-        if not machine.vm.shadow[page].unsync:
+        if not state_of(machine).page[page].unsync:
             for _ in range(FLOOD):
-                vm_exit(machine, EXIT_PTE_WRITE)
+                vm_exit(machine, PTE_WRITE)
         pages.unshadow(machine, page)
+    return OK
 
 
 @kernel
@@ -273,12 +262,12 @@ def _up_to_date(machine, gpte, spte, level, gva):
 @kernel
 def _sync_entry(machine, page, index):
     """Drops an sPTE of a leaf table that is no longer what the gPTE says."""
-    shadow = machine.vm.shadow[page]
+    shadow = state_of(machine).page[page]
     hpa = (shadow.hfn << 12) | (index << 3)
     spte = memory.load(machine.host.memory, hpa)
     if not spte & P:
         return
-    machine.core.stats[0].synced_entries += 1
+    machine.vcpu.own[SYNCED_ENTRIES] += 1
     gpte = guest_tables.load_entry(machine, shadow.gfn, index)
     backed = gpte & P and hfn_of(machine, frame_of(gpte)) != NIL
     gva = shadow.gva + (index << 12)
@@ -289,11 +278,11 @@ def _sync_entry(machine, page, index):
 @kernel
 def _sync_process(machine, process):
     """Synchronises every unsync page below a process's root, and of the kernel half."""
-    vm = machine.vm
-    page = vm.record[0].first_unsync
+    state = state_of(machine)
+    page = state.record[0].first_unsync
     while page:
-        following = vm.shadow[page].next_unsync
-        owner = vm.shadow[page].process
+        following = state.page[page].next_unsync
+        owner = state.page[page].process
         if owner == process or owner == NIL:
             for index in range(512):
                 _sync_entry(machine, page, index)
@@ -304,35 +293,36 @@ def _sync_process(machine, process):
 @kernel
 def invlpg(machine, gva):
     """Exits. An unsync entry is brought up to date and, if the guest maps it, refilled."""
-    vm_exit(machine, EXIT_INVLPG)
+    vm_exit(machine, INVLPG)
     process = machine.vm.record[0].current
-    page = pages.leaf_page(machine, machine.vm.process[process].shadow, gva)
-    if page and machine.vm.shadow[page].unsync:
+    page = pages.leaf_page(machine, state_of(machine).root[process], gva)
+    if page and state_of(machine).page[page].unsync:
         index = index_of(gva, 1)
         _sync_entry(machine, page, index)
-        gpte = guest_tables.load_entry(machine, machine.vm.shadow[page].gfn, index)
+        gpte = guest_tables.load_entry(machine, state_of(machine).page[page].gfn, index)
         if gpte & P and gpte & A and hfn_of(machine, frame_of(gpte)) != NIL:
             spte, _ = compose(machine, gpte, 1, gva)
             status = pages.set_leaf(machine, page, index, spte, frame_of(gpte))
             if status != OK:
                 return status
-    hardware.invlpg(machine.core, gva)
+    hardware.invlpg(machine.core, machine.vcpu, gva)
     return OK
 
 
 @kernel
-def load_cr3(machine, process):
+def load_cr3(machine, process, keep):
     """Exits. Finds or makes the root, and synchronises what it reaches."""
-    vm_exit(machine, EXIT_CR3)
-    vm = machine.vm
-    target = vm.process[process]
-    if not target.shadow:
-        status, page = pages.create(machine, target.cr3, vm.record[0].levels, False, 0, process)
+    vm_exit(machine, CR3_LOAD)
+    state = state_of(machine)
+    if not state.root[process]:
+        cr3, levels = machine.vm.process[process].cr3, machine.vm.record[0].levels
+        status, page = pages.create(machine, cr3, levels, False, 0, process)
         if status != OK:
             return status
-        target.shadow = page
+        state.root[process] = page
     _sync_process(machine, process)
-    hardware.load_cr3(machine.core, vm.shadow[target.shadow].hfn, 0, False)
+    frame = state.page[state.root[process]].hfn
+    hardware.load_cr3(machine.core, machine.vcpu, frame, 0, False)
     return OK
 
 
@@ -344,12 +334,13 @@ def drop_mapping(machine, gfn):
     first = gfn & ~(count - 1)
     for other in range(first, first + count):
         reverse_map.drop_mappings(machine, other)
+    return OK
 
 
 @kernel
 def is_mapped(machine, gfn):
     """True where the guest has reached the page since it was last dropped."""
-    return reverse_map.is_mapped(machine, gfn)
+    return int(reverse_map.is_mapped(machine, gfn))
 
 
 @kernel
@@ -360,4 +351,4 @@ def was_accessed(machine, gfn):
     used = False
     for other in range(first, first + count):
         used |= reverse_map.clear_accessed(machine, other)
-    return used
+    return int(used)

@@ -1,4 +1,9 @@
-"""Page tables read anew, by NumPy and plain Python: no kernel that may be wrong is called."""
+"""Page tables read anew, by NumPy and plain Python: no kernel that may be wrong is called.
+
+A `Reference` is what a technique's hardware should find, slowly and obviously: `check` holds
+against it what TLBs and walk caches have, and which host frames hold tables. The class itself
+is bare metal's: the guest's tables, walked in one dimension.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mmulab.mmu.errors import RunError
-from mmulab.mmu.hardware.state import NESTED, SHADOW, Machine
-from mmulab.mmu.memory.entries import EPT_RWX, FRAME, PS, RW, US, XD, P
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.memory.entries import FRAME, PS, RW, US, XD, D, P
 from mmulab.mmu.memory.tables import entries_in
 
 RIGHTS = RW | US | XD
@@ -57,8 +62,8 @@ class Tables:
         self.memory = machine.host.memory
         self.vm = machine.vm
         self.record = machine.vm.record[0]
-        self.regs = machine.core.regs[0]
-        self.virtual = int(self.record["technique"]) in (SHADOW, NESTED)
+        self.regs = machine.vcpu.regs[0]
+        self.virtual = not self.record["identity"]
 
     def contents(self, hfn: int) -> np.ndarray | None:
         """int64[512], or None where the frame holds no table."""
@@ -107,15 +112,94 @@ class Tables:
                 blocks += ((out >> 12) - 1).tolist()
         return blocks
 
-    def nested_entries(self) -> Iterator[Entry]:
-        levels = int(self.regs["ept_levels"])
-        return self.entries(int(self.record["npt_root"]), levels, EPT_RWX, lambda frame: frame)
-
-    def shadow_entries(self, page: int) -> Iterator[Entry]:
-        levels = int(self.record["levels"])
-        root = int(self.vm.shadow[page]["hfn"])
-        return self.entries(root, levels, P, lambda frame: frame)
-
     def processes(self) -> list[int]:
         used = int(self.record["processes_used"])
         return [p for p in range(used) if self.vm.process[p]["alive"]]
+
+
+class Page(NamedTuple):
+    """What a walk gives for a page: hfn of its first 4 KiB, page size, rights, D bit or bits."""
+
+    hfn: int
+    size: int
+    rights: int
+    dirty: bool
+
+
+#: (page size, page number) -> leaf.
+Leaves = dict[tuple[int, int], Entry]
+
+
+def leaves_of(entries: Iterator[Entry]) -> Leaves:
+    """The leaves among entries."""
+    return {
+        (entry.level - 1, entry.address >> (12 + 9 * (entry.level - 1))): entry
+        for entry in entries
+        if entry.is_leaf
+    }
+
+
+def leaf_at(leaves: Leaves, page: int) -> tuple[Entry, int] | None:
+    """The leaf that maps a 4 KiB page, and the frame of that page."""
+    for size in range(3):
+        leaf = leaves.get((size, page >> (9 * size)))
+        if leaf is not None:
+            return leaf, leaf.frame + (page & ((1 << (9 * size)) - 1))
+    return None
+
+
+class Reference:
+    """The translations of one machine as they should be now."""
+
+    #: TLB entries of all processes have one PCID.
+    hides_pcid = False
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._leaves: dict[int, Leaves] = {}
+
+    def entries(self, process: int) -> Iterator[Entry]:
+        """Entries of the table that CR3 points to while a process runs."""
+        return self.tables.guest_entries(int(self.tables.vm.process[process]["cr3"]))
+
+    def locate(self, frame: int) -> int:
+        """hfn of a table of that frame, of those that the hardware walks first."""
+        return self.tables.hfn_of(frame)
+
+    def leaf(self, process: int, page: int) -> tuple[Entry, int] | None:
+        """The leaf of a 4 KiB page of a process, and the page's frame."""
+        if process not in self._leaves:
+            self._leaves[process] = leaves_of(self.entries(process))
+        return leaf_at(self._leaves[process], page)
+
+    def translate(self, process: int, page: int) -> Page | None:
+        """What a walk gives for a 4 KiB page of a process; None where it faults."""
+        found = self.leaf(process, page)
+        if found is None:
+            return None
+        leaf, frame = found
+        return Page(frame, leaf.level - 1, leaf.rights & RIGHTS, bool(leaf.value & D))
+
+    def uppers(self, process: int) -> dict[tuple[int, int], tuple[int, int]]:
+        """(level, address prefix) -> (hfn of the table below, rights of the path): what
+        paging-structure caches of linear addresses may hold."""
+        return {
+            (entry.level, entry.address >> (12 + 9 * (entry.level - 1))): (
+                self.locate(entry.frame),
+                entry.rights & RIGHTS,
+            )
+            for entry in self.entries(process)
+            if not entry.is_leaf
+        }
+
+    def physical_uppers(self) -> dict[tuple[int, int], int] | None:
+        """The same of guest-physical addresses, without rights; None where nothing caches
+        them."""
+        return None
+
+    def host_tables(self) -> dict[int, int]:
+        """hfn -> kind of frame, of the tables that the VMM keeps for this VM."""
+        return {}
+
+    def check(self) -> None:
+        """Raises CheckFailed where an invariant of the technique's own does not hold."""

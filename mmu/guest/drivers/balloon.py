@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from mmulab.mmu.guest import swap
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.host import reclaim
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.state import BALLOON_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_GUEST_FRAMES
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.techniques import seam
 
 
 @entry
@@ -36,12 +35,12 @@ def inflate(machine: Machine, count):
         if gfn == NIL:
             status = OUT_OF_GUEST_FRAMES
             break
-        reclaim.take(machine, gfn)
+        seam.balloon_give(machine, gfn)
         vm.balloon[record.ballooned] = gfn
         record.ballooned += 1
         given += 1
         status = OK
-    backing.flush_vm(machine)
+    seam.balloon_done(machine)
     return status, given
 
 
