@@ -52,16 +52,16 @@ def run(
     a scenario that comes with the package.
     """
     options.check_outputs(plot_path, json=json_path)
-    from mmulab.workloads import scenario_file
+    from mmulab.mmu.scenario import parsing
 
-    loaded = scenario_file.load(scenario)
+    loaded = parsing.load(scenario)
     if technique:
         overrides = (*overrides, f"vm.technique={technique}")
     for item in overrides:
-        loaded = scenario_file.override(loaded, *_pair("--set", item))
+        loaded = parsing.override(loaded, *_pair("--set", item))
     key, values = _pair("--sweep", sweep) if sweep else ("", "")
     settings = {
-        value: scenario_file.override(loaded, key, value) for value in values.split(",") if value
+        value: parsing.override(loaded, key, value) for value in values.split(",") if value
     } or {"": loaded}
     options.say_if_cold("reclaim", "swap")
     runs = {
@@ -83,12 +83,12 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
     """The results of a scenario, or of its variants."""
     from mmulab.mmu.scenario import run as runner
-    from mmulab.workloads import scenario_file
+    from mmulab.workloads import of_vm
 
     with progress(name, None) as advance:
         if compare:
-            return runner.compare(scenario, scenario_file.open_trace, check, advance)
-        return [runner.run(scenario, scenario_file.open_trace, "as given", check, advance)]
+            return runner.compare(scenario, of_vm, check, advance)
+        return [runner.run(scenario, of_vm, "as given", check, advance)]
 
 
 def _show(

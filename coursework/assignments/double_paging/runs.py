@@ -54,18 +54,19 @@ period = "1ms"
 
 @lru_cache(maxsize=256)
 def _run(text: str, memory: int, balloon: int, fitted: bool) -> RunResult:
+    from mmulab.mmu.scenario import parsing
     from mmulab.mmu.scenario.run import run
     from mmulab.mmu.scenario.variants import variants
-    from mmulab.workloads import scenario_file
+    from mmulab.workloads import of_vm
 
-    loaded: Scenario = scenario_file.parse(text, "scenario.toml")
+    loaded: Scenario = parsing.parse(text, "scenario.toml")
     vm = replace(loaded.vms[0], memory=memory * MIB, balloon=balloon * MIB)
     loaded = replace(loaded, vms=(vm,))
     if fitted:
         loaded = variants(loaded)["fitted"]
     elif not balloon:
         loaded = replace(loaded, balloon=None)
-    return run(loaded, scenario_file.open_trace)
+    return run(loaded, of_vm)
 
 
 def moved(p: Mapping[str, Any], memory: int, balloon: int = 0) -> int:
