@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -99,23 +98,19 @@ def _show(
 
     every = [run for each in runs.values() for run in each]
     options.write_text(json_path, lambda: to_json(every))
-    draw: Callable[[str], None]
-    if key:
-        from mmulab.plots import sweep as figures
-
-        text = figures.table(key, runs)
-
-        def draw(path: str) -> None:
-            figures.write(key, runs, path)
-    else:
-        from mmulab.plots import scenario, scenario_text
-
-        text = scenario_text.text(every)
-
-        def draw(path: str) -> None:
-            scenario.write(every, path)
-
     if json_path != "-":
-        click.echo(text)
-    if plot_path:
-        draw(plot_path)
+        click.echo(_text(key, runs, every))
+    if plot_path and key:
+        from mmulab.plots import sweep
+
+        sweep.write(key, runs, plot_path)
+    elif plot_path:
+        from mmulab.plots import scenario
+
+        scenario.write(every, plot_path)
+
+
+def _text(key: str, runs: dict[str, list[Any]], every: list[Any]) -> str:
+    from mmulab.plots.terminal import scenario, sweep
+
+    return sweep.table(key, runs) if key else scenario.text(every)

@@ -35,12 +35,12 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
     preset, config = options.machine(machine, walk_caches=False)
     options.say_if_cold()
     from mmulab.mmu.by_hand import walkthrough
-    from mmulab.plots import text
+    from mmulab.plots.terminal import walk as terminal
 
     names = [name.strip() for name in techniques.split(",") if name.strip()]
     walks = [walkthrough.walk(gva, name, preset, config, store) for name in names]
     for one in walks:
-        click.echo(text.walk_table(one) + "\n")
+        click.echo(terminal.table(one) + "\n")
     if plot_path:
         from mmulab.plots import walk as figure
 

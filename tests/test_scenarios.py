@@ -126,7 +126,6 @@ def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
     counted = []
     for is_late in (False, True):
         system = build(scenario, of_vm)
-        plug_in(system)
         cores = [guest.machine.core for guest in system.guests]
         if is_late:
             for core in cores:
