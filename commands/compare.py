@@ -56,7 +56,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     options.say_if_cold()
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results
-    from mmulab.plots import text
+    from mmulab.plots.terminal import compare as terminal
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
@@ -65,7 +65,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
             comparison = simulate.compare(trace, preset, config, techniques, warmup, check, advance)
         comparisons.append(comparison)
         if not quiet:
-            click.echo(text.table(comparison) + "\n")
+            click.echo(terminal.table(comparison) + "\n")
     options.write_text(json_path, lambda: results.to_json(comparisons))
     options.write_text(csv_path, lambda: results.to_csv(comparisons))
     if plot_path:

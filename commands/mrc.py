@@ -52,7 +52,7 @@ def mrc(
     names = [name.strip() for name in page_sizes.split(",") if name.strip()]
     entries = _entries(sizes)
     sources = options.resolve(traces, format_, seed)
-    from mmulab.plots import mrc as figure
+    from mmulab.plots.terminal import mrc as terminal
     from mmulab.workloads.analysis import miss_ratio
 
     quiet = "-" in (json_path, csv_path)
@@ -62,11 +62,13 @@ def mrc(
             one = miss_ratio.measure(trace, names, sample, warmup, most, advance)
         measured.append(one)
         if not quiet:
-            click.echo(figure.table(one, entries) + "\n")
+            click.echo(terminal.table(one, entries) + "\n")
     dicts = [one.to_dict(entries) for one in measured]
     options.write_text(json_path, lambda: json.dumps(dicts, indent=2) + "\n")
     options.write_text(csv_path, lambda: _csv(dicts))
     if plot_path:
+        from mmulab.plots import mrc as figure
+
         figure.write(measured, plot_path)
 
 

@@ -167,7 +167,7 @@ def say_if_cold(*modules: str) -> None:
     command calls besides the simulator's run loop."""
     from mmulab.mmu.kernels.compiling import is_cold
 
-    if is_cold("engine"):
+    if is_cold("run"):
         click.echo("compiling the simulator for this machine, once; 20 to 30 seconds ...", err=True)
     elif any(is_cold(module) for module in modules):
         click.echo("compiling more of the simulator, once; 20 to 30 seconds ...", err=True)

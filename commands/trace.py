@@ -134,12 +134,12 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
     from itertools import islice
 
     from mmulab import workloads
-    from mmulab.plots import trace_text
+    from mmulab.plots.terminal import trace as terminal
     from mmulab.workloads.cut import Selection
 
     read = workloads.resolve(source, format_, va_bits=57)
     chunks = Selection(skip, lines).of(read.chunks())
-    for line in islice(trace_text.lines(chunks, skip), lines):
+    for line in islice(terminal.lines(chunks, skip), lines):
         click.echo(line)
 
 

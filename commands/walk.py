@@ -36,13 +36,13 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
     options.say_if_cold()
     from mmulab.mmu.by_hand import walkthrough
     from mmulab.mmu.techniques.specs import parse_all
-    from mmulab.plots import text
+    from mmulab.plots.terminal import walk as terminal
 
     walks = [
         walkthrough.walk(gva, spec, preset, config, store) for spec in parse_all(techniques, config)
     ]
     for one in walks:
-        click.echo(text.walk_table(one) + "\n")
+        click.echo(terminal.table(one) + "\n")
     if plot_path:
         from mmulab.plots import walk as figure
 

@@ -14,6 +14,7 @@ from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
@@ -21,7 +22,7 @@ from mmulab.mmu.report.counts import read_counts, read_references, read_structur
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 from mmulab.mmu.techniques.registry import BUILT_IN
 from mmulab.mmu.techniques.specs import Spec, parse_all
-from mmulab.mmu.trace import FORK, Chunk, Trace
+from mmulab.mmu.trace import Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
 #: stays bounded while techniques run at different speeds.
@@ -146,23 +147,9 @@ def _prepare(
                 f"{trace.name}: access {done + first + bad + 1:,}: address {address:#x} is not "
                 f"canonical for {levels} levels of page table ({12 + 9 * levels} bits)"
             )
-    _check_events(trace, chunk.events, levels)
+    check_events(trace.name, chunk.events, levels)
     # A warm-up that ends where this chunk does ends at the start of the next.
     return _Work(chunk, kinds, start), counts
-
-
-def _check_events(trace: Trace, events: np.ndarray, levels: int) -> None:
-    """Mappings must lie in the lower half of the address space."""
-    ranged = events["kind"] < FORK
-    start, length = events["start"][ranged], events["length"][ranged]
-    top = 1 << (11 + 9 * levels)
-    wrong = (start < 0) | (length < 0) | (start > top - length)
-    if wrong.any():
-        bad = events[ranged][wrong][0]
-        raise InputError(
-            f"{trace.name}: an event maps {int(bad['length']):,} bytes at {int(bad['start']):#x}; "
-            f"expected a range below {top:#x}"
-        )
 
 
 class _Worker:

@@ -17,18 +17,12 @@ from mmulab.mmu.check.host import check_system
 from mmulab.mmu.check.tables import Tables
 from mmulab.mmu.guest import balloon
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import P
-from mmulab.mmu.scenario.settings import (
-    BalloonSettings,
-    HostSettings,
-    KSMSettings,
-    Scenario,
-    VMSettings,
-)
-from mmulab.mmu.services.balloon import Balloon
-from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.balloon import Balloon, BalloonSettings
+from mmulab.mmu.services.ksm import KSM, KSMSettings
 from mmulab.mmu.trace import (
     BRK,
     CONTENT,
@@ -83,8 +77,7 @@ class Crowd:
         """late: VMs that begin with their first access, the last ones."""
         self.feeds = {vm.name: Feed() for vm in vms}
         dynamic = BalloonSettings(period=0.01, sample_period=0.02)
-        scenario = Scenario("crowd", host, tuple(vms), ksm=ksm, balloon=dynamic)
-        self.system = System(scenario, lambda vm: self.feeds[vm.name])
+        self.system = System(host, vms, 1, lambda vm: self.feeds[vm.name])
         self.ksm = KSM(ksm, self.system)
         self.balloon = Balloon(dynamic, self.system)
         self.system.services += [self.ksm, self.balloon]

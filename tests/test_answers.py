@@ -17,7 +17,7 @@ from mmulab.coursework.answers import (
     read,
     write,
 )
-from mmulab.coursework.model import Part
+from mmulab.coursework.assignment import Part
 from mmulab.coursework.toml_text import NotTOML, parse
 
 PARTS = (Part("split", "The split", 4), Part("time", "Time", 6))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmulab.coursework import assignments
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments.balloon_policy import marking, workload
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 from mmulab.coursework.sandbox import Limits
 
 BALLOON = assignments.get("balloon-policy")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mmulab.coursework import answers, assignments
-from mmulab.coursework.assignments.effective_access import model
+from mmulab.coursework.assignment import Submission
+from mmulab.coursework.assignments.effective_access import formulas
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 
 EAT = assignments.get("effective-access")
 
@@ -58,14 +58,14 @@ def closed_forms(p: Any) -> dict[str, int]:
 @pytest.mark.parametrize("number", range(12))
 def test_predictions_agree_with_the_simulator(number: int) -> None:
     p = problem_of(f"student {number}")
-    assert model.answer(p)["scan"] == closed_forms(p)
+    assert formulas.answer(p)["scan"] == closed_forms(p)
 
 
 @pytest.mark.parametrize("number", range(2))
 def test_a_plain_model_of_the_tlb_agrees(number: int) -> None:
     p = problem_of(f"student {number}")
     sets, ways, scans = p["sets"], p["ways"], p["scans"]
-    assert model.answer(p)["scan"] == {
+    assert formulas.answer(p)["scan"] == {
         "small": lru_misses(scans["small"], sets, ways),
         "large": lru_misses(scans["large"], sets, ways),
         "associative": lru_misses(scans["large"], 1, sets * ways),
@@ -76,7 +76,7 @@ def test_a_plain_model_of_the_tlb_agrees(number: int) -> None:
 @pytest.mark.parametrize("number", range(30))
 def test_times_in_exact_arithmetic(number: int) -> None:
     p = problem_of(f"student {number}")
-    right = model.answer(p)
+    right = formulas.answer(p)
     memory, lookup = p["memory_ns"], p["lookup_ns"]
     hit = Fraction(p["hit_permille"], 1000)
     eat = hit * (lookup + memory) + (1 - hit) * (lookup + 5 * memory)
@@ -96,7 +96,7 @@ def test_times_in_exact_arithmetic(number: int) -> None:
 @pytest.mark.parametrize("number", range(30))
 def test_reach_and_sets(number: int) -> None:
     p = problem_of(f"student {number}")
-    reach, sets = model.answer(p)["reach"], model.answer(p)["sets"]
+    reach, sets = formulas.answer(p)["reach"], formulas.answer(p)["sets"]
     covering = [size for size in ("4k", "2m", "1g") if reach[f"reach_{size}"] >= p["table"]]
     assert reach["smallest"] == covering[0] in ("2m", "1g")
     assert 0 < reach["hit_ratio"] < 100

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mmulab.coursework import assignments
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments import replacement_policy
 from mmulab.coursework.assignments.replacement_policy import replay
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 
 POLICY = assignments.get("replacement-policy")
 PROBLEM = {**POLICY.problem(Draws("s", "ada", POLICY.name)), "accesses": 40_000}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mmulab.coursework import assignments
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments.shadow_sync import marking
 from mmulab.coursework.assignments.shadow_sync.judge import Judge, Wrong
 from mmulab.coursework.assignments.shadow_sync.world import CR3, KINDS, STORE, sequences
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 from mmulab.coursework.sandbox import Limits
 
 SHADOW = assignments.get("shadow-sync")

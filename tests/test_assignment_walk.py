@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mmulab.coursework import answers, assignments
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments.page_walk import tables
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 
 PAGE_WALK = assignments.get("page-walk")
 WRITE, USER, FETCH = 2, 4, 16

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mmulab.coursework import answers, assignments, grading, identity
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 from mmulab.mmu.errors import InputError
 
 SEED = "correct horse battery staple"

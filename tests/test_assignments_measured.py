@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mmulab.coursework import answers, assignments
+from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments.double_paging import runs
 from mmulab.coursework.assignments.ksm_scan_rate import population
 from mmulab.coursework.assignments.two_d_walk import tables
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Submission
 from mmulab.mmu import presets
 from mmulab.mmu.by_hand import walkthrough
 from mmulab.mmu.memory.entries import FRAME

@@ -28,7 +28,7 @@ from click.testing import CliRunner
 
 import cli
 from mmulab.mmu.hardware.state import EXIT_REASONS
-from mmulab.plots.text import EXIT_LABELS
+from mmulab.plots.terminal.compare import EXIT_LABELS
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"

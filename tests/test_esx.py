@@ -253,25 +253,7 @@ def test_thresholds_must_fall(bad):
         Thresholds(**bad)
 
 
-def test_admission_reserves_memory_for_the_minimum_and_swap_for_the_rest():
-    assert esx.reservation(96 * MB, 256 * MB, 32 * MB) == esx.Reservation(128 * MB, 160 * MB)
-    with pytest.raises(InputError, match="expected"):
-        esx.reservation(10, 9, 0)
-
-
 # Working sets ---------------------------------------------------------------------------------
-
-
-def test_samples_are_distinct_guest_frames_drawn_evenly():
-    rng = np.random.default_rng(7)
-    counts = np.zeros(400, np.int64)
-    for _ in range(2000):
-        picked = esx.sample(rng, 400)
-        assert picked.size == esx.SAMPLE_PAGES == np.unique(picked).size
-        counts[picked] += 1
-    # Each frame is in a quarter of the samples: mean 500, standard deviation 19.4.
-    assert abs(counts - 500).max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
-    assert sorted(esx.sample(rng, 30).tolist()) == list(range(30))
 
 
 def test_averages_have_their_closed_form():
@@ -284,19 +266,13 @@ def test_averages_have_their_closed_form():
         assert a.fast[0] == pytest.approx(0.8 * 0.5**n)
 
 
-def test_an_estimate_rises_within_a_period_and_falls_over_many():
+def test_an_estimate_rises_faster_than_it_falls():
     """Fig. 6: quick up with the fast average, slow down with the slow one."""
     a = esx.ActiveMemory(2)
     for _ in range(50):
         a.end_period([0, 1], 20)
-    seen = []
-    for touched in range(0, 101, 10):  # a toucher starts in VM 0 only
-        a.touched(0, touched)
-        seen.append(a.estimate[0])
-    assert seen == sorted(seen) and seen[0] == pytest.approx(0.2)
-    assert seen[-1] == pytest.approx(0.6)  # half of the way at once
-    a.end_period(0, 100)
-    assert a.estimate == pytest.approx([0.6, 0.2])
+    a.end_period(0, 100)  # a toucher starts in VM 0 only
+    assert a.estimate == pytest.approx([0.6, 0.2])  # half of the way at once
     for _ in range(6):
         a.end_period(0, 100)
     assert a.estimate[0] > 0.98
@@ -305,13 +281,6 @@ def test_an_estimate_rises_within_a_period_and_falls_over_many():
         a.end_period(0, 20)
     assert a.fast[0] < 0.35 and a.slow[0] < before
     assert a.estimate[0] == a.slow[0] > 0.45
-
-
-def test_a_new_vm_counts_what_it_has_touched_so_far():
-    a = esx.ActiveMemory(1)
-    assert a.estimate[0] == 0
-    a.touched(0, 30)
-    assert a.estimate[0] == 0.3
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=30))

@@ -15,14 +15,14 @@ from mmulab.mmu.check.host import check_system
 from mmulab.mmu.guest import fill
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.build import FIRST_PID
 from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.status import OK
-from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
-from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.ksm import KSM, KSMSettings
 from mmulab.mmu.trace import Chunk
 
 BASE = 0x7F00_0000_0000
@@ -62,7 +62,7 @@ class Pages:
             for i in range(vms)
         )
         host = HostSettings(memory=16 << 20)
-        self.system = System(Scenario("ksm", host, machines, ksm=ksm), lambda vm: Silent())
+        self.system = System(host, machines, 1, lambda vm: Silent())
         for guest in self.system.guests:
             assert guest.start() == OK
         self.each = -(-count // vms)
@@ -213,6 +213,6 @@ def test_sleeps_once_its_work_is_done() -> None:
     pages = Pages({"pages": list(range(1, 61)), "steps": []}, "nested")
     assert pages.ksm.next_tick == 0.020
     pages.ksm.tick(pages.system)
-    work = 60 * 1000 / (pages.system.scenario.host.ghz * 1e9)
+    work = 60 * 1000 / pages.system.hertz
     assert pages.ksm.next_tick == pytest.approx(0.040 + work)
     assert pages.system.cycles_of["ksm"] == 60_000

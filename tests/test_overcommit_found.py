@@ -9,11 +9,11 @@ import pytest
 from overcommit_driver import BASE, PAGE, Crowd, crowd
 
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.memory.state import GPT_PAGE
-from mmulab.mmu.scenario.settings import HostSettings, Scenario, VMSettings
 from mmulab.mmu.trace import CONTENT, LOAD, STORE
-from mmulab.workloads import scenario_file
+from mmulab.workloads import of_vm
 
 TECHNIQUES = ("shadow", "nested")
 MIB = 1 << 20
@@ -159,8 +159,7 @@ def test_a_page_table_where_a_page_was_paged_out_begins_with_zeros(technique: st
 def test_a_vm_that_has_ended_its_work_is_switched_off_in_time() -> None:
     short = VMSettings("short", "gups:size=256K,accesses=1k", 2 * MIB, stop=0.002)
     long = replace(short, name="long", workload="gups:size=256K,accesses=4M", stop=0.0)
-    scenario = Scenario("two", HostSettings(8 * MIB, quantum=1000), (short, long))
-    system = System(scenario, scenario_file.open_trace)
+    system = System(HostSettings(8 * MIB, quantum=1000), (short, long), 1, of_vm)
     while system.step():
         pass
     assert system.now > 0.002

@@ -15,10 +15,10 @@ from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.simulate import compare
 from mmulab.mmu.trace import CONTENT, EXEC, EXIT, FETCH, FORK, MMAP, SWITCH, Chunk
-from mmulab.workloads import page_contents
+from mmulab.workloads import recording_contents
 from mmulab.workloads.cut import Sample, Selection
-from mmulab.workloads.page_contents import tag_of
 from mmulab.workloads.recording import record
+from mmulab.workloads.recording_contents import tag_of
 
 needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="no valgrind")
 
@@ -90,7 +90,7 @@ def test_children_are_followed_and_run_under_every_technique(tmp_path: Path) -> 
 def test_contents_of_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sort reads a file of equal lines of 4,096 bytes: its buffer's pages are all equal,
     once it has put a zero byte in place of each line's end."""
-    monkeypatch.setattr(page_contents, "EVERY", 50_000)
+    monkeypatch.setattr(recording_contents, "EVERY", 50_000)
     lines = tmp_path / "lines"
     lines.write_bytes((b"x" * 4095 + b"\n") * 256)
     path = tmp_path / "sort.mmt"

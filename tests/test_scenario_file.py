@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmulab.mmu.errors import InputError
-from mmulab.workloads import scenario_file
+from mmulab.mmu.scenario import parsing
+from mmulab.workloads import of_vm
 
 GOOD = """
 name = "three"
@@ -40,7 +41,7 @@ balloon = "4M"
 
 
 def test_a_scenario_is_read() -> None:
-    scenario = scenario_file.parse(GOOD, "x.toml")
+    scenario = parsing.parse(GOOD, "x.toml")
     assert (scenario.name, scenario.seed, scenario.host.memory) == ("three", 5, 64 << 20)
     assert scenario.host.set == (("cost.vm_exit", "2000"),)
     assert [vm.name for vm in scenario.vms] == ["pair-1", "pair-2", "slow"]
@@ -82,44 +83,44 @@ BAD = {
 def test_what_is_wrong_is_said(name: str) -> None:
     text, message = BAD[name]
     with pytest.raises(InputError, match=message) as error:
-        scenario_file.parse(text, "bad.toml")
+        parsing.parse(text, "bad.toml")
     assert str(error.value).startswith("scenario bad.toml: ")
     assert "\n" not in str(error.value)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        scenario_file.load(tmp_path / "missing.toml")
+        parsing.load(tmp_path / "missing.toml")
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text"):
-        scenario_file.load(binary)
+        parsing.load(binary)
     with pytest.raises(InputError, match="did you mean 'double-paging'"):
-        scenario_file.load("@double-pagin")
+        parsing.load("@double-pagin")
 
 
 def test_workloads_that_do_not_exist() -> None:
-    scenario = scenario_file.parse(GOOD.replace("gups", "gusp"), "x.toml")
+    scenario = parsing.parse(GOOD.replace("gups", "gusp"), "x.toml")
     with pytest.raises(InputError, match="vm pair-1: .*gups"):
-        scenario_file.open_trace(scenario.vms[0])
+        of_vm(scenario.vms[0])
 
 
-@pytest.mark.parametrize("name", scenario_file.BUNDLED)
+@pytest.mark.parametrize("name", parsing.BUNDLED)
 def test_bundled_scenarios_are_valid(name: str) -> None:
-    scenario = scenario_file.load(f"@{name}")
+    scenario = parsing.load(f"@{name}")
     for vm in scenario.vms:
-        scenario_file.open_trace(vm)
+        of_vm(vm)
 
 
 def test_overrides() -> None:
-    scenario = scenario_file.parse(GOOD, "x.toml")
-    changed = scenario_file.override(scenario, "vm.memory", "20M")
+    scenario = parsing.parse(GOOD, "x.toml")
+    changed = parsing.override(scenario, "vm.memory", "20M")
     assert {vm.memory for vm in changed.vms} == {20 << 20}
-    changed = scenario_file.override(scenario, "vm.slow.map_disk", "true")
+    changed = parsing.override(scenario, "vm.slow.map_disk", "true")
     assert [vm.map_disk for vm in changed.vms] == [False, False, True]
-    changed = scenario_file.override(scenario, "reporting.period", "5ms")
+    changed = parsing.override(scenario, "reporting.period", "5ms")
     assert changed.reporting and changed.reporting.period == pytest.approx(0.005)
-    assert scenario_file.override(scenario, "ksm.pages-to-scan", "7").ksm.pages_to_scan == 7
+    assert parsing.override(scenario, "ksm.pages-to-scan", "7").ksm.pages_to_scan == 7
     for key, text, message in (
         ("vm.memry", "1M", "did you mean 'memory'"),
         ("vm.slw.memory", "1M", "did you mean 'slow'"),
@@ -127,4 +128,4 @@ def test_overrides() -> None:
         ("host.memory", "much", "number of bytes"),
     ):
         with pytest.raises(InputError, match=message):
-            scenario_file.override(scenario, key, text)
+            parsing.override(scenario, key, text)

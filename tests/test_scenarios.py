@@ -17,26 +17,28 @@ from mmulab.mmu.check.host import check_system
 from mmulab.mmu.check.tables import CheckFailed
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.scenario import parsing
 from mmulab.mmu.scenario.results import RunResult, to_json
-from mmulab.mmu.scenario.run import compare, run
-from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
-from mmulab.mmu.services import plug_in
+from mmulab.mmu.scenario.run import build, compare, run
+from mmulab.mmu.scenario.settings import Scenario
+from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.trace import LOAD, STORE
-from mmulab.workloads import scenario_file
+from mmulab.workloads import of_vm
 
 MIB = 1 << 20
 
 
 def double_paging() -> Scenario:
-    scenario = scenario_file.load("@double-paging")
-    return scenario_file.override(scenario, "vm.memory", "56M")
+    scenario = parsing.load("@double-paging")
+    return parsing.override(scenario, "vm.memory", "56M")
 
 
 @pytest.fixture(scope="module")
 def anomaly() -> dict[str, RunResult]:
-    return {result.variant: result for result in compare(double_paging(), scenario_file.open_trace)}
+    return {result.variant: result for result in compare(double_paging(), of_vm)}
 
 
 def test_two_levels_that_page_move_more_than_one(anomaly: dict[str, RunResult]) -> None:
@@ -87,7 +89,7 @@ def test_same_scenario_same_bytes(technique: str, victims: str) -> None:
         host=replace(scenario.host, victims=victims),
         vms=tuple(replace(vm, technique=technique) for vm in scenario.vms),
     )
-    first, second = (run(scenario, scenario_file.open_trace, check=True) for _ in range(2))
+    first, second = (run(scenario, of_vm, check=True) for _ in range(2))
     assert to_json([first]) == to_json([second])
     assert first.end == "finished" and first.vms[0].accesses == 100_000
 
@@ -99,7 +101,7 @@ def test_techniques_give_guests_the_same_memory() -> None:
     counts = []
     for technique in ("shadow", "nested"):
         vms = tuple(replace(vm, technique=technique) for vm in quiet.vms)
-        result = run(replace(quiet, vms=vms), scenario_file.open_trace)
+        result = run(replace(quiet, vms=vms), of_vm)
         counts.append([
             {name: vm.counts[name] for name in ("accesses", "demand_fills", "stores")}
             for vm in result.vms
@@ -113,7 +115,7 @@ def test_more_vms_than_vpids_share_them() -> None:
         for n in range(1, 20)
     )
     scenario = Scenario("many", HostSettings(memory=64 * MIB, quantum=500), vms)
-    assert run(scenario, scenario_file.open_trace, check=True).end == "finished"
+    assert run(scenario, of_vm, check=True).end == "finished"
 
 
 @pytest.mark.parametrize("vpid", [True, False])
@@ -123,8 +125,7 @@ def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
     scenario = replace(scenario, host=replace(scenario.host, vpid=vpid))
     counted = []
     for is_late in (False, True):
-        system = System(scenario, scenario_file.open_trace)
-        plug_in(system)
+        system = build(scenario, of_vm)
         cores = [guest.machine.core for guest in system.guests]
         if is_late:
             for core in cores:
@@ -139,8 +140,7 @@ def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
 def test_a_vm_that_stops_gives_everything_back() -> None:
     scenario = small()
     vms = (replace(scenario.vms[0], stop=0.001), scenario.vms[1])
-    system = System(replace(scenario, vms=vms), scenario_file.open_trace)
-    plug_in(system)
+    system = build(replace(scenario, vms=vms), of_vm)
     while system.step():
         check_system(system)
     first = system.guests[0]
@@ -157,11 +157,11 @@ def test_out_of_memory_ends_with_a_report() -> None:
     scenario = small(ksm=None)
     vms = tuple(replace(vm, workload="gups:size=7M,accesses=20k") for vm in scenario.vms)
     scenario = replace(scenario, vms=vms, host=replace(scenario.host, swap=0))
-    result = run(scenario, scenario_file.open_trace)
+    result = run(scenario, of_vm)
     assert result.end == "out of memory"
     assert "no swap device" in result.report and "the host is out of memory" in result.report
     full = replace(scenario, host=replace(scenario.host, swap=MIB))
-    assert "swap device is full" in run(full, scenario_file.open_trace).report
+    assert "swap device is full" in run(full, of_vm).report
 
 
 def test_out_of_guest_disk_is_one_sentence() -> None:
@@ -171,7 +171,7 @@ def test_out_of_guest_disk_is_one_sentence() -> None:
         for vm in scenario.vms
     )
     with pytest.raises(RunError, match="vm a: .*disk that the guest pages to is full"):
-        run(replace(scenario, vms=vms), scenario_file.open_trace)
+        run(replace(scenario, vms=vms), of_vm)
 
 
 # --- What a broken mechanism would do is noticed --------------------------------------

@@ -1,4 +1,4 @@
-"""One VM of a scenario: its machine, its workload, and what both have come to."""
+"""One VM of a host: its machine, its workload, and what both have come to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from mmulab.mmu.guest import fill, swap
 from mmulab.mmu.hardware.state import Core, Machine
 from mmulab.mmu.hardware.tlb import STRADDLES
 from mmulab.mmu.host import devices, power
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.build import NO_VM, make_vcpu, make_vm
+from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.simulator import boot_chunk
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
@@ -22,7 +24,6 @@ from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_references
-from mmulab.mmu.scenario.settings import HostSettings, VMSettings
 from mmulab.mmu.techniques.specs import parse
 from mmulab.mmu.trace import LOAD, Chunk, Trace
 
@@ -220,6 +221,7 @@ class Guest:
                 f"vm {self.name}: {self.trace.name}: access {self.accesses + bad + 1:,}: address "
                 f"{address:#x} is not canonical for {self.config.levels} levels of page table"
             )
+        check_events(f"vm {self.name}: {self.trace.name}", chunk.events, self.config.levels)
         self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
         return True
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.failures import frames_by_kind
-
-if TYPE_CHECKING:
-    from mmulab.mmu.host.system import System
-    from mmulab.mmu.host.vm import Guest
 
 MOST_SAMPLES = 256
 

@@ -1,10 +1,9 @@
-"""Comparisons and walks as text for a terminal."""
+"""Comparisons of techniques: a table, bars, and a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmulab.mmu.by_hand.walkthrough import Walk
 from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 
@@ -126,20 +125,3 @@ def summary(comparison: Comparison) -> str:
             + (f", most of the difference in {LABELS[worst]}." if extra > 0 else ".")
         )
     return "\n".join(sentences)
-
-
-def walk_table(walk: Walk) -> str:
-    """Every reference of a walk in order: table, index, address, entry."""
-    count = len(walk.references)
-    lines = [
-        f"{walk.technique}: {count} memory reference{'s' if count != 1 else ''} for {walk.gva:#x}",
-        f"{'#':>3}  {'entry':<7} {'index':>5}  {'address (HPA)':<17} {'value':<18} "
-        f"{'flags':<18} {'served by':<9} purpose",
-    ]
-    for number, reference in enumerate(walk.references, start=1):
-        lines.append(
-            f"{number:>3}  {reference.name:<7} {reference.index:>5}  {reference.hpa:#016x}  "
-            f"{reference.entry:#018x} {reference.flags:<18} {reference.served_by:<9} "
-            f"{reference.purpose}".rstrip()
-        )
-    return "\n".join(lines)

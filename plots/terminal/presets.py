@@ -1,4 +1,4 @@
-"""Presets as text: an overview, and every number with its source."""
+"""Presets: an overview, and every number with its source."""
 
 from __future__ import annotations
 

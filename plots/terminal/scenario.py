@@ -1,4 +1,4 @@
-"""Runs of scenarios as text for a terminal."""
+"""Runs of scenarios: what each variant saved and cost, and each VM's part."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmulab.mmu.memory.entries import PAGE_BYTES, PAGE_SHIFT
 from mmulab.mmu.trace import CONTENT, EVENT, STORE, Chunk
-from mmulab.workloads.contents import FILE, ZERO
+from mmulab.workloads.content_tags import FILE, ZERO
 
 #: Accesses after which the pages that were touched since are read. An assumption: reading a
 #: page takes microseconds, so that this adds little to Valgrind's own time.

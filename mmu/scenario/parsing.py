@@ -14,8 +14,9 @@
 
     [balloon]
 
-Keys are the settings of `mmu.scenario.settings`; sizes are numbers of bytes or texts such as
-"512M", times are seconds or texts such as "20ms". A table turns its mechanism on.
+Keys are the settings of `mmu.host.settings` and of each service; sizes are numbers of bytes
+or texts such as "512M", times are seconds or texts such as "20ms". A table turns its mechanism
+on.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mmulab import workloads
 from mmulab.mmu.errors import InputError, MMULabError, unknown
-from mmulab.mmu.scenario import settings as model
-from mmulab.mmu.trace import Trace
+from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.scenario.settings import Event, Scenario
+from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.ksm import KSMSettings
+from mmulab.mmu.services.reporting import ReportingSettings
 from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
 
 _SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
 _TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}
 _MECHANISMS: dict[str, type] = {
-    "balloon": model.BalloonSettings,
-    "ksm": model.KSMSettings,
-    "reporting": model.ReportingSettings,
+    "balloon": BalloonSettings,
+    "ksm": KSMSettings,
+    "reporting": ReportingSettings,
 }
 _TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
-
 
 #: Scenarios that come with the package, with what each shows.
 BUNDLED = {
@@ -49,14 +51,14 @@ BUNDLED = {
 }
 
 
-def load(path: str | Path) -> model.Scenario:
+def load(path: str | Path) -> Scenario:
     """Reads a scenario from a file or, as @name, one that comes with the package. Raises
     InputError naming the file, the table and the key."""
     name = str(path)
     if name.startswith("@"):
         if name[1:] not in BUNDLED:
             raise unknown("bundled scenario", name[1:], BUNDLED)
-        path = Path(__file__).parent / "scenarios" / f"{name[1:]}.toml"
+        path = Path(__file__).parent / "bundled" / f"{name[1:]}.toml"
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -66,7 +68,7 @@ def load(path: str | Path) -> model.Scenario:
     return parse(text, str(path))
 
 
-def parse(text: str, where: str) -> model.Scenario:
+def parse(text: str, where: str) -> Scenario:
     """A scenario from TOML. where: what to call it in errors, and unless it has a name."""
     try:
         table = _toml().loads(text)
@@ -78,15 +80,7 @@ def parse(text: str, where: str) -> model.Scenario:
         raise InputError(f"scenario {where}: {error}") from None
 
 
-def open_trace(vm: model.VMSettings) -> Trace:
-    """The trace that a VM's workload names."""
-    try:
-        return workloads.resolve(vm.workload, seed=vm.seed, va_bits=12 + 9 * vm.levels)
-    except MMULabError as error:
-        raise InputError(f"vm {vm.name}: {error}") from None
-
-
-def override(scenario: model.Scenario, key: str, text: str) -> model.Scenario:
+def override(scenario: Scenario, key: str, text: str) -> Scenario:
     """The scenario with one setting changed: host.KEY, vm.KEY (of every VM), vm.NAME.KEY,
     balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
 
@@ -139,7 +133,7 @@ def _toml() -> Any:
     return tomllib
 
 
-def _scenario(table: Mapping[str, Any], name: str) -> model.Scenario:
+def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
     for key in table:
         if key not in _TOP:
             raise unknown("key", key, _TOP)
@@ -152,27 +146,26 @@ def _scenario(table: Mapping[str, Any], name: str) -> model.Scenario:
         for key, kind in _MECHANISMS.items()
         if key in table
     }
-    return model.Scenario(
+    return Scenario(
         name=str(table.get("name", name)),
         host=_host(table["host"]),
         vms=_vms(_tables("vm", table["vm"]), seed),
         events=tuple(
-            _settings(model.Event, "[[event]]", one)
-            for one in _tables("event", table.get("event", []))
+            _settings(Event, "[[event]]", one) for one in _tables("event", table.get("event", []))
         ),
         seed=seed,
         **settings,
     )
 
 
-def _host(table: Any) -> model.HostSettings:
+def _host(table: Any) -> HostSettings:
     changes = {}
     if isinstance(table, Mapping) and "set" in table:
         if not isinstance(table["set"], Mapping):
             raise InputError("[host] set: expected a table of KEY = VALUE")
         changes = {"set": tuple((k, str(v)) for k, v in _dotted(table["set"]))}
         table = {key: value for key, value in table.items() if key != "set"}
-    return replace(_settings(model.HostSettings, "[host]", table), **changes)
+    return replace(_settings(HostSettings, "[host]", table), **changes)
 
 
 def _dotted(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -185,9 +178,9 @@ def _dotted(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     return pairs
 
 
-def _vms(tables: list[Any], seed: int) -> tuple[model.VMSettings, ...]:
+def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
     """VMs, each table as many times as its count; each with a seed of its own."""
-    vms: list[model.VMSettings] = []
+    vms: list[VMSettings] = []
     for table in tables:
         if not isinstance(table, Mapping):
             raise InputError("[[vm]]: expected a table")
@@ -199,7 +192,7 @@ def _vms(tables: list[Any], seed: int) -> tuple[model.VMSettings, ...]:
             name = str(body.get("name", f"vm{len(vms) + 1}"))
             named = {**body, "name": f"{name}-{number}" if count > 1 else name}
             named.setdefault("seed", seed + len(vms))
-            vms.append(_settings(model.VMSettings, f"[[vm]] {named['name']}", named))
+            vms.append(_settings(VMSettings, f"[[vm]] {named['name']}", named))
     return tuple(vms)
 
 
