@@ -13,17 +13,26 @@ MAX_ORDER = 18  # 1 GiB of 4 KiB frames
 FREE, GUEST_PAGE, GPT_PAGE, SPT_PAGE, NPT_PAGE, MERGED_PAGE, BALLOON_PAGE = 0, 1, 2, 3, 4, 5, 6
 FRAME_KINDS = ("free", "guest page", "gPT", "sPT", "nPT", "merged page", "balloon")
 
-#: One frame of an address space. All zero: never touched.
+#: One frame of an address space, 32 bytes. All zero: never touched.
+#:
+#: reverse, the reverse map, says what a host frame is used for:
+#:
+#:     guest page      the gfn that it backs, + 1; for every frame of a large host page
+#:     merged page     the first node of its chain of sharers in Host.sharers; 0: none
+#:     sPT             its shadow page, + 1
+#:     all others      0
 FRAME_RECORD = np.dtype(
     [
         ("next", np.int32),  # free list links, frame + 1; 0: none
         ("previous", np.int32),
         ("references", np.int32),
+        ("owner", np.int32),  # number of a VM; 0: nobody, or several share it
+        ("reverse", np.int64),
+        ("pins", np.int32),
         ("order", np.int8),  # of the block that begins here, + 1; 0: none does
         ("kind", np.int8),
-        ("owner", np.int16),
-        ("reverse", np.int64),  # reverse map: the gfn, or (process, vpn) below, + 1
-    ]
+    ],
+    align=True,
 )
 
 
