@@ -36,9 +36,12 @@ def is_table(machine, gfn):
 
 @kernel
 def take(machine, gfn):
-    """Frees what stands behind a page whose contents the guest has given up."""
+    """Frees what stands behind a page whose contents the guest has given up, unless it is
+    pinned."""
     if machine.vm.p2m[gfn]:
         if is_backed(machine, gfn):
+            if frames.is_pinned(machine.host.frames, hfn_of(machine, gfn)):
+                return
             isolate(machine, gfn)
         backing.release(machine, gfn)
     machine.vm.contents[gfn] = 0
@@ -57,8 +60,8 @@ def page_out(machine: Machine, gfns, second_chance):
     """Pages out those of the pages that can be; returns how many are now out.
 
     second_chance: pages used since the last look stay, and are marked unused; those of a
-    large host page are used together, and should stand together in `gfns`. Merged pages and
-    guest page tables stay always, and so does what there is no place for.
+    large host page are used together, and should stand together in `gfns`. Merged and pinned
+    pages and guest page tables stay always, and so does what there is no place for.
     """
     done = 0
     asked = NIL
@@ -68,6 +71,8 @@ def page_out(machine: Machine, gfns, second_chance):
         if hfn < 0 or is_table(machine, gfn):
             continue
         if machine.host.frames.frame[hfn].kind == MERGED_PAGE:
+            continue
+        if frames.is_pinned(machine.host.frames, hfn):
             continue
         if second_chance:
             first = gfn & ~(pages_in(host_size_of(machine, gfn)) - 1)

@@ -15,6 +15,7 @@ from mmulab.mmu.machine import run as engine
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.entries import ENTRIES
 from mmulab.mmu.memory.frames import IN_USE, OF_KIND, TOTAL, make_frames
+from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import FRAME_KINDS, Frames, Host
 from mmulab.mmu.memory.status import (
     LIVELOCK,
@@ -49,7 +50,10 @@ def build(technique: str, preset: Preset, config: Config, log_size: int = 0) -> 
     core, units = build_core(preset, config, log_size)
     virtual = techniques.get(technique).virtual
     host_frames = config.host_frames if virtual else config.guest_frames
-    host = Host(frames=make_frames(host_frames), memory=make_memory(host_frames), swap=make_disk(0))
+    host = Host(
+        frames=make_frames(host_frames), memory=make_memory(host_frames), swap=make_disk(0),
+        sharers=make_sharers(0),
+    )  # fmt: skip
     vm = make_vm(technique, preset, config, host)
     core.regs[0]["vpid"] = 1 if virtual else 0
     return Simulator(technique, Machine(core=core, host=host, vm=vm), units, config)
@@ -95,6 +99,7 @@ def make_vm(
         balloon=np.zeros(per_gfn, np.int32),
         used=np.zeros(count, np.int32),
         p2m=np.zeros(per_gfn, np.int64),
+        sharer=np.zeros(per_gfn, np.int32),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
         shadow=np.zeros(shadows, SHADOW_PAGE),

@@ -98,13 +98,46 @@ class Disk(Struct):
     }
 
 
+#: A sharer of a host frame: a guest frame of a VM. A link is a node; 0: none.
+SHARER = np.dtype(
+    [
+        ("vm", np.int32),  # the VM's number; 0: a free node
+        ("gfn", np.int32),
+        ("next", np.int32),  # of the chain, or of the free list
+        ("previous", np.int32),
+    ]
+)
+#: Scalars of the pool of sharers.
+SHARERS_RECORD = np.dtype(
+    [
+        ("free", np.int64),  # first node of the free list; 0: none
+        ("used", np.int64),  # nodes that are or were in a chain: 1 .. used
+        ("refused", np.int64),  # times that a page was not shared for want of a node
+    ]
+)
+
+
+class Sharers(Struct):
+    """Chains of those that share a host frame, whatever shares it: see `mmu.memory.sharers`."""
+
+    record: np.ndarray  # [1]
+    node: np.ndarray  # [1 + sharers]: node 0 is not used
+
+    FIELDS = {
+        "record": ArrayField(SHARERS_RECORD),
+        "node": ArrayField(SHARER),
+    }
+
+
 class Host(Struct):
     frames: Frames
     memory: Memory
     swap: Disk
+    sharers: Sharers
 
     FIELDS = {
         "frames": Frames,
         "memory": Memory,
         "swap": Disk,
+        "sharers": Sharers,
     }
