@@ -125,7 +125,7 @@ def report_free(machine: Machine, order):
     gfn = 0
     while gfn < guest.frame.size:
         block = guest.frame[gfn]
-        count = 1 << max(0, block.order - 1)
+        count = 1 << max(0, int(block.order) - 1)
         if block.kind == 0 and block.order > order:
             for other in range(gfn, gfn + count):
                 if machine.vm.p2m[other]:

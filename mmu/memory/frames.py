@@ -141,7 +141,7 @@ def take(frames, first, order, kind, owner, reverse):
     if first + (1 << order) > frames.counts[TOTAL]:
         return False
     at = head_of(frames, first)
-    have = frames.frame[at].order - 1
+    have = int(frames.frame[at].order) - 1
     if frames.frame[at].kind != FREE or have < order:
         return False
     _unlink(frames, at, have)
@@ -182,7 +182,7 @@ def release(frames, first):
 @kernel
 def _free(frames, first):
     block = frames.frame[first]
-    order = block.order - 1
+    order = int(block.order) - 1  # in plain Python, 1 << int8 would be an int8
     frames.counts[IN_USE] -= 1 << order
     frames.counts[OF_KIND + block.kind] -= 1 << order
     block.order = 0
@@ -243,7 +243,7 @@ def is_pinned(frames, frame):
 def split(frames, first, order):
     """Turns a block in use, of one reference and no pin, into blocks of 2**order frames."""
     block = frames.frame[first]
-    count = 1 << (block.order - 1)
+    count = 1 << (int(block.order) - 1)
     for offset in range(0, count, 1 << order):
         piece = frames.frame[first + offset]
         piece.order = order + 1
@@ -256,7 +256,7 @@ def split(frames, first, order):
 def change_kind(frames, first, kind):
     """A block in use is used for something else from now on."""
     block = frames.frame[first]
-    count = 1 << (block.order - 1)
+    count = 1 << (int(block.order) - 1)
     frames.counts[OF_KIND + block.kind] -= count
     frames.counts[OF_KIND + kind] += count
     block.kind = kind

@@ -28,10 +28,10 @@ VMS, SITES = 3, 6
 
 @entry
 def _chain(host: Host, hfn, found):
-    """Writes the nodes of a frame's chain; returns how many."""
+    """Writes the nodes of a frame's chain, as many as there is place for; returns how many."""
     count = 0
     node = sharers.following(host, hfn, 0)
-    while node:
+    while node and count < found.size:
         found[count] = node
         count += 1
         node = sharers.following(host, hfn, node)
