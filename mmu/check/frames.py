@@ -81,11 +81,12 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
     heads = np.flatnonzero(records["order"])
     covered = 0
     free = 0
-    for head, order, kind, count in zip(
+    for head, order, kind, count, pinned in zip(
         heads.tolist(),
         records["order"][heads].tolist(),
         records["kind"][heads].tolist(),
         records["references"][heads].tolist(),
+        records["pins"][heads].tolist(),
         strict=True,
     ):
         if head < covered or head & ((1 << (order - 1)) - 1):
@@ -95,6 +96,8 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
         covered = head + (1 << (order - 1))
         if kind == FREE:
             free += 1 << (order - 1)
+        elif count == 0 and pinned and head not in expected:
+            pass  # only its pins keep it
         elif expected.get(head) != (kind, count):
             fail(
                 where,
@@ -108,6 +111,14 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
         fail(where, what, f"frames from {covered:#x} on belong to no block")
     if expected:
         fail(where, what, f"frame {min(expected):#x} is used but not allocated")
+    _check_counts(where, whose, frames, heads, free)
+    _check_pins(where, whose, records)
+
+
+def _check_counts(where: str, whose: str, frames: Frames, heads: np.ndarray, free: int) -> None:
+    """What the allocator counts is so; heads: of its blocks. free: frames."""
+    records = frames.frame
+    what = f"every {whose} frame is accounted for exactly once"
     by_kind = np.zeros(len(FRAME_KINDS), np.int64)
     used = heads[records["kind"][heads] != FREE]
     np.add.at(by_kind, records["kind"][used], 1 << (records["order"][used].astype(np.int64) - 1))
@@ -116,3 +127,12 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
     in_use = int(frames.counts[1])
     if in_use + free != len(records):
         fail(where, what, f"{in_use} in use and {free} free of {len(records)}")
+
+
+def _check_pins(where: str, whose: str, records: np.ndarray) -> None:
+    """Pins are of blocks in use that nobody else shares, and stand at their first frame."""
+    loose = (records["order"] == 0) | np.isin(records["kind"], (FREE, MERGED_PAGE))
+    loose |= (records["references"] > 1) | (records["pins"] < 0)
+    wrong = np.flatnonzero(loose & (records["pins"] != 0))
+    if len(wrong):
+        fail(where, "a pinned frame is in use and not shared", f"{whose} frame {wrong[0]:#x}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from mmulab.mmu.check.cached import check_cached
 from mmulab.mmu.check.frames import account, guest_references, host_references
+from mmulab.mmu.check.sharers import check_sharers
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE
@@ -17,7 +18,7 @@ def check_system(system: System) -> None:
 
     Frames and blocks: each is free, or accounted for once for each reference. Contents:
     what a guest last wrote to a page is what the host frame, or the block, behind it
-    holds. Translations: as for a machine alone.
+    holds. Shared frames: each knows who shares it. Translations: as for a machine alone.
     """
     expected: dict[int, tuple[int, int]] = {}
     swap = np.zeros(len(system.host.swap.references), np.int64)
@@ -34,6 +35,7 @@ def check_system(system: System) -> None:
         at = int(np.flatnonzero(swap != system.host.swap.references)[0])
         raise CheckFailed(f"invariant broken: {what}: block {at} has {swap[at]} pages")
     account("the host", "host", system.host.frames, expected)
+    check_sharers(system)
 
 
 def _check_guest(

@@ -37,9 +37,12 @@ def is_table(machine, gfn):
 
 @kernel
 def take(machine, gfn):
-    """Frees what stands behind a page whose contents the guest has given up."""
+    """Frees what stands behind a page whose contents the guest has given up, unless it is
+    pinned."""
     if machine.vm.p2m[gfn]:
         if is_backed(machine, gfn):
+            if frames.is_pinned(machine.host.frames, hfn_of(machine, gfn)):
+                return
             isolate(machine, gfn)
         backing.release(machine, gfn)
     machine.vm.contents[gfn] = 0
@@ -58,8 +61,8 @@ def page_out(machine: Machine, gfns, second_chance):
     """Pages out those of the pages that can be; returns how many are now out.
 
     second_chance: pages used since the last look stay, and are marked unused; those of a
-    large host page are used together, and should stand together in `gfns`. Merged pages and
-    guest page tables stay always, and so does what there is no place for.
+    large host page are used together, and should stand together in `gfns`. Merged and pinned
+    pages and guest page tables stay always, and so does what there is no place for.
     """
     done = 0
     asked = NIL
@@ -69,6 +72,8 @@ def page_out(machine: Machine, gfns, second_chance):
         if hfn < 0 or is_table(machine, gfn):
             continue
         if machine.host.frames.frame[hfn].kind == MERGED_PAGE:
+            continue
+        if frames.is_pinned(machine.host.frames, hfn):
             continue
         if second_chance:
             first = gfn & ~(pages_in(host_size_of(machine, gfn)) - 1)
@@ -121,7 +126,7 @@ def report_free(machine: Machine, order):
     gfn = 0
     while gfn < guest.frame.size:
         block = guest.frame[gfn]
-        count = 1 << max(0, block.order - 1)
+        count = 1 << max(0, int(block.order) - 1)
         if block.kind == 0 and block.order > order:
             for other in range(gfn, gfn + count):
                 if machine.vm.p2m[other]:

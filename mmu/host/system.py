@@ -25,6 +25,7 @@ from mmulab.mmu.machine.failures import failure_text
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
+from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
@@ -81,6 +82,7 @@ class System:
             frames=make_frames(total),
             memory=make_memory(total, tracked=True),
             swap=make_disk(settings.swap >> 12),
+            sharers=make_sharers(total),
         )
         huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)

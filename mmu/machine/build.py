@@ -10,6 +10,7 @@ from mmulab.mmu.hardware.build import build_core, build_vcpu
 from mmulab.mmu.hardware.state import VCPU, Machine
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
+from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
 from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD, VMA
@@ -25,7 +26,12 @@ def machine_of(
     """A machine that has not booted, and the names of its TLBs and walk caches."""
     virtual = spec.technique.virtual
     host_frames = config.host_frames if virtual else config.guest_frames
-    host = Host(frames=make_frames(host_frames), memory=make_memory(host_frames), swap=make_disk(0))
+    host = Host(
+        frames=make_frames(host_frames),
+        memory=make_memory(host_frames),
+        swap=make_disk(0),
+        sharers=make_sharers(0),
+    )
     # Caches are sized for the larger host, so that all techniques have the same.
     core, units = build_core(
         preset,
@@ -97,6 +103,7 @@ def make_vm(
         balloon=np.zeros(per_gfn, np.int32),
         used=np.zeros(count, np.int32),
         p2m=np.zeros(per_gfn, np.int64),
+        sharer=np.zeros(per_gfn, np.int32),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
     )
@@ -115,6 +122,7 @@ def _no_vm() -> VM:
         balloon=np.zeros(0, np.int32),
         used=np.zeros(0, np.int32),
         p2m=np.zeros(0, np.int64),
+        sharer=np.zeros(0, np.int32),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
     )

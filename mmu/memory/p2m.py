@@ -60,12 +60,6 @@ def host_size_of(machine, gfn):
 
 
 @inlined
-def gfn_of(machine, hfn):
-    """Guest frame that a host frame backs: the reverse map. NIL for a merged page."""
-    return machine.host.frames.frame[hfn].reverse - 1
-
-
-@inlined
 def is_merged(machine, gfn):
     """True where a guest frame is backed by a frame that may be shared."""
     hfn = hfn_of(machine, gfn)

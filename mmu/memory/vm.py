@@ -84,6 +84,7 @@ class VM(Struct):
     balloon: np.ndarray  # [gfns]: the first `ballooned` are the balloon's
     used: np.ndarray  # [gfns]: entries in use in a gPT page
     p2m: np.ndarray  # [gfns]: see memory.p2m
+    sharer: np.ndarray  # [gfns]: its node in Host.sharers; 0: it shares no frame
     process: np.ndarray
     vma: np.ndarray
 
@@ -98,6 +99,7 @@ class VM(Struct):
         "balloon": ArrayField(np.int32),
         "used": ArrayField(np.int32),
         "p2m": ArrayField(np.int64),
+        "sharer": ArrayField(np.int32),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
     }

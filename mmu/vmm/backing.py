@@ -9,7 +9,7 @@ from __future__ import annotations
 from mmulab.mmu.hardware import contents, tlb, walk_caches
 from mmulab.mmu.hardware import core as hardware
 from mmulab.mmu.kernels.compiling import kernel
-from mmulab.mmu.memory import disk, frames
+from mmulab.mmu.memory import disk, frames, sharers
 from mmulab.mmu.memory.entries import INDEX_BITS, pages_in
 from mmulab.mmu.memory.p2m import (
     block_of,
@@ -150,6 +150,7 @@ def own(machine, gfn):
     old = hfn_of(machine, gfn)
     if frames.available(machine.host.frames) == 0:
         return OUT_OF_HOST_FRAMES
+    sharers.remove(machine.host, old, machine.vm, gfn)
     _place(machine, gfn, 0)
     machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
     frames.release(machine.host.frames, old)
@@ -176,6 +177,7 @@ def release(machine, gfn):
     vm.record[0].held -= count
     if is_merged(machine, gfn):
         vm.record[0].merged -= 1
+        sharers.remove(machine.host, hfn, vm, gfn)
     else:
         for frame in range(hfn, hfn + count):
             machine.host.frames.frame[frame].reverse = 0
