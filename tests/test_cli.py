@@ -16,6 +16,7 @@ import pytest
 
 import cli
 from mmulab import workloads
+from mmulab.commands import main
 
 BAD_TRACES = {
     "empty": (b"", "is empty"),
@@ -147,11 +148,11 @@ def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # ty
             assert " ".join(cited.source.split()) in out
 
 
-@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+@pytest.mark.parametrize("name", sorted(main.cli.commands))
 def test_each_command_has_help_and_is_in_the_readme(mmulab, name: str) -> None:  # type: ignore
     readme = (Path(cli.__file__).parent / "README.md").read_text()
     assert mmulab(name, "--help").code == 0
-    assert cli.cli.commands[name].help
+    assert main.cli.commands[name].help
     assert f"mmulab {name}" in readme
 
 

@@ -26,7 +26,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import cli
+from mmulab.commands import main
 from mmulab.mmu.hardware.state import EXIT_REASONS
 from mmulab.plots.terminal.compare import EXIT_LABELS
 
@@ -38,7 +38,7 @@ TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 def mmulab(arguments: list[str]) -> str:
     """Standard output of a command, run in this process; its error fails the test."""
-    result = CliRunner().invoke(cli.cli, arguments, prog_name="mmulab")
+    result = CliRunner().invoke(main.cli, arguments, prog_name="mmulab")
     if result.exit_code:
         pytest.fail(f"mmulab {shlex.join(arguments)}: {result.exception}\n{result.output}")
     return result.stdout
@@ -133,7 +133,7 @@ def commands(text: Path) -> list[str]:
 def find(command: str) -> tuple[click.Command, list[str]]:
     """The click command that a line names, and what follows its name."""
     words = shlex.split(command.replace("...", ""))[1:]
-    group: click.Command = cli.cli
+    group: click.Command = main.cli
     while isinstance(group, click.Group) and words and words[0] in group.commands:
         group = group.commands[words.pop(0)]
     return group, words

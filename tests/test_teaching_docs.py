@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-import cli
+from mmulab.commands import main
 from mmulab.coursework import assignments, grading
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def test_commands_and_options_exist() -> None:
     assert len(commands) >= 8
     for command in commands:
         _, group, name, *arguments = shlex.split(command)
-        found = cli.cli.get_command(click.Context(cli.cli), group)
+        found = main.cli.get_command(click.Context(main.cli), group)
         assert isinstance(found, click.Group)
         one = found.commands[name]
         known = {option for parameter in one.params for option in parameter.opts}
