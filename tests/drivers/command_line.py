@@ -1,6 +1,8 @@
-"""What a command line came to."""
+"""A small run for command lines, and what a command line came to."""
 
 from __future__ import annotations
+
+SMALL = "gups:size=1M,accesses=20K"
 
 
 class Result:
@@ -14,6 +16,3 @@ def check_error(result: Result, code: int, expected: str) -> None:
     assert len(lines) == 1 and lines[0].startswith("mmulab: ")
     assert expected in lines[0]
     assert "Traceback" not in result.err
-
-
-SMALL = "gups:size=1M,accesses=20K"

@@ -10,15 +10,13 @@ from mmulab.coursework.assignment import Submission
 from mmulab.coursework.draws import Draws
 
 SEED = "correct horse battery staple"
+NAMES = assignments.names()
+SHEETS = [name for name in NAMES if tuple(assignments.get(name).files) == (answers.FILE,)]
 
 
 def solved(place: Path, student: str = "ada", name: str = "effective-access") -> Path:
     grading.solve(name, {student: place}, SEED)
     return place
-
-
-NAMES = assignments.names()
-SHEETS = [name for name in NAMES if tuple(assignments.get(name).files) == (answers.FILE,)]
 
 
 def problem_of(name: str, student: str, seed: str = SEED) -> Any:

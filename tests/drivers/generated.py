@@ -6,6 +6,8 @@ import numpy as np
 
 from mmulab.workloads import generators
 
+Access = tuple[int, int]  # address, kind
+
 
 def columns(spec: str, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list]:
     """Addresses, kinds, and events whose positions are counted from the trace's beginning."""
@@ -16,6 +18,3 @@ def columns(spec: str, seed: int = 1) -> tuple[np.ndarray, np.ndarray, list]:
         events += [(before + event[0], *event[1:]) for event in chunk.events.tolist()]
         before += chunk.accesses
     return np.concatenate(addresses), np.concatenate(kinds), events
-
-
-Access = tuple[int, int]  # address, kind

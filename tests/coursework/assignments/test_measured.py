@@ -1,4 +1,4 @@
-"""Assignments 3, 8 and 9: answers against the simulator, and wrong ones lose what they should."""
+"""Assignments 3, 6 and 8 to 10 against the simulator; wrong answers lose what they should."""
 
 from __future__ import annotations
 
