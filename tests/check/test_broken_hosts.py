@@ -7,8 +7,8 @@ import pytest
 from drivers.crowd import BASE, PAGE, Crowd, crowd
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.check.tables import CheckFailed
 from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.techniques.reference import CheckFailed
 from mmulab.mmu.trace import LOAD, STORE
 
 

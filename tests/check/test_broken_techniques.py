@@ -10,7 +10,7 @@ from mmulab import workloads
 from mmulab.mmu import simulate
 from mmulab.mmu.check import CheckFailed, check, compare_contents, tables_of
 from mmulab.mmu.config import Config
-from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.memory.entries import FRAME, RW, P
 from mmulab.mmu.memory.tables import entries_in
 from mmulab.mmu.trace import FETCH, LOAD, STORE

@@ -14,8 +14,7 @@ import numpy as np
 from models.guest_contents import Key, Model, Tags
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.check.tables import Tables
-from mmulab.mmu.guest import balloon
+from mmulab.mmu.guest.drivers import balloon
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
@@ -23,6 +22,7 @@ from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import P
 from mmulab.mmu.services.balloon import Balloon, BalloonSettings
 from mmulab.mmu.services.ksm import KSM, KSMSettings
+from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.trace import (
     BRK,
     CONTENT,

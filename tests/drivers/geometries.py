@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mmulab.mmu import presets
 from mmulab.mmu.hardware.clocks import LATE
 from mmulab.mmu.hardware.state import Core
-from mmulab.mmu.machine.build import Simulator
 from mmulab.mmu.machine.run import prepare
+from mmulab.mmu.machine.simulator import Simulator
 from mmulab.mmu.presets.preset import POLICIES, TLB, Preset, WalkCache
 from mmulab.mmu.trace import EVENT, Chunk
 

@@ -9,8 +9,8 @@ import numpy as np
 from mmulab.mmu import presets
 from mmulab.mmu.hardware.state import NATIVE, Machine
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.machine.build import Simulator
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.machine.simulator import Simulator
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import (
     BRK,
     EVENT,
@@ -43,7 +43,7 @@ SMALL = replace(
 
 @entry
 def _drop_backing(machine: Machine, gfn):
-    hooks.drop_mapping(machine, gfn)
+    seam.drop_mapping(machine, gfn)
     backing.release(machine, gfn)
     backing.flush_vm(machine)
 

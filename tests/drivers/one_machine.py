@@ -9,8 +9,8 @@ import numpy as np
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.guest.process import FLUSH
-from mmulab.mmu.machine.build import FIRST_PID, build
 from mmulab.mmu.machine.run import prepare
+from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.entries import ENTRIES, FRAME, PS, RW, US, XD, P
 from mmulab.mmu.memory.tables import entries_in
 from mmulab.mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from models.brute_nested import LEVEL_OF, Nested
 
 from mmulab.mmu import presets
-from mmulab.mmu.check.tables import Tables
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.hardware.caches import price
 from mmulab.mmu.hardware.state import CACHE_LEVELS, Core
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Cache, Cited, Preset, WalkCache
 from mmulab.mmu.report.counts import read_structures, references_of
+from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.trace import MMAP, STORE, SWITCH
 
 QUIET = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -16,8 +16,8 @@ from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
 from mmulab.mmu.hardware.clocks import LATE
-from mmulab.mmu.machine.build import build
 from mmulab.mmu.machine.run import FAULT_LIMIT, STRETCH
+from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import MAX_LEVELS
 from mmulab.mmu.presets.geometry import MAX_ENTRIES
 from mmulab.mmu.presets.preset import TLB, Preset

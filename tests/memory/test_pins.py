@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vms_at_rest import AtRest, pin, unpin
+from drivers.vms_at_rest import AtRest, pin, unpin
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.check.tables import CheckFailed
-from mmulab.mmu.guest import balloon
+from mmulab.mmu.guest.drivers import balloon
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.techniques.reference import CheckFailed
 
 
 @pytest.fixture(params=["nested", "shadow"])

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drivers.vms_at_rest import AtRest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vms_at_rest import AtRest
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.check.tables import CheckFailed
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import reclaim, sharing
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.memory import sharers
 from mmulab.mmu.memory.state import MERGED_PAGE, SHARER, SHARERS_RECORD, Host, Sharers
 from mmulab.mmu.memory.status import OK
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
+from mmulab.mmu.techniques.reference import CheckFailed
 from mmulab.mmu.vmm import backing
 
 Key = tuple[int, int]  # VM, site
@@ -41,7 +41,7 @@ def _chain(host: Host, hfn, found):
 @entry
 def _own(machine: Machine, gfn):
     """What a store to a shared page comes to."""
-    hooks.drop_mapping(machine, gfn)
+    seam.drop_mapping(machine, gfn)
     status = backing.own(machine, gfn)
     backing.flush_vm(machine)
     return status

@@ -18,7 +18,7 @@ from mmulab.mmu.host import reclaim
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.machine.build import FIRST_PID
+from mmulab.mmu.machine.simulator import FIRST_PID
 from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.status import OK

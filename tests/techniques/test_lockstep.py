@@ -14,7 +14,7 @@ from mmulab.mmu import simulate
 from mmulab.mmu.check import CheckFailed, check, compare_contents
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import RunError
-from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.simulator import Simulator, build
 
 # --- Steps ----------------------------------------------------------------------------
 
