@@ -131,10 +131,11 @@ def _place(name: str) -> tuple[str, bool] | None:
     if file:
         return file, hasattr(module, "__path__")
     parent, _, child = name.rpartition(".")
-    if not parent:
-        return None
-    if parent in sys.modules:
-        spec = find_spec(name) if hasattr(sys.modules[parent], "__path__") else None
+    if not parent or parent in sys.modules:
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):  # of no package; of a process without a script
+            return None
         if spec is None or not spec.origin:
             return None
         return spec.origin, spec.submodule_search_locations is not None

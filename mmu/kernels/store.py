@@ -70,7 +70,7 @@ def _chosen() -> str:
     # The XDG Base Directory Specification has a relative path ignored.
     if sys.platform == "darwin" or not os.path.isabs(base):
         home = os.path.expanduser("~")
-        if not os.path.isabs(home):
+        if not os.path.isabs(home) or not os.environ.get("HOME", home):
             raise NoPlaceError("there is no home directory")
         base = os.path.join(home, *_CACHES)
     return os.path.join(base, "mmulab")
