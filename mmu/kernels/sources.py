@@ -52,7 +52,7 @@ def digest(modules: Iterable[str]) -> bytes | None:
         if name in found:
             continue
         source = _source(name)
-        if source is None or not source.fresh:
+        if source is None:
             return None
         found[name] = source
         waiting += source.imports
@@ -62,6 +62,8 @@ def digest(modules: Iterable[str]) -> bytes | None:
     for name in sorted(packages | found.keys()):
         source = _source(name)
         if source is not None:  # a package may be a mere folder
+            if not source.fresh:
+                return None
             total.update(f"{name}\0".encode() + source.digest)
     return total.digest()
 

@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows: what two processes need at once, both compile
     fcntl = None  # type: ignore[assignment]
 
-SUFFIX = ".entry"
+SUFFIX = ".mmulab"  # the directory may be shared with others
 
 _MAGIC = b"mmulab\r\n"
 _VERSION = 1
@@ -172,10 +172,11 @@ def _write_whole(path: str, content: bytes) -> None:
         finally:
             os.close(file)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        error.filename = error.filename or os.path.dirname(path)
+        if isinstance(error, OSError):
+            error.filename = error.filename or os.path.dirname(path)
         raise
 
 

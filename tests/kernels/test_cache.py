@@ -52,7 +52,7 @@ def only_file(cache: Path) -> Path:
 def test_compiled_once(cache: Path, tmp_path: Path) -> None:
     throwaway.write(tmp_path, NAME)
     assert answered() == (41, False)
-    assert re.fullmatch(rf"{NAME}\.main\.answer-\w{{12}}-\w{{32}}\.entry", only_file(cache).name)
+    assert re.fullmatch(rf"{NAME}\.main\.answer-\w{{12}}-\w{{32}}\.mmulab", only_file(cache).name)
     assert answered() == (41, True)
 
 

@@ -17,7 +17,7 @@ import throwaway
 
 from mmulab.mmu.kernels import store
 
-NAME = "an.entry-0-1.entry"
+NAME = "an.entry-0-1.mmulab"
 
 
 def test_what_is_written_is_read(cache: Path) -> None:

@@ -125,7 +125,7 @@ import os; os.kill(os.getpid(), 9)
     warm.compile_together(parts)
     assert misses() == [1, 1, 1]
     process.communicate()
-    assert len([each for each in os.listdir(cache) if each.endswith(".entry")]) == COUNT
+    assert len([each for each in os.listdir(cache) if each.endswith(store.SUFFIX)]) == COUNT
 
 
 SLEEPS = """
