@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pwd
 import signal
@@ -211,16 +212,23 @@ def test_a_lock_is_one_process_at_a_time(cache: Path) -> None:
     again.release()
 
 
-def test_a_lock_file_that_is_removed_while_waited_for(cache: Path) -> None:
-    """A process that has opened the file before the other removed it does not have the lock."""
-    may, first = store.lock(NAME)
+def test_a_lock_file_that_is_removed_while_waited_for(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that opened the file before the other removed it does not have the lock."""
+    first = store.lock(NAME)[1]
     assert first is not None
-    waiting = os.open(cache / f"{NAME}.lock", os.O_RDWR)
-    first.release()
-    second = store.lock(NAME, patience=0)[1]
+    flock, ending = fcntl.flock, [first]
+
+    def ends_meanwhile(file: int, operation: int) -> None:
+        while ending:
+            ending.pop().release()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", ends_meanwhile)
+    second = store.lock(NAME, patience=1)[1]
     assert second is not None
-    assert not os.path.samestat(os.fstat(waiting), os.stat(cache / f"{NAME}.lock"))
-    os.close(waiting)
+    assert store.lock(NAME, patience=0) == (False, None)
     second.release()
 
 
