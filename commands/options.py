@@ -165,9 +165,9 @@ def check_outputs(plot_path: str | None, **paths: str | None) -> None:
 def say_if_cold(*modules: str) -> None:
     """The first run compiles; says what it waits for. modules: of `mmu`, whose entries the
     command calls besides the simulator's run loop."""
-    from mmulab.mmu.kernels.compiling import is_cold
+    from mmulab.mmu.kernels.cache import is_cold
 
-    if is_cold("run"):
+    if is_cold("mmulab.mmu.machine.run"):
         click.echo("compiling the simulator for this machine, once; 20 to 30 seconds ...", err=True)
-    elif any(is_cold(module) for module in modules):
+    elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):
         click.echo("compiling more of the simulator, once; 20 to 30 seconds ...", err=True)

@@ -62,7 +62,7 @@ def run(
     settings = {
         value: parsing.override(loaded, key, value) for value in values.split(",") if value
     } or {"": loaded}
-    options.say_if_cold("reclaim", "swap")
+    options.say_if_cold("host.reclaim", "guest.swap")
     runs = {
         value: _runs(each, compare, check, f"{loaded.name} {value}".strip())
         for value, each in settings.items()

@@ -1,71 +1,94 @@
-"""Compiling kernels once, and loading them without delay: numba's own start is slower.
+"""What is changed in numba: each patch by itself, with what it needs of numba.
 
-numba links, optimises and turns into machine code every function with all that it
-calls, and then does so again for each of its callers. A kernel is only ever
-called from compiled code, so that all of that but the last time, in the entry
-that Python calls, is thrown away. `lean` leaves it out: a lean library keeps its
-unlinked code and passes on what it needs to be linked with. And numba compares the
-compiler's flags, option by option, whenever it resolves a call: about a tenth of the
-time, most of which is saved by comparing first what has been set.
+numba's own start and compilation are slower than need be, for what is compiled here. Each
+patch names the parts of numba that it reaches into. Where one is missing (another release),
+that patch alone is left out: results are the same, only later.
 
-What was compiled before is loaded from disk without all that numba can compile being
-made ready first, which takes numba longer than the loading: a compilation does it itself.
-
-This reaches into numba's code libraries. Where they are not as expected (another
-numba release), `AVAILABLE` is False and kernels compile as numba does it, with
-the same results, three times slower, and start more slowly.
+`lean` and `full`
+    numba links, optimises and turns into machine code every function with all that it
+    calls, and then does so again for each of its callers. A kernel is only ever called from
+    compiled code, so that all of that but the last time, in the entry that Python calls, is
+    thrown away. A lean library keeps its unlinked code and passes on what it needs to be
+    linked with. Without: three times slower.
+flags
+    numba compares the compiler's flags, option by option, whenever it resolves a call: about
+    a tenth of the time, most of which is saved by comparing first what has been set.
+names
+    numba tells functions of one name (those that a function makes) apart by counting them,
+    in each process from one, and several libraries that are loaded share a function whose
+    name they share. What other processes have compiled is loaded here, so that each begins
+    to count elsewhere. Without: see `NAMES_APART`.
+`prepare_to_load`
+    What was compiled before is loaded from disk without all that numba can compile being
+    made ready first, which takes numba longer than the loading: a compilation does it itself.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from numba.core import caching, codegen, targetconfig, types
-from numba.core.runtime import rtsys
+from numba.core import bytecode, codegen, runtime, targetconfig, types
 
-_NEEDED = (
+_state = threading.local()
+
+
+def has_all(needed: Iterable[tuple[Any, str]]) -> bool:
+    """True where each owner has what is named."""
+    return all(hasattr(owner, name) for owner, name in needed)
+
+
+_LEAN_NEEDED = (
     (codegen, "JITCodeLibrary"),
     (codegen, "JITCPUCodegen"),
     (getattr(codegen, "JITCodeLibrary", None), "finalize"),
     (getattr(codegen, "JITCodeLibrary", None), "get_pointer_to_function"),
     (getattr(codegen, "JITCodeLibrary", None), "_finalize_dynamic_globals"),
+    (getattr(codegen, "JITCodeLibrary", None), "_raise_if_finalized"),
     (getattr(codegen, "JITCPUCodegen", None), "set_env"),
     (getattr(codegen, "JITCPUCodegen", None), "_library_class"),
-    (getattr(targetconfig, "TargetConfig", None), "values"),
-    (getattr(targetconfig, "TargetConfig", None), "options"),
-    (getattr(caching, "FunctionCache", None), "_load_overload"),
-    (getattr(caching, "FunctionCache", None), "_guard_against_spurious_io_errors"),
-    (rtsys, "initialize"),
+    (getattr(codegen, "JitEngine", None), "is_symbol_defined"),
 )
-AVAILABLE = all(hasattr(owner, name) for owner, name in _NEEDED)
-
-_state = threading.local()
+LEAN = has_all(_LEAN_NEEDED)
 
 
 def lean(dispatcher: Any) -> Any:
     """Makes a dispatcher compile leanly. It can then be called from kernels only."""
-    if not AVAILABLE or not hasattr(dispatcher, "get_call_template"):
+    if not hasattr(dispatcher, "get_call_template"):
         return dispatcher  # under NUMBA_DISABLE_JIT it is the Python function
-    compile_fully: Callable[..., Any] = dispatcher.compile
-
-    def compile_leanly(signature: Any) -> Any:
-        before = getattr(_state, "on", False)
-        _state.on = True
-        try:
-            return compile_fully(signature)
-        finally:
-            _state.on = before
-
     resolve_call: Callable[..., Any] = dispatcher.get_call_template
 
     def resolve_generally(arguments: Any, keywords: Any) -> Any:
         arguments = tuple(_general(each) for each in arguments)
         return resolve_call(arguments, {name: _general(each) for name, each in keywords.items()})
 
-    dispatcher.compile = compile_leanly
     dispatcher.get_call_template = resolve_generally
+    return _compiling(dispatcher, lean=True)
+
+
+def full(dispatcher: Any) -> Any:
+    """Makes a dispatcher compile as numba does, even while a lean one is being compiled."""
+    return _compiling(dispatcher, lean=False)
+
+
+def _compiling(dispatcher: Any, lean: bool) -> Any:
+    """A dispatcher that says, while it compiles, whether the libraries it makes are lean."""
+    if not LEAN or not hasattr(dispatcher, "get_call_template"):
+        return dispatcher
+    compile_: Callable[..., Any] = dispatcher.compile
+
+    def compile_so(signature: Any) -> Any:
+        before = getattr(_state, "on", False)
+        _state.on = lean
+        try:
+            return compile_(signature)
+        finally:
+            _state.on = before
+
+    dispatcher.compile = compile_so
     return dispatcher
 
 
@@ -77,40 +100,7 @@ def _general(type_: Any) -> Any:
     return types.int64 if whole else type_
 
 
-def full(dispatcher: Any) -> Any:
-    """Makes a dispatcher compile as numba does, even while a lean one is being compiled."""
-    if not AVAILABLE or not hasattr(dispatcher, "get_call_template"):
-        return dispatcher
-    compile_as_is: Callable[..., Any] = dispatcher.compile
-
-    def compile_fully(signature: Any) -> Any:
-        before = getattr(_state, "on", False)
-        _state.on = False
-        try:
-            return compile_as_is(signature)
-        finally:
-            _state.on = before
-
-    dispatcher.compile = compile_fully
-    _load_quickly(dispatcher)
-    return dispatcher
-
-
-def _load_quickly(dispatcher: Any) -> None:
-    """As numba loads from its cache, but for the refresh of the target's context."""
-    cache = getattr(dispatcher, "_cache", None)
-    if not isinstance(cache, caching.FunctionCache):
-        return
-
-    def load_overload(signature: Any, target_context: Any) -> Any:
-        rtsys.initialize(target_context)
-        with cache._guard_against_spurious_io_errors():
-            return cache._load_overload(signature, target_context)
-
-    cache.load_overload = load_overload  # type: ignore[method-assign]
-
-
-if AVAILABLE:
+if LEAN:
 
     class _Library(codegen.JITCodeLibrary):
         """A code library that may be lean; decided when it is made."""
@@ -162,6 +152,15 @@ if AVAILABLE:
     codegen.JITCPUCodegen.set_env = _set_env_where_emitted  # type: ignore[method-assign]
     codegen.JITCPUCodegen._library_class = _Library
 
+
+_FLAGS_NEEDED = (
+    (targetconfig, "TargetConfig"),
+    (getattr(targetconfig, "TargetConfig", None), "values"),
+    (getattr(targetconfig, "TargetConfig", None), "options"),
+)
+FLAGS = has_all(_FLAGS_NEEDED)
+
+if FLAGS:
     _is_equal = targetconfig.TargetConfig.__eq__
 
     def _equal(self: Any, other: Any) -> Any:
@@ -176,3 +175,26 @@ if AVAILABLE:
 
     targetconfig.TargetConfig.__eq__ = _equal  # type: ignore[method-assign]
     targetconfig.TargetConfig.__hash__ = _hash  # type: ignore[method-assign]
+
+
+_NAMES_NEEDED = ((getattr(bytecode, "FunctionIdentity", None), "_unique_ids"),)
+#: False where what other processes have compiled must not be loaded.
+NAMES_APART = has_all(_NAMES_NEEDED)
+
+if NAMES_APART:
+    bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
+
+
+_LOAD_NEEDED = (
+    (runtime, "rtsys"),
+    (getattr(runtime, "rtsys", None), "initialize"),
+)
+LOAD = has_all(_LOAD_NEEDED)
+
+
+def prepare_to_load(target_context: Any) -> None:
+    """Makes a target's context ready for code to be loaded into it."""
+    if LOAD:
+        runtime.rtsys.initialize(target_context)
+    else:
+        target_context.refresh()

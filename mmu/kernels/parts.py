@@ -8,7 +8,7 @@ parts can be compiled at the same time in several processes.
     touch = far_call(int64, MACHINE, int64)                                  # in the seam
     touch(machine.vm.ops[TOUCH], machine, gfn)
 
-    write = addresses_of({TOUCH: Far(nested_touch, (MACHINE, int64), int64)})    # in the part
+    write = addresses_of(((TOUCH, Far(nested_touch, (MACHINE, int64), int64)),))  # in the part
 
     @entry                                           # one a part, cached on disk
     def link(ops):
@@ -21,7 +21,7 @@ costs. They hold in this process only: they are linked anew, never saved. Needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
@@ -55,10 +55,10 @@ if JIT_OFF:
 
         return call
 
-    def addresses_of(kernels: Mapping[int, Far]) -> Any:
-        """A function that writes the addresses of kernels into a table, by their number."""
+    def addresses_of(kernels: Sequence[tuple[int, Far]]) -> Any:
+        """A function that writes the addresses of kernels into a table, at their numbers."""
         numbers = {}
-        for index, far in kernels.items():
+        for index, far in kernels:
             numbers[index] = len(_KERNELS)
             _KERNELS.append(far.kernel)
 
@@ -120,13 +120,13 @@ else:
 
         return call
 
-    def addresses_of(kernels: Mapping[int, Far]) -> Any:
-        """A function that writes the addresses of kernels into a table, by their number."""
+    def addresses_of(kernels: Sequence[tuple[int, Far]]) -> Any:
+        """A function that writes the addresses of kernels into a table, at their numbers."""
 
         @intrinsic
         def write(typing: Any, table: Any) -> Any:
             compiled = {}
-            for index, far in kernels.items():
+            for index, far in kernels:
                 # With what it must return said, or numba makes a type of a constant.
                 far.kernel.compile(far.returns(*far.takes))
                 compiled[index] = far.kernel.overloads[far.takes]

@@ -1,4 +1,9 @@
-"""How numba sees a `Struct`: a pointer to its table. See `mmu.kernels.structs`."""
+"""How numba sees a `Struct`: a pointer to its table. See `mmu.kernels.structs`.
+
+Needs of numba, besides what `numba.extending` names: that a type's attributes are resolved by
+an `AttributeTemplate` and lowered by `lower_getattr_generic`, and `numba.np.arrayobj`'s
+`populate_array`, to make an array of an address and a shape. There is no doing without.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,9 @@ The sets of TLBs and caches are small, and where in a set a tag is found is
 unpredictable: a loop that stops at the match costs a mispredicted branch more
 often than not. These look at a whole group of slots and do not branch. LLVM makes
 of them what the processor has: vectors of 512 bits, or several of 256 or 128.
+
+Needs of numba: `intrinsic`, and the array structure of `make_array`; of LLVM, the textual
+names of its intrinsics. There is no doing without.
 """
 
 from __future__ import annotations

@@ -82,14 +82,16 @@ def run(
     that it stopped at; the caller may mend what stopped it and run again from there.
     """
     while True:
-        status, position, event = _run(machine, walk, address, kind, events, event, position, end)
+        status, position, event = run_once(
+            machine, walk, address, kind, events, event, position, end
+        )
         if status != CLOCK_LATE:
             return status, position, event
         begin_anew(machine.core)
 
 
 @entry
-def _run(machine: Machine, walk: Walk, address, kind, events, event, position, end):
+def run_once(machine: Machine, walk: Walk, address, kind, events, event, position, end):
     """`run` until the clocks are late."""
     outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end)
     price(machine.core, machine.vcpu)

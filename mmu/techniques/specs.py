@@ -24,11 +24,12 @@ class Spec:
     """A technique with its parameters.
 
     text: the canonical form, which is the key everywhere: parameters in the order in which the
-    technique declares them, those left out that are as the run's options have them. values:
-    of all parameters.
+    technique declares them, those left out that are as the run's options have them. origin:
+    what the technique is found by, its name or file. values: of all parameters.
     """
 
     text: str
+    origin: str
     technique: Technique
     values: dict[str, Any]
 
@@ -82,7 +83,7 @@ def parse(text: str, config: Config | None = None) -> Spec:
         if values[key] != default:
             differ.append(f"{key}={values[key]}")
     canonical = origin + (":" + ",".join(differ) if differ else "")
-    return Spec(canonical, technique, values)
+    return Spec(canonical, origin, technique, values)
 
 
 def parse_all(

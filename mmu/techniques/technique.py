@@ -121,7 +121,10 @@ def linker(module: str, kernels: Mapping[str, Any]) -> Any:
     module: whose part it is, and which it is cached with.
     """
     ops = seam.HOOKS | seam.SERVICES
-    write = addresses_of({ops[name].number: seam.far(ops[name], k) for name, k in kernels.items()})
+    # A tuple, so that what is kept on disk can be told by what it is made of.
+    write = addresses_of(
+        tuple((ops[name].number, seam.far(ops[name], each)) for name, each in kernels.items())
+    )
 
     def link(table):
         write(table)

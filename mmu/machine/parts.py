@@ -1,0 +1,70 @@
+"""What a run needs compiled, part by part: each can be compiled in a process of its own.
+
+A part is named by text (`kernels.warm.Part`), so that another process can be told which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from numba.core import types
+from numba.np.numpy_support import from_dtype
+
+from mmulab.mmu.guest import entry_points
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels.namespaces import KernelsType
+from mmulab.mmu.kernels.parts import type_of
+from mmulab.mmu.kernels.warm import Part
+from mmulab.mmu.machine import run
+from mmulab.mmu.techniques import registry
+from mmulab.mmu.techniques.specs import Spec
+from mmulab.mmu.techniques.technique import link_defaults
+from mmulab.mmu.trace import EVENT
+
+_TABLE = (types.Array(types.int64, 1, "C"),)
+
+
+def parts_of(specs: Iterable[Spec]) -> list[Part]:
+    """What a comparison of techniques runs, the longest to compile first."""
+    specs = list(specs)
+    walks = {spec.technique.walk.where: None for spec in specs}
+    origins = {spec.origin: None for spec in specs}
+    return [
+        Part(__name__, "guest"),
+        *(Part(__name__, "technique", (origin,)) for origin in origins),
+        *(Part(__name__, "run_loop", where) for where in walks),
+        Part(__name__, "defaults"),
+        Part(__name__, "prepare"),
+    ]
+
+
+def guest() -> tuple[Any, Any]:
+    return entry_points.link, _TABLE
+
+
+def technique(origin: str) -> tuple[Any, Any]:
+    """The hooks of a technique, by its name or file."""
+    return registry.get(origin).link, _TABLE
+
+
+def defaults() -> tuple[Any, Any]:
+    return link_defaults, _TABLE
+
+
+def run_loop(module: str, name: str) -> tuple[Any, Any]:
+    """The run loop with the walk that is to be found there."""
+    position = (types.int64,) * 3
+    columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
+    return run.run_once, (type_of(Machine), KernelsType((module, name)), *columns, *position)
+
+
+def prepare() -> tuple[Any, Any]:
+    columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(types.uint16))
+    out = (types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"))
+    return run.prepare, (*columns, *out, types.int64)
+
+
+def _to_read(dtype: Any) -> Any:
+    """An array as `kernels.structs.to_read` makes it."""
+    return types.Array(dtype, 1, "C", readonly=True)
