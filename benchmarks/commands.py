@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-COMMAND = [sys.executable, "-c", "import cli; cli.main()"]
+COMMAND = [sys.executable, "-m", "mmulab"]
 
 
 def run(arguments: list[str], **environment: str) -> tuple[float, float]:

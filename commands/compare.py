@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mmulab.api import TECHNIQUES, listed
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
@@ -15,7 +16,7 @@ from mmulab.commands.values import Count
 @click.argument("traces", nargs=-1, metavar="[TRACE]...")
 @click.option(
     "--techniques",
-    default="native,shadow,nested",
+    default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
     help="Comma-separated, in the order of the table.",
@@ -52,8 +53,8 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, walk_caches=True)
-    names = [name.strip() for name in techniques.split(",") if name.strip()]
-    sources = options.resolve(traces, format_, config.seed, 12 + 9 * config.levels)
+    names = listed(techniques)
+    sources = options.resolve(traces, format_, config.seed, config.levels)
     options.say_if_cold()
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from mmulab import api
 from mmulab.commands import options
 from mmulab.commands.progress import progress
-from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -54,14 +54,10 @@ def run(
     options.check_outputs(plot_path, json=json_path)
     from mmulab.workloads import scenario_file
 
-    loaded = scenario_file.load(scenario)
-    if technique:
-        overrides = (*overrides, f"vm.technique={technique}")
-    for item in overrides:
-        loaded = scenario_file.override(loaded, *_pair("--set", item))
-    key, values = _pair("--sweep", sweep) if sweep else ("", "")
+    loaded = api.settle(scenario, api.pairs(overrides, "--set"), technique)
+    ((key, values),) = api.pairs(sweep, "--sweep") if sweep else [("", "")]
     settings = {
-        value: scenario_file.override(loaded, key, value) for value in values.split(",") if value
+        value: scenario_file.override(loaded, key, value) for value in api.listed(values)
     } or {"": loaded}
     options.say_if_cold("reclaim", "swap")
     runs = {
@@ -73,22 +69,12 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not value:
-        raise InputError(f"{option} {text}: expected KEY=VALUE")
-    return key.strip(), value.strip()
-
-
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
     """The results of a scenario, or of its variants."""
-    from mmulab.mmu.scenario import run as runner
-    from mmulab.workloads import scenario_file
-
     with progress(name, None) as advance:
         if compare:
-            return runner.compare(scenario, scenario_file.open_trace, check, advance)
-        return [runner.run(scenario, scenario_file.open_trace, "as given", check, advance)]
+            return api.run(scenario, compare=True, check=check, progress=advance)
+        return [api.run(scenario, check=check, progress=advance)]
 
 
 def _show(

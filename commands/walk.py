@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mmulab.api import TECHNIQUES, listed
 from mmulab.commands import options
 from mmulab.commands.values import Address
 
@@ -14,7 +15,7 @@ from mmulab.commands.values import Address
 @click.argument("gva", type=Address())
 @click.option(
     "--techniques",
-    default="native,shadow,nested",
+    default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
     help="Comma-separated.",
@@ -37,8 +38,7 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
     from mmulab.mmu.by_hand import walkthrough
     from mmulab.plots import text
 
-    names = [name.strip() for name in techniques.split(",") if name.strip()]
-    walks = [walkthrough.walk(gva, name, preset, config, store) for name in names]
+    walks = [walkthrough.walk(gva, name, preset, config, store) for name in listed(techniques)]
     for one in walks:
         click.echo(text.walk_table(one) + "\n")
     if plot_path:

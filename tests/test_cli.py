@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import cli
 from mmulab import workloads
+from mmulab.commands import main as cli
 
 BAD_TRACES = {
     "empty": (b"", "is empty"),
@@ -106,7 +106,6 @@ def test_plots(mmulab, tmp_path: Path, suffix: str) -> None:  # type: ignore
 
 
 def test_config_file_says_what_options_say(mmulab, tmp_path: Path) -> None:  # type: ignore
-    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
     config = tmp_path / "run.toml"
     config.write_text(
         f'traces = ["{SMALL}"]\ntechniques = ["nested"]\npreset = "haswell"\n'
@@ -211,7 +210,6 @@ def test_memory_too_small_for_the_run(mmulab, memory: str) -> None:  # type: ign
 
 
 def test_unknown_key_in_a_config_file(mmulab, tmp_path: Path) -> None:  # type: ignore
-    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
     config = tmp_path / "run.toml"
     config.write_text('presett = "haswell"\n')
     check_error(mmulab("compare", "--config", config), 2, "did you mean 'preset'")
@@ -222,7 +220,7 @@ def test_unknown_key_in_a_config_file(mmulab, tmp_path: Path) -> None:  # type: 
 def test_interrupt_in_the_middle_of_a_run(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     process = subprocess.Popen(
-        [sys.executable, "-c", "import cli; cli.main()", "compare",
+        [sys.executable, "-m", "mmulab", "compare",
          "gups:size=1G,accesses=100G", "--json", str(out)],
         cwd=Path(cli.__file__).parent, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -247,7 +245,7 @@ def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
 def test_standard_input(tmp_path: Path) -> None:
     data = workloads.bundled().read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", "import cli; cli.main()", "compare", "-", "--techniques", "native"],
+        [sys.executable, "-m", "mmulab", "compare", "-", "--techniques", "native"],
         cwd=Path(cli.__file__).parent, input=data, capture_output=True, check=True,
     )  # fmt: skip
     assert b"standard input: 1,500,000 accesses" in done.stdout

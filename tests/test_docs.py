@@ -26,7 +26,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import cli
+from mmulab.commands import main as cli
 from mmulab.mmu.hardware.state import EXIT_REASONS
 from mmulab.plots.text import EXIT_LABELS
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import cli
+from mmulab.commands import main as cli
 from mmulab.coursework import answers, assignments, gradescope, grading, identity, intake
 from mmulab.mmu.errors import InputError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-import cli
+from mmulab.commands import main as cli
 from mmulab.coursework import assignments, grading
 
 ROOT = Path(__file__).parent.parent

@@ -28,6 +28,7 @@ from typing import Any
 from mmulab import workloads
 from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.scenario import settings as model
+from mmulab.mmu.toml import dotted, tomllib
 from mmulab.mmu.trace import Trace
 from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
 
@@ -69,7 +70,7 @@ def load(path: str | Path) -> model.Scenario:
 def parse(text: str, where: str) -> model.Scenario:
     """A scenario from TOML. where: what to call it in errors, and unless it has a name."""
     try:
-        table = _toml().loads(text)
+        table = tomllib.loads(text)
     except ValueError as error:
         raise InputError(f"scenario {where}: not TOML: {error}") from None
     try:
@@ -126,19 +127,6 @@ def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     return replace(settings, **{name: _value(where, value, wanted, name)})
 
 
-def _toml() -> Any:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ModuleNotFoundError:
-            raise InputError(
-                "scenarios need Python 3.11 or the package tomli: pip install 'mmulab[toml]'"
-            ) from None
-    return tomllib
-
-
 def _scenario(table: Mapping[str, Any], name: str) -> model.Scenario:
     for key in table:
         if key not in _TOP:
@@ -170,19 +158,9 @@ def _host(table: Any) -> model.HostSettings:
     if isinstance(table, Mapping) and "set" in table:
         if not isinstance(table["set"], Mapping):
             raise InputError("[host] set: expected a table of KEY = VALUE")
-        changes = {"set": tuple((k, str(v)) for k, v in _dotted(table["set"]))}
+        changes = {"set": tuple((k, str(v)) for k, v in dotted(table["set"]))}
         table = {key: value for key, value in table.items() if key != "set"}
     return replace(_settings(model.HostSettings, "[host]", table), **changes)
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            pairs += _dotted(value, f"{prefix}{key}.")
-        else:
-            pairs.append((prefix + key, value))
-    return pairs
 
 
 def _vms(tables: list[Any], seed: int) -> tuple[model.VMSettings, ...]:
