@@ -23,6 +23,7 @@ import subprocess
 from pathlib import Path
 
 import click
+import decoys
 import pytest
 from click.testing import CliRunner
 
@@ -208,6 +209,7 @@ def test_readme_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_readme_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(decoys.lay(tmp_path))
     block = code_after((ROOT / "README.md").read_text(), "From Python")
     exec(compile(block.replace("1M", "20K"), "README.md", "exec"), {})
     assert Path("gups.svg").read_bytes().startswith(b"<?xml")

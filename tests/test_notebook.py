@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import decoys
 import pytest
 
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "notebook.ipynb"
@@ -73,7 +74,9 @@ def run_cell(source: str, variables: dict[str, Any]) -> tuple[str, Any]:
 
 
 def test_cells_print_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of the user's own, whose files have names that mmulab has inside itself."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(decoys.lay(tmp_path))
     variables: dict[str, Any] = {"__name__": "__main__"}
     for cell in CODE:
         printed, value = run_cell(text_of(cell["source"]), variables)

@@ -25,10 +25,10 @@ class VMResult:
     """One VM.
 
     series: int64[n] by name, at the run's times: frames by what became of them, then counters
-    since its start. counts: events by name, as in `mmu.report.results.TechniqueResult`. cycles: by
-    category of `mmu.report.cost`. seconds: from its start to its end. stalled: seconds that it waited
-    for storage. slowdown: its `busy` time as a multiple of that in the baseline; None without
-    one.
+    since its start. counts: events by name, as in `mmu.report.results.TechniqueResult`. cycles:
+    by category of `mmu.report.cost`. seconds: from its start to its end. stalled: seconds that it
+    waited for storage. slowdown: its `busy` time as a multiple of that in the baseline; None
+    without one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The page tables of one student: made with mmu.by_hand.page_table, walked, and moved to drawn frames.
+"""The page tables of one student: made with mmu.by_hand.page_table, walked, moved to drawn frames.
 
 Five addresses, each below its own PML4 entry. Around each, siblings that differ in one
 index lead to pages of their own, so that whoever takes a wrong index ends somewhere too.
