@@ -63,6 +63,11 @@ def test_compare_prints_a_table_for_each_trace(mmulab) -> None:  # type: ignore
         assert word in result.out
 
 
+def test_only_the_first_run_compiles(mmulab) -> None:  # type: ignore
+    mmulab("compare", SMALL)
+    assert mmulab("compare", SMALL).err == ""
+
+
 def test_compare_of_the_bundled_trace_is_the_default(mmulab) -> None:  # type: ignore
     result = mmulab("compare", "--techniques", "native")
     assert result.code == 0

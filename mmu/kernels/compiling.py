@@ -60,7 +60,7 @@ def cache_directory(package: str = "mmu") -> Path:
 
 
 def is_cold(module: str) -> bool:
-    """True where no entry of a module, "engine" or so, has been compiled on this machine yet
+    """True where no entry of a module, "run" or so, has been compiled on this machine yet
     by this version."""
     directory = cache_directory()
     return not any(directory.rglob(f"{module}.*.nbi")) if directory.is_dir() else True
