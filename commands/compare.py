@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmulab.api import TECHNIQUES, listed
+from mmulab.arguments import TECHNIQUES, listed
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count

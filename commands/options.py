@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmulab import api
+from mmulab import api, arguments
 from mmulab.commands.values import Bytes
 from mmulab.mmu.errors import InputError, unknown
 
@@ -56,11 +56,13 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Preset, Config]:
     """(preset with its overrides, Config) from the options above. walk_caches: whether there
     are, where no option says so."""
-    names = api.Machine.__annotations__
+    names = arguments.Machine.__annotations__
     chosen: Any = {name: options[name] for name in names}
     if chosen["walk_caches"] is None:
         chosen["walk_caches"] = walk_caches
-    return api.machine(options["preset"], api.pairs(options["overrides"], "--set"), chosen)
+    return arguments.machine(
+        options["preset"], arguments.pairs(options["overrides"], "--set"), chosen
+    )
 
 
 def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
@@ -98,7 +100,7 @@ def resolve(
     traces: tuple[str, ...], format_: str | None, seed: int = 1, levels: int = 5
 ) -> list[Trace]:
     """The traces that a command is given; a bundled one without any."""
-    specs = traces or (api.DEFAULT_TRACE,)
+    specs = traces or (arguments.DEFAULT_TRACE,)
     return [api.trace(spec, format=format_, seed=seed, levels=levels) for spec in specs]
 
 

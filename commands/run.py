@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mmulab import api
+from mmulab import api, arguments
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 
@@ -54,10 +54,10 @@ def run(
     options.check_outputs(plot_path, json=json_path)
     from mmulab.workloads import scenario_file
 
-    loaded = api.settle(scenario, api.pairs(overrides, "--set"), technique)
-    ((key, values),) = api.pairs(sweep, "--sweep") if sweep else [("", "")]
+    loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
+    ((key, values),) = arguments.pairs(sweep, "--sweep") if sweep else [("", "")]
     settings = {
-        value: scenario_file.override(loaded, key, value) for value in api.listed(values)
+        value: scenario_file.override(loaded, key, value) for value in arguments.listed(values)
     } or {"": loaded}
     options.say_if_cold("reclaim", "swap")
     runs = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmulab.api import address
+from mmulab.arguments import address
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.units import A_COUNT, parse_bytes, parse_count
 

@@ -1,4 +1,4 @@
-"""The public functions of mmulab, and what the commands share with them.
+"""The public functions of mmulab: what the commands do.
 
 Arguments are what the command line takes, as texts, or the values that the texts stand for.
 Everything is imported where it is used, so that importing this module is cheap.
@@ -7,19 +7,29 @@ Everything is imported where it is used, so that importing this module is cheap.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import index
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
+from mmulab.arguments import (
+    PAGE_SIZES,
+    TECHNIQUES,
+    Machine,
+    address,
+    listed,
+    machine,
+    number,
+    pairs,
+    settle,
+)
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.units import parse_bytes, parse_count
+from mmulab.mmu.units import parse_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
+    from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.by_hand.walkthrough import Walk
-    from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.scenario.results import RunResult
@@ -30,97 +40,7 @@ if TYPE_CHECKING:
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
 
-    PathLike = str | os.PathLike[str]
-    Listed = str | Iterable[str]  # "a,b", or the names themselves
-    Settings = Mapping[str, Any] | Iterable[str]  # {key: value}, nested or dotted, or "key=value"
     Progress = Callable[[int], None]
-
-TECHNIQUES = "native,shadow,nested"
-PAGE_SIZES = ("4k", "2m")  # of memory images
-DEFAULT_TRACE = "@python"
-
-
-class Machine(TypedDict, total=False):
-    """What describes the simulated machine, beside the preset: the options of the commands.
-
-    memory, host_memory: of the guest and the host, bytes or a text such as "16G", which is
-    the guest's; the host has an eighth more unless told otherwise. page_size: of the guest,
-    "4k", "2m", "1g", or "thp" (2m where a mapping allows it). host_page_size: what the VMM
-    backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
-    or 5. shadow_policy: on writes to guest tables, "unsync" or "trap". pcid, vpid, ept_ad:
-    None: as the preset has it. walk_caches: paging-structure caches and nested TLB. seed: of
-    generators and random replacement.
-    """
-
-    memory: int | str
-    host_memory: int | str
-    page_size: str
-    host_page_size: str
-    levels: int
-    host_levels: int
-    shadow_policy: str
-    pcid: bool | None
-    vpid: bool | None
-    ept_ad: bool | None
-    walk_caches: bool
-    seed: int
-
-
-def listed(names: Listed) -> list[str]:
-    """The names of a list as the command line has it, comma-separated, or of any other."""
-    parts = names.split(",") if isinstance(names, str) else names
-    return [part.strip() for part in parts if part.strip()]
-
-
-def pairs(settings: Settings, what: str = "set") -> list[tuple[str, str]]:
-    """(key, value) of each setting, in order. what: to call one in an error.
-
-    Raises InputError for a text that is no KEY=VALUE.
-    """
-    from mmulab.mmu.toml import dotted
-
-    if isinstance(settings, Mapping):
-        return [(key, str(value)) for key, value in dotted(settings)]
-    found = []
-    for item in [settings] if isinstance(settings, str) else settings:
-        key, equals, value = item.partition("=")
-        if not equals or not value:
-            raise InputError(f"{what} {item}: expected KEY=VALUE")
-        found.append((key.strip(), value.strip()))
-    return found
-
-
-def machine(
-    preset: str | Preset, changes: Iterable[tuple[str, str]], options: Machine
-) -> tuple[Preset, Config]:
-    """(preset with the changes, Config of the options). Raises InputError."""
-    from mmulab.mmu import presets
-    from mmulab.mmu.config import Config, override
-
-    chosen = presets.load(preset) if isinstance(preset, str) else preset
-    for key, value in changes:
-        chosen = override(chosen, key, value)
-    fields: dict[str, Any] = {**options}
-    for name in fields:
-        if name not in Machine.__annotations__:
-            raise unknown("option", name, Machine.__annotations__)
-    for name in ("memory", "host_memory"):
-        if name in fields:
-            fields[name] = _number(name, fields[name], parse_bytes)
-    for name in ("levels", "host_levels", "seed"):
-        if name in fields:
-            fields[name] = _number(name, fields[name], parse_count)
-    return chosen, Config(**fields)
-
-
-def _number(name: str, value: Any, parse: Callable[[str], int]) -> int:
-    """A whole number, or what a text with a unit stands for."""
-    try:
-        return parse(value) if isinstance(value, str) else index(value)
-    except ValueError as error:
-        raise InputError(f"{name.replace('_', ' ')} {error}") from None
-    except TypeError:
-        raise InputError(f"{name.replace('_', ' ')} {value!r}: expected a whole number") from None
 
 
 def trace(
@@ -196,7 +116,7 @@ def compare(
 
     chosen, config = machine(preset, pairs(set), options)
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
-    skipped = _number("warmup", warmup, parse_count)
+    skipped = number("warmup", warmup, parse_count)
     return simulate.compare(source, chosen, config, listed(techniques), skipped, check, progress)
 
 
@@ -225,17 +145,6 @@ def walk(
 
     chosen, config = machine(preset, pairs(set), {"walk_caches": False, **options})
     return walkthrough.walk(address(gva), technique, chosen, config, store)
-
-
-def address(gva: int | str) -> int:
-    """An address of 64 bits, of a number or a text. Raises InputError."""
-    try:
-        number = int(gva, 0) if isinstance(gva, str) else index(gva)
-    except (TypeError, ValueError):
-        raise InputError(f"{gva!r}: expected an address such as 0x7f1234567000") from None
-    if not 0 <= number < 1 << 64:
-        raise InputError(f"{gva!r}: expected an address of 64 bits")
-    return number
 
 
 @overload
@@ -288,23 +197,6 @@ def run(
     return runner.run(settled, open_trace, "as given", check, progress)
 
 
-def settle(
-    scenario: PathLike | Scenario,
-    changes: Iterable[tuple[str, str]] = (),
-    technique: str | None = None,
-) -> Scenario:
-    """The scenario with its settings changed. Raises InputError."""
-    from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.workloads import scenario_file
-
-    loaded = scenario if isinstance(scenario, Scenario) else scenario_file.load(os.fspath(scenario))
-    for key, value in changes:
-        loaded = scenario_file.override(loaded, key, value)
-    if technique:
-        loaded = scenario_file.override(loaded, "vm.technique", technique)
-    return loaded
-
-
 def miss_ratio(
     trace: PathLike | Trace,
     *,
@@ -327,8 +219,8 @@ def miss_ratio(
     """
     from mmulab.workloads.analysis import miss_ratio as analysis
 
-    skipped = _number("warmup", warmup, parse_count)
-    most = None if max is None else _number("max", max, parse_count)
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
     source = _trace(trace, format=format, seed=seed, levels=5)
     return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import mmulab
-from mmulab import api, workloads
+from mmulab import api, arguments, workloads
 from mmulab.commands import options
 from mmulab.commands.main import cli
 from mmulab.mmu.config import Config
@@ -87,7 +87,7 @@ def test_importing_is_cheap(code: str) -> None:
 
 def test_the_options_are_those_of_the_commands() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(Config)}
-    assert set(api.Machine.__annotations__) == set(fields)
+    assert set(arguments.Machine.__annotations__) == set(fields)
 
     @options.machine_options
     def command() -> None: ...
