@@ -60,13 +60,13 @@ def main(accesses: int) -> None:
 
 def run(text: str, say: bool) -> None:
     """Runs a scenario and prints what it took."""
-    from mmulab.mmu.services import plug_in
-    from mmulab.workloads import scenario_file
+    from mmulab.mmu.scenario import parsing
+    from mmulab.mmu.scenario.run import build
+    from mmulab.workloads import of_vm
 
-    scenario = scenario_file.parse(text, "benchmark")
+    scenario = parsing.parse(text, "benchmark")
     began = time.perf_counter()
-    system = System(scenario, scenario_file.open_trace)
-    plug_in(system)
+    system = build(scenario, of_vm)
     spent = timed(system.services)
     while system.step():
         pass

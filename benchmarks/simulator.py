@@ -23,7 +23,7 @@ from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import MMULabError
 from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
 from mmulab.mmu.trace import NO_EVENTS, Chunk
 
@@ -114,7 +114,7 @@ def walks() -> None:
     seconds = best({name: passing(each, chunk, kinds) for name, each in simulators.items()})
     print(f"gups over {TABLE[:-1]} MiB, 4k pages on 4k, walk caches on")
     for technique, simulator in simulators.items():
-        walked = simulator.machine.core.stats[0]["walks"].sum() / REPEATS
+        walked = simulator.machine.vcpu.stats[0]["walks"].sum() / REPEATS
         print(f"  {technique:<22} {walked / seconds[technique] / 1e6:8.1f} M walks/s")
 
 

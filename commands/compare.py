@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmulab.arguments import TECHNIQUES, listed
+from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
@@ -19,7 +19,7 @@ from mmulab.commands.values import Count
     default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
-    help="Comma-separated, in the order of the table.",
+    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,... or FILE.py.",
 )
 @options.machine_options
 @click.option(
@@ -52,22 +52,21 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     real trace that comes with mmulab is used.
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
-    preset, config = options.machine(machine, walk_caches=True)
-    names = listed(techniques)
+    preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
     options.say_if_cold()
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results
-    from mmulab.plots import text
+    from mmulab.plots.terminal import compare as terminal
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
     for trace in sources:
         with progress(trace.name, trace.length) as advance:
-            comparison = simulate.compare(trace, preset, config, names, warmup, check, advance)
+            comparison = simulate.compare(trace, preset, config, techniques, warmup, check, advance)
         comparisons.append(comparison)
         if not quiet:
-            click.echo(text.table(comparison) + "\n")
+            click.echo(terminal.table(comparison) + "\n")
     options.write_text(json_path, lambda: results.to_json(comparisons))
     options.write_text(csv_path, lambda: results.to_csv(comparisons))
     if plot_path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -33,11 +34,25 @@ def dedup(
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     with progress("pages", None) as advance:
         report = api.dedup(files, page_sizes=page_sizes, progress=advance)
-    from mmulab.plots import dedup as figures
+    from mmulab.plots.terminal import dedup as terminal
 
     options.write_text(json_path, lambda: json.dumps(report.to_dict(), indent=2) + "\n")
-    options.write_text(csv_path, lambda: figures.csv(report))
+    options.write_text(csv_path, lambda: _csv(report))
     if "-" not in (json_path, csv_path):
-        click.echo(figures.table(report))
+        click.echo(terminal.table(report))
     if plot_path:
-        figures.write(report, plot_path)
+        from mmulab.plots import dedup as figure
+
+        figure.write(report, plot_path)
+
+
+def _csv(report: Any) -> str:
+    """One row for each image and page size; MB are 2**20 bytes."""
+    lines = ["image,page_bytes,pages,zero,shared,contents,reclaimed"]
+    for one in (*report.files, *report.together):
+        name = '"' + one.name.replace('"', '""') + '"'
+        lines.append(
+            f"{name},{one.page_bytes},{one.pages},{one.zero},{one.shared},{one.contents},"
+            f"{one.reclaimed}"
+        )
+    return "\n".join(lines) + "\n"

@@ -10,12 +10,12 @@ import click
 def presets(name: str | None) -> None:
     """List the processors, or every number of one with its source."""
     from mmulab.mmu import presets as known
-    from mmulab.plots import preset_text
+    from mmulab.plots.terminal import presets as terminal
 
     if name is None:
-        click.echo(preset_text.overview([known.load(each) for each in known.names()]))
+        click.echo(terminal.overview([known.load(each) for each in known.names()]))
     else:
-        click.echo(preset_text.details(known.load(name)))
+        click.echo(terminal.details(known.load(name)))
 
 
 @click.command()

@@ -52,7 +52,7 @@ def mrc(
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     entries = _entries(sizes)
     sources = options.resolve(traces, format_, seed)
-    from mmulab.plots import mrc as figure
+    from mmulab.plots.terminal import mrc as terminal
 
     quiet = "-" in (json_path, csv_path)
     measured = []
@@ -62,11 +62,13 @@ def mrc(
                                  max=most, progress=advance)  # fmt: skip
         measured.append(one)
         if not quiet:
-            click.echo(figure.table(one, entries) + "\n")
+            click.echo(terminal.table(one, entries) + "\n")
     dicts = [one.to_dict(entries) for one in measured]
     options.write_text(json_path, lambda: json.dumps(dicts, indent=2) + "\n")
     options.write_text(csv_path, lambda: _csv(dicts))
     if plot_path:
+        from mmulab.plots import mrc as figure
+
         figure.write(measured, plot_path)
 
 

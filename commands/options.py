@@ -53,16 +53,17 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def machine(options: dict[str, Any], walk_caches: bool) -> tuple[Preset, Config]:
+def machine(
+    options: dict[str, Any], walk_caches: bool, techniques: str = ""
+) -> tuple[Preset, Config]:
     """(preset with its overrides, Config) from the options above. walk_caches: whether there
-    are, where no option says so."""
+    are, where no option says so. techniques: whose costs can be overridden besides."""
     names = arguments.Machine.__annotations__
     chosen: Any = {name: options[name] for name in names}
     if chosen["walk_caches"] is None:
         chosen["walk_caches"] = walk_caches
-    return arguments.machine(
-        options["preset"], arguments.pairs(options["overrides"], "--set"), chosen
-    )
+    changes = arguments.pairs(options["overrides"], "--set")
+    return arguments.machine(options["preset"], changes, chosen, techniques)
 
 
 def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -52,12 +51,12 @@ def run(
     a scenario that comes with the package.
     """
     options.check_outputs(plot_path, json=json_path)
-    from mmulab.workloads import scenario_file
+    from mmulab.mmu.scenario import parsing
 
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
     ((key, values),) = arguments.pairs(sweep, "--sweep") if sweep else [("", "")]
     settings = {
-        value: scenario_file.override(loaded, key, value) for value in arguments.listed(values)
+        value: parsing.override(loaded, key, value) for value in arguments.listed(values)
     } or {"": loaded}
     options.say_if_cold("reclaim", "swap")
     runs = {
@@ -85,23 +84,19 @@ def _show(
 
     every = [run for each in runs.values() for run in each]
     options.write_text(json_path, lambda: to_json(every))
-    draw: Callable[[str], None]
-    if key:
-        from mmulab.plots import sweep as figures
-
-        text = figures.table(key, runs)
-
-        def draw(path: str) -> None:
-            figures.write(key, runs, path)
-    else:
-        from mmulab.plots import scenario, scenario_text
-
-        text = scenario_text.text(every)
-
-        def draw(path: str) -> None:
-            scenario.write(every, path)
-
     if json_path != "-":
-        click.echo(text)
-    if plot_path:
-        draw(plot_path)
+        click.echo(_text(key, runs, every))
+    if plot_path and key:
+        from mmulab.plots import sweep
+
+        sweep.write(key, runs, plot_path)
+    elif plot_path:
+        from mmulab.plots import scenario
+
+        scenario.write(every, plot_path)
+
+
+def _text(key: str, runs: dict[str, list[Any]], every: list[Any]) -> str:
+    from mmulab.plots.terminal import scenario, sweep
+
+    return sweep.table(key, runs) if key else scenario.text(every)

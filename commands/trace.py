@@ -131,12 +131,12 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
     """Print the first accesses and events of a trace, readable."""
     from itertools import islice
 
-    from mmulab.plots import trace_text
+    from mmulab.plots.terminal import trace as terminal
     from mmulab.workloads.cut import Selection
 
     read = api.trace(source, format=format_, levels=5)
     chunks = Selection(skip, lines).of(read.chunks())
-    for line in islice(trace_text.lines(chunks, skip), lines):
+    for line in islice(terminal.lines(chunks, skip), lines):
         click.echo(line)
 
 

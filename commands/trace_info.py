@@ -30,14 +30,16 @@ def info(
     """Report what TRACE is like: accesses, events, footprint, reuse, working set, regions."""
     options.check_outputs(plot_path, json=json_path)
     (source,) = options.resolve((trace,) if trace else (), format_, seed)
-    from mmulab.plots import info as figure
+    from mmulab.plots.terminal import info as terminal
 
     with progress(source.name, source.length) as advance:
         summed = api.trace_info(source, progress=advance)
     if json_path != "-":
-        click.echo(figure.report(summed, _metadata(source)))
+        click.echo(terminal.report(summed, _metadata(source)))
     options.write_text(json_path, lambda: json.dumps(summed.to_dict(), indent=2) + "\n")
     if plot_path:
+        from mmulab.plots import info as figure
+
         figure.write(summed, plot_path)
 
 

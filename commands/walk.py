@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmulab.arguments import TECHNIQUES, listed
+from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.values import Address
 
@@ -33,14 +33,17 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
         from mmulab.plots.figures import check_path
 
         check_path(plot_path)
-    preset, config = options.machine(machine, walk_caches=False)
+    preset, config = options.machine(machine, False, techniques)
     options.say_if_cold()
     from mmulab.mmu.by_hand import walkthrough
-    from mmulab.plots import text
+    from mmulab.mmu.techniques.specs import parse_all
+    from mmulab.plots.terminal import walk as terminal
 
-    walks = [walkthrough.walk(gva, name, preset, config, store) for name in listed(techniques)]
+    walks = [
+        walkthrough.walk(gva, spec, preset, config, store) for spec in parse_all(techniques, config)
+    ]
     for one in walks:
-        click.echo(text.walk_table(one) + "\n")
+        click.echo(terminal.table(one) + "\n")
     if plot_path:
         from mmulab.plots import walk as figure
 

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmulab.coursework.model import Part, PartResult
+from mmulab.coursework.assignment import Part, PartResult
 from mmulab.coursework.toml_text import NotTOML, parse
 
 FILE = "answers.toml"

@@ -12,9 +12,9 @@ from typing import Any
 
 from mmulab import __version__
 from mmulab.coursework import assignments, identity
+from mmulab.coursework.assignment import Assignment, PartResult, Submission
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.intake import read_file
-from mmulab.coursework.model import Assignment, PartResult, Submission
 from mmulab.mmu.errors import InputError
 
 HANDOUT, EXPLANATION = "handout.md", "explanation.md"

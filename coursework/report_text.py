@@ -7,8 +7,8 @@ import io
 import textwrap
 from collections.abc import Sequence
 
+from mmulab.coursework.assignment import Assignment
 from mmulab.coursework.grading import Report
-from mmulab.coursework.model import Assignment
 
 
 def table(report: Report) -> str:

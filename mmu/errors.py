@@ -30,3 +30,15 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return InputError(f"unknown {what} {name!r}; {hint}")
+
+
+def check_range(what: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Raises InputError unless low <= value <= high. unit: what to write behind numbers."""
+    if not low <= value <= high:
+        raise InputError(f"{what}: {value:g}{unit}; expected {low:g} to {high:g}{unit}")
+
+
+def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises InputError, with the nearest known value, for one that is not known."""
+    if value not in known:
+        raise unknown(what, value, known)

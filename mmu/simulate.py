@@ -10,17 +10,19 @@ from dataclasses import asdict
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu import techniques
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.build import Simulator, build
+from mmulab.mmu.machine.events import check_events
+from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_references, read_structures
 from mmulab.mmu.report.results import Comparison, TechniqueResult
-from mmulab.mmu.trace import FORK, Chunk, Trace
+from mmulab.mmu.techniques.registry import BUILT_IN
+from mmulab.mmu.techniques.specs import Spec, parse_all
+from mmulab.mmu.trace import Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
 #: stays bounded while techniques run at different speeds.
@@ -36,13 +38,14 @@ def compare(
     trace: Trace,
     preset: Preset,
     config: Config | None = None,
-    technique_names: Sequence[str] = techniques.NAMES,
+    techniques: str | Sequence[str | Spec] = BUILT_IN,
     warmup: int = 0,
     check: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs a trace through techniques side by side.
 
+    techniques: specs, `name:key=value,...`, or a list of them separated by commas.
     warmup: accesses at the beginning that are simulated but not counted. check: verify
     the invariants of `mmu.check` after every event and every CHECK_INTERVAL accesses.
     progress: called now and then with the number of accesses read so far.
@@ -50,10 +53,7 @@ def compare(
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
     config = config or Config()
-    if not technique_names:
-        raise InputError(f"no technique; expected one or more of {', '.join(techniques.NAMES)}")
-    for name in technique_names:
-        techniques.get(name)
+    specs = parse_all(techniques, config)
     if warmup < 0:
         raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
     if trace.length is not None and warmup >= trace.length:
@@ -61,7 +61,7 @@ def compare(
             f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
             f"which has {trace.length:,}"
         )
-    workers = [_Worker(build(name, preset, config), warmup, check) for name in technique_names]
+    workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
     if check:
         from mmulab.mmu.check import compare_contents
@@ -147,23 +147,9 @@ def _prepare(
                 f"{trace.name}: access {done + first + bad + 1:,}: address {address:#x} is not "
                 f"canonical for {levels} levels of page table ({12 + 9 * levels} bits)"
             )
-    _check_events(trace, chunk.events, levels)
+    check_events(trace.name, chunk.events, levels)
     # A warm-up that ends where this chunk does ends at the start of the next.
     return _Work(chunk, kinds, start), counts
-
-
-def _check_events(trace: Trace, events: np.ndarray, levels: int) -> None:
-    """Mappings must lie in the lower half of the address space."""
-    ranged = events["kind"] < FORK
-    start, length = events["start"][ranged], events["length"][ranged]
-    top = 1 << (11 + 9 * levels)
-    wrong = (start < 0) | (length < 0) | (start > top - length)
-    if wrong.any():
-        bad = events[ranged][wrong][0]
-        raise InputError(
-            f"{trace.name}: an event maps {int(bad['length']):,} bytes at {int(bad['start']):#x}; "
-            f"expected a range below {top:#x}"
-        )
 
 
 class _Worker:
@@ -240,14 +226,18 @@ class _Worker:
 
 
 def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
-    core = simulator.machine.core
-    counts = read_counts(core, by_kind.tolist())
-    references = read_references(core, len(preset.caches))
+    core, vcpu = simulator.machine.core, simulator.machine.vcpu
+    spec = simulator.spec
+    counts = read_counts(vcpu, spec.technique, by_kind.tolist())
+    references = read_references(vcpu, spec.technique.walk, len(preset.caches))
     return TechniqueResult(
-        technique=simulator.technique,
+        technique=spec.text,
+        name=spec.name,
+        parameters=spec.parameters,
+        labels={each.reason: each.label for each in spec.technique.exits},
         counts=counts,
         references=references,
-        structures=read_structures(core, simulator.units, preset),
-        cycles=cost.price(counts, references, preset),
+        structures=read_structures(core, vcpu, simulator.units, preset),
+        cycles=cost.price(counts, references, preset, spec.technique),
         frames=simulator.frames_by_kind(),
     )

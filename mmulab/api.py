@@ -103,21 +103,23 @@ def compare(
 ) -> Comparison:
     """Runs a trace through translation techniques side by side: `mmulab compare`.
 
-    trace, format: see `trace`. techniques: names, or a text with commas, in the order of the
-    results. preset, set: see `preset`. warmup: accesses at the beginning that are simulated
-    but not counted, a number or "1M". check: verify the simulator's invariants as it runs
-    (slow). progress: called now and then with the number of accesses read so far. options:
-    the machine, as the options of the command: memory, host_memory, page_size,
-    host_page_size, levels, host_levels, shadow_policy, pcid, vpid, ept_ad, walk_caches, seed.
+    trace, format: see `trace`. techniques: specs such as "shadow:policy=trap", or a text of
+    some with commas, in the order of the results. preset, set: see `preset`. warmup: accesses
+    at the beginning that are simulated but not counted, a number or "1M". check: verify the
+    simulator's invariants as it runs (slow). progress: called now and then with the number of
+    accesses read so far. options: the machine, as the options of the command: memory,
+    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy, pcid, vpid,
+    ept_ad, walk_caches, seed.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """
     from mmulab.mmu import simulate
 
-    chosen, config = machine(preset, pairs(set), options)
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
     skipped = number("warmup", warmup, parse_count)
-    return simulate.compare(source, chosen, config, listed(techniques), skipped, check, progress)
+    return simulate.compare(source, chosen, config, specs, skipped, check, progress)
 
 
 _trace = trace  # where a parameter has the name
@@ -143,7 +145,7 @@ def walk(
     """
     from mmulab.mmu.by_hand import walkthrough
 
-    chosen, config = machine(preset, pairs(set), {"walk_caches": False, **options})
+    chosen, config = machine(preset, pairs(set), {"walk_caches": False, **options}, [technique])
     return walkthrough.walk(address(gva), technique, chosen, config, store)
 
 
@@ -189,12 +191,12 @@ def run(
     on. A host that runs out of memory ends the run: the result's `end` says so.
     """
     from mmulab.mmu.scenario import run as runner
-    from mmulab.workloads.scenario_file import open_trace
+    from mmulab.workloads import of_vm
 
     settled = settle(scenario, pairs(set), technique)
     if compare:
-        return runner.compare(settled, open_trace, check, progress)
-    return runner.run(settled, open_trace, "as given", check, progress)
+        return runner.compare(settled, of_vm, check, progress)
+    return runner.run(settled, of_vm, "as given", check, progress)
 
 
 def miss_ratio(

@@ -75,15 +75,20 @@ def pairs(settings: Settings, what: str = "set") -> list[tuple[str, str]]:
 
 
 def machine(
-    preset: str | Preset, changes: Iterable[tuple[str, str]], options: Machine
+    preset: str | Preset,
+    changes: Iterable[tuple[str, str]],
+    options: Machine,
+    techniques: Listed = "",
 ) -> tuple[Preset, Config]:
-    """(preset with the changes, Config of the options). Raises InputError."""
+    """(preset with the changes, Config of the options). techniques: specs, whose costs can be
+    changed beside those of the package's techniques. Raises InputError."""
     from mmulab.mmu import presets
-    from mmulab.mmu.config import Config, override
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.presets.overrides import override
 
     chosen = presets.load(preset) if isinstance(preset, str) else preset
     for key, value in changes:
-        chosen = override(chosen, key, value)
+        chosen = override(chosen, key, value, _costs(key, techniques))
     fields: dict[str, Any] = {**options}
     for name in fields:
         if name not in Machine.__annotations__:
@@ -95,6 +100,17 @@ def machine(
         if name in fields:
             fields[name] = number(name, fields[name], parse_count)
     return chosen, Config(**fields)
+
+
+def _costs(key: str, techniques: Listed) -> list[str]:
+    """Names of techniques' costs, where a key may be one: what knows them loads slowly."""
+    if not key.startswith("cost."):
+        return []
+    from mmulab.mmu.techniques import registry, specs
+
+    several = specs.split(techniques) if isinstance(techniques, str) else techniques
+    others = [specs.parse(text).technique for text in several]
+    return list(specs.costs([*registry.built_in(), *others]))
 
 
 def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
@@ -128,12 +144,12 @@ def settle(
     technique: str | None = None,
 ) -> Scenario:
     """The scenario with its settings changed. Raises InputError."""
+    from mmulab.mmu.scenario import parsing
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.workloads import scenario_file
 
-    loaded = scenario if isinstance(scenario, Scenario) else scenario_file.load(os.fspath(scenario))
+    loaded = scenario if isinstance(scenario, Scenario) else parsing.load(os.fspath(scenario))
     for key, value in changes:
-        loaded = scenario_file.override(loaded, key, value)
+        loaded = parsing.override(loaded, key, value)
     if technique:
-        loaded = scenario_file.override(loaded, "vm.technique", technique)
+        loaded = parsing.override(loaded, "vm.technique", technique)
     return loaded

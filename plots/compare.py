@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmulab.mmu.report.cost import CATEGORIES
 from mmulab.mmu.report.results import Comparison
 from mmulab.plots.figures import COLOURS, new_figure, save
-from mmulab.plots.text import LABELS
+from mmulab.plots.terminal.compare import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

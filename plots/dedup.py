@@ -1,4 +1,4 @@
-"""Memory images that could share pages: the table that papers print, and the same as bars."""
+"""Memory images that could share pages, as bars."""
 
 from __future__ import annotations
 
@@ -6,57 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmulab.plots.figures import new_figure, save
+from mmulab.plots.terminal.dedup import PAGE_NAMES, mb
 from mmulab.workloads.analysis.page_sharing import Report, Sharing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NAMES = {4096: "4K", 4096 * 512: "2M"}
 _KINDS = (
     ("private", "#0072b2"), ("shared, kept once", "#009e73"), ("reclaimed: zeros", "#f0e442"),
     ("reclaimed: others", "#e69f00"),
 )  # fmt: skip
-
-
-def _mb(pages: int, size: int) -> float:
-    return pages * size / 2**20
-
-
-def table(report: Report) -> str:
-    """A row a file and page size, as in Waldspurger, OSDI 2002, figure 4: total, shared and
-    reclaimed MB, and the part of the last that are zeros."""
-    width = max(12, *(len(one.name) for one in report.files)) + 2
-    head = f"{'image':<{width}}{'pages of':>8}{'total MB':>12}{'shared':>12}{'%':>7}"
-    lines = [head + f"{'reclaimed':>12}{'%':>7}{'zeros':>12}{'contents':>12}"]
-    rows = [*report.files, *(report.together if len(report.files) > len(report.together) else ())]
-    lines += [_row(one, width) for one in rows]
-    if report.cut is not None:
-        lines.append(f"\n{report.cut:,} pages of 2 MiB would have to be cut to share their parts.")
-    return "\n".join(lines)
-
-
-def _row(one: Sharing, width: int) -> str:
-    def part(pages: int) -> str:
-        percent = f"{100 * pages / one.pages:.1f}" if one.pages else "-"
-        return f"{_mb(pages, one.page_bytes):>12,.1f}{percent:>7}"
-
-    return (
-        f"{one.name:<{width}}{_NAMES[one.page_bytes]:>8}{_mb(one.pages, one.page_bytes):>12,.1f}"
-        f"{part(one.shared)}{part(one.reclaimed)}{_mb(one.zero, one.page_bytes):>12,.1f}"
-        f"{one.contents:>12,}"
-    )
-
-
-def csv(report: Report) -> str:
-    """One row for each image and page size; MB are 2**20 bytes."""
-    lines = ["image,page_bytes,pages,zero,shared,contents,reclaimed"]
-    for one in (*report.files, *report.together):
-        name = '"' + one.name.replace('"', '""') + '"'
-        lines.append(
-            f"{name},{one.page_bytes},{one.pages},{one.zero},{one.shared},{one.contents},"
-            f"{one.reclaimed}"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def draw(report: Report) -> Figure:
@@ -64,10 +23,10 @@ def draw(report: Report) -> Figure:
     rows = [*report.files, *report.together]
     figure = new_figure(9.0, 1.6 + 0.35 * len(rows))
     bars, copies = figure.subplots(1, 2, width_ratios=[3, 2])
-    labels = [f"{one.name}, {_NAMES[one.page_bytes]}" for one in rows]
+    labels = [f"{one.name}, {PAGE_NAMES[one.page_bytes]}" for one in rows]
     left = [0.0] * len(rows)
     for kind, (label, colour) in enumerate(_KINDS):
-        widths = [_mb(_split(one)[kind], one.page_bytes) for one in rows]
+        widths = [mb(_split(one)[kind], one.page_bytes) for one in rows]
         bars.barh(labels, widths, left=left, color=colour, label=label, height=0.7)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     bars.invert_yaxis()

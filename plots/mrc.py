@@ -1,4 +1,4 @@
-"""Miss-ratio curves: as a table for a terminal, and as a figure."""
+"""Miss-ratio curves, a panel a trace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmulab.plots.figures import new_figure, save
-from mmulab.workloads.analysis.miss_ratio import HIT_RATIOS, MissRatios
+from mmulab.workloads.analysis.miss_ratio import MissRatios
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,30 +18,6 @@ if TYPE_CHECKING:
 _STYLES = {"4k": ("#0072b2", "-"), "2m": ("#d55e00", "--"), "1g": ("#009e73", ":")}
 
 _LOWEST = 1e-7  # where the logarithmic axis ends at the latest
-
-
-def table(measured: MissRatios, sizes: Sequence[int] | None = None) -> str:
-    """Miss ratio by entries, a column a page size; then the entries that hit ratios need."""
-    entries = list(sizes or measured.sizes())
-    names = [curve.page_size for curve in measured.curves]
-    rate = measured.curves[0].rate
-    sampled = f", {100 * rate:g} % of the pages sampled" if rate < 1 else ""
-    lines = [
-        f"{measured.trace}: {measured.accesses:,} accesses; fully associative LRU{sampled}",
-        "",
-        f"{'entries':>20}" + "".join(f"{name:>12}" for name in names),
-    ]
-    ratios = [curve.miss_ratio(entries) for curve in measured.curves]
-    for row, count in enumerate(entries):
-        cells = "".join(f"{100 * ratio[row]:>10.4f} %" for ratio in ratios)
-        lines.append(f"{count:>20,}{cells}")
-    lines.append("")
-    for hit_ratio in HIT_RATIOS:
-        needed = [curve.entries_for(hit_ratio) for curve in measured.curves]
-        cells = "".join(f"{n:>12,}" if n else f"{'never':>12}" for n in needed)
-        lines.append(f"{f'for {100 * hit_ratio:g} % hits':>20}{cells}")
-    cold = "".join(f"{round(curve.cold):>12,}" for curve in measured.curves)
-    return "\n".join([*lines, f"{'first touches':>20}{cold}"])
 
 
 def draw(measured: Sequence[MissRatios]) -> Figure:

@@ -11,8 +11,15 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.plots import compare, dedup, info, mrc, preset_text, scenario, scenario_text, text, walk
+from mmulab.plots import compare, dedup, info, mrc, scenario, walk
 from mmulab.plots.figures import check_path, save
+from mmulab.plots.terminal import compare as compare_text
+from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import info as info_text
+from mmulab.plots.terminal import mrc as mrc_text
+from mmulab.plots.terminal import presets as presets_text
+from mmulab.plots.terminal import scenario as scenario_text
+from mmulab.plots.terminal import walk as walk_text
 from mmulab.workloads.analysis.miss_ratio import MissRatios
 from mmulab.workloads.analysis.page_sharing import Report
 from mmulab.workloads.analysis.summary import TraceInfo
@@ -44,13 +51,13 @@ def _only(draw: Callable[[Any], Figure]) -> Callable[[Sequence[Any]], Figure]:
 
 
 _KINDS: dict[type, _Kind] = {
-    Comparison: _Kind(_each(text.table), compare.draw),
-    Walk: _Kind(_each(text.walk_table), walk.draw),
+    Comparison: _Kind(_each(compare_text.table), compare.draw),
+    Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),
-    MissRatios: _Kind(_each(mrc.table), mrc.draw),
-    TraceInfo: _Kind(_each(info.report), _only(info.draw)),
-    Report: _Kind(_each(dedup.table), _only(dedup.draw)),
-    Preset: _Kind(_each(preset_text.details), None),
+    MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
+    TraceInfo: _Kind(_each(info_text.report), _only(info.draw)),
+    Report: _Kind(_each(dedup_text.table), _only(dedup.draw)),
+    Preset: _Kind(_each(presets_text.details), None),
 }
 
 

@@ -1,6 +1,6 @@
 """Generators side by side: reuse, working set and page-table writes of each.
 
-    python -m plots.workloads docs/workloads.svg
+    python -m mmulab.plots.workloads docs/workloads.svg
 
 draws the figure of docs/workloads.md and prints its table.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmulab.mmu import presets, simulate
 from mmulab.mmu.config import Config
 from mmulab.plots.figures import new_figure, save
-from mmulab.plots.info import size_text
+from mmulab.plots.terminal.info import size_text
 from mmulab.workloads import generators
 from mmulab.workloads.analysis.summary import TraceInfo, summarise
 

@@ -21,7 +21,8 @@ from mmulab import api, arguments, workloads
 from mmulab.commands import options
 from mmulab.commands.main import cli
 from mmulab.mmu.config import Config
-from mmulab.mmu.scenario.settings import HostSettings, Scenario, VMSettings
+from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.trace import LOAD, NO_EVENTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"

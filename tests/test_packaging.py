@@ -13,8 +13,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-import decoys
 import pytest
+from drivers import decoys
 
 import mmulab
 from mmulab import workloads

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.trace import Chunk, Trace
+
+if TYPE_CHECKING:
+    from mmulab.mmu.host.settings import VMSettings
 
 
 class FileTrace:
@@ -98,6 +101,15 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
     if os.sep in spec or "." in name:
         raise InputError(f"{spec}: no such file")
     raise InputError(f"{spec}: {generators.unknown_name(name)}")
+
+
+def of_vm(vm: VMSettings) -> Trace:
+    """The trace that a VM's workload names, with the VM's seed. Raises InputError, which names
+    the VM, as `resolve` does."""
+    try:
+        return resolve(vm.workload, seed=vm.seed, va_bits=12 + 9 * vm.levels)
+    except MMULabError as error:
+        raise InputError(f"vm {vm.name}: {error}") from None
 
 
 #: Small real traces that come with the package, with what each is an example of; the

@@ -225,7 +225,7 @@ def record(
     if shutil.which(command[0]) is None:
         raise InputError(f"trace record: {command[0]}: no such program")
     from mmulab.workloads.formats.columnar import ColumnarWriter
-    from mmulab.workloads.page_contents import PageContents
+    from mmulab.workloads.recording_contents import PageContents
 
     selection = selection or Selection()
     recorder = _Recorder(command, children)

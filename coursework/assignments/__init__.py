@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from mmulab.coursework.model import Assignment
+from mmulab.coursework.assignment import Assignment
 from mmulab.mmu.errors import unknown
 
 

@@ -26,9 +26,9 @@ import numpy as np
 from mmulab.mmu import presets
 from mmulab.mmu.by_hand import page_table_kernels as kernels
 from mmulab.mmu.by_hand.walkthrough import Reference
-from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, RunError, unknown
-from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.hardware.build import build_core, build_vcpu
+from mmulab.mmu.hardware.walks.sites import RADIX
 from mmulab.mmu.memory import entries as bits
 from mmulab.mmu.memory.entries import ENTRIES, SIZE_NAMES, SIZES, parse_size
 from mmulab.mmu.memory.frames import make_frames
@@ -110,18 +110,22 @@ class PageTable:
     def __init__(self, format: str = "x86", levels: int = 4, frames: int = 1 << 20) -> None:
         if format not in FORMATS:
             raise unknown("page-table format", format, FORMATS)
+        if levels not in (4, 5):
+            raise InputError(f"levels {levels}: expected 4 or 5")
         self.format = format
         self.levels = levels
         self._form = FORMATS[format]
-        config = Config(levels=levels, host_levels=levels, walk_caches=False)
         # Any processor will do: its TLBs are never filled, and it gets no caches.
         preset = dataclasses.replace(presets.load("skylake-sp"), caches=())
         self.frames = make_frames(frames)
         self.memory = make_memory(frames)
-        self.core, _ = build_core(preset, config, log_size=bits.MAX_LEVELS)
+        self.core, _ = build_core(preset, frames, walk_caches=False, log_size=bits.MAX_LEVELS)
+        self.vcpu = build_vcpu(len(RADIX))
         _, self.root = kernels.new_table(self.frames, self.memory, self._form.kind)
-        self.core.regs["ept_ad"] = 1
-        self.core.regs["eptp" if format == "ept" else "cr3"] = self.root
+        regs = self.vcpu.regs[0]
+        regs["root_ad"] = 1
+        regs["levels"] = regs["root_levels"] = levels
+        regs["root" if format == "ept" else "cr3"] = self.root
 
     def map(self, address: int, frame: int, size: str = "4k", rights: str = "") -> None:
         """Maps a page of `size` at address to the page that begins at `frame`.
@@ -184,13 +188,14 @@ class PageTable:
             raise unknown("access", access, ACCESSES)
         at = self._checked(address)
         kind = ACCESSES[access]
-        regs = self.core.regs[0]
-        regs["logging"] = 0
-        status, frame, level = kernels.walk(self.core, self.memory, at, kind, user)
-        path = tuple(self._reference(log) for log in self.core.log[: regs["logging"]])
+        record = self.core.record[0]
+        record["logging"] = 0
+        walk = kernels.walk_ept if self.format == "ept" else kernels.walk_x86
+        status, frame, level = walk(self.core, self.vcpu, self.memory, at, kind, user)
+        path = tuple(self._reference(log) for log in self.core.log[: record["logging"]])
         if status == OK:
             return Translation(address, level, path, frame, frame << 12 | at & 0xFFF)
-        code = int(regs["fault_code"])
+        code = int(self.vcpu.regs[0]["fault_code"])
         if self.format == "ept":
             granted = _RWX
             for reference in path:
@@ -289,6 +294,7 @@ class PageTable:
 
     def _reference(self, log: np.void) -> Reference:
         address, entry = int(log["address"]), int(log["entry"]) & _MASK
-        levels = int(log["guest_level"]), int(log["host_level"])
+        site = RADIX[log["site"]]
+        levels = site.located, site.level if site.dimension == "nested" else 0
         index = address >> 3 & (ENTRIES - 1)
         return Reference(self._form.table, *levels, index, address, entry, served_by="memory")

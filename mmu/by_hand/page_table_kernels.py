@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mmulab.mmu.hardware.caches import make_room
-from mmulab.mmu.hardware.walks.radix import linear_walk, nested_walk
+from mmulab.mmu.hardware.walks.one_dimensional import linear_walk
+from mmulab.mmu.hardware.walks.two_dimensional import nested_walk
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.memory.entries import PS, frame_of, index_of, level_shift
+from mmulab.mmu.memory.entries import PS, frame_at, frame_of, index_of
 from mmulab.mmu.memory.frames import allocate, release
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.memory.tables import close_table, load, open_table, store
-from mmulab.mmu.trace import FETCH, STORE
 
 OCCUPIED = -1  # status of `map_leaf`: something is mapped there already
 
@@ -50,15 +50,19 @@ def map_leaf(frames, memory, table, level, address, target, leaf, kind, present,
 
 
 @entry
-def walk(core, memory, address, kind, user):
-    """(status, frame of the leaf's 4 KiB page of address, level)."""
-    make_room(core)
-    if core.regs[0].eptp == NIL:
-        status, leaf, level = linear_walk(core, memory, address, kind, user)
-        offset = (address >> 12) & ((1 << (level_shift(level) - 12)) - 1)
-        return status, frame_of(leaf) + offset, level
-    status, frame, level, _ = nested_walk(core, memory, address, kind == STORE, kind == FETCH, 0)
-    return status, frame, level
+def walk_x86(core, vcpu, memory, address, kind, user):
+    """A walk from CR3: (status, frame of the leaf's 4 KiB page of address, level)."""
+    make_room(core, vcpu)
+    status, leaf, level = linear_walk(core, vcpu, memory, address, kind, user, 0)
+    return status, frame_at(leaf, address, level), level
+
+
+@entry
+def walk_ept(core, vcpu, memory, address, kind, user):
+    """The same of a guest-physical address, from the root of a nested table."""
+    make_room(core, vcpu)
+    status, leaf, level = nested_walk(core, vcpu, memory, address, kind, user, 0)
+    return status, frame_at(leaf, address, level), level
 
 
 @entry

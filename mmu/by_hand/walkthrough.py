@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmulab.mmu import techniques
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
 from mmulab.mmu.hardware.state import CACHE_LEVELS
-from mmulab.mmu.machine.build import FIRST_PID, build
+from mmulab.mmu.hardware.walks.sites import Site
+from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.entries import (
     EPT_A,
     EPT_D,
@@ -29,6 +29,7 @@ from mmulab.mmu.memory.entries import (
     P,
 )
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.techniques.specs import Spec
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
 #: Name of an entry by its level; a table is named after its entries.
@@ -111,7 +112,7 @@ class Walk:
 
 def walk(
     gva: int,
-    technique: str,
+    technique: str | Spec,
     preset: Preset,
     config: Config | None = None,
     store: bool = False,
@@ -128,31 +129,38 @@ def walk(
     signed = gva - (1 << 64) if gva >> 63 else gva
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
         raise InputError(f"address {gva:#x}: not canonical in {bits} bits")
-    techniques.get(technique)
     simulator = build(technique, preset, config, log_size=64)
     events = np.zeros(1, EVENT)
     events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
     kinds = np.full(2, STORE if store else LOAD, np.uint8)
     chunk = Chunk(np.array([signed, signed]), kinds, np.ones(2, np.uint16), events)
     event = simulator.run(chunk, kinds, 0, 1, 0)
-    simulator.machine.core.regs[0]["logging"] = 0
+    core = simulator.machine.core
+    core.record[0]["logging"] = 0
     simulator.run(chunk, kinds, 1, 2, event)
-    used = int(simulator.machine.core.regs[0]["logging"])
-    records = simulator.machine.core.log[:used]
+    used = int(core.record[0]["logging"])
+    records = core.log[:used]
     names = [cache.name for cache in preset.caches]
-    one_dimensional = "sPT" if technique == "shadow" else "gPT"
+    about = simulator.spec.technique
     references = tuple(
-        Reference(
-            table="nPT" if record["host_level"] else one_dimensional,
-            guest_level=int(record["guest_level"]),
-            host_level=int(record["host_level"]),
-            index=int(record["address"]) >> 3 & 511,
-            hpa=int(record["address"]),
-            entry=int(record["entry"]) & (1 << 64) - 1,
-            served_by="memory"
-            if record["cache"] == CACHE_LEVELS - 1
-            else names[int(record["cache"])],
-        )
+        _reference(record, about.walk.sites[record["site"]], about.table, names)
         for record in records
     )
-    return Walk(technique, signed & (1 << 64) - 1, config.levels, config.host_levels, references)
+    return Walk(
+        simulator.technique, signed & (1 << 64) - 1, config.levels, config.host_levels, references
+    )
+
+
+def _reference(record: np.void, site: Site, table: str, caches: list[str]) -> Reference:
+    """A logged reference. table: the guest's that hardware walks. caches: names of levels."""
+    nested = site.dimension == "nested"
+    in_memory = record["cache"] == CACHE_LEVELS - 1
+    return Reference(
+        table="nPT" if nested else table,
+        guest_level=site.located,
+        host_level=site.level if nested else 0,
+        index=int(record["address"]) >> 3 & 511,
+        hpa=int(record["address"]),
+        entry=int(record["entry"]) & (1 << 64) - 1,
+        served_by="memory" if in_memory else caches[int(record["cache"])],
+    )

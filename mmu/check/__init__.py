@@ -1,7 +1,8 @@
 """The invariants of a simulation, checked from outside: for --check and the tests.
 
 1. A cached translation is what a walk would give now (`cached`).
-2. An sPT entry is its gPT entry composed with the p2m, or not present, or unsync (`shadow`).
+2. What a technique promises of its own state holds: of shadow paging, that an sPT entry is
+   its gPT entry composed with the p2m, or not present, or unsync (`techniques`).
 3. Every frame is free or accounted for exactly once per reference; a shared frame is
    mapped read-only everywhere (`frames`).
 4. All techniques show the same contents at the same addresses, and the same faults
@@ -14,10 +15,8 @@ from collections.abc import Sequence
 
 from mmulab.mmu.check.cached import check_cached
 from mmulab.mmu.check.frames import check_frames
-from mmulab.mmu.check.shadow import check_shadow
-from mmulab.mmu.check.tables import CheckFailed, Tables, fail
-from mmulab.mmu.hardware.state import SHADOW
-from mmulab.mmu.machine.build import Simulator
+from mmulab.mmu.machine.simulator import Simulator
+from mmulab.mmu.techniques.reference import CheckFailed, Tables, fail
 
 __all__ = ["CheckFailed", "Tables", "check", "compare_contents", "tables_of"]
 
@@ -25,10 +24,10 @@ __all__ = ["CheckFailed", "Tables", "check", "compare_contents", "tables_of"]
 def check(simulator: Simulator) -> None:
     """Raises CheckFailed where invariant 1, 2 or 3 does not hold."""
     tables = tables_of(simulator)
-    check_cached(tables, simulator.units)
-    if int(tables.record["technique"]) == SHADOW:
-        check_shadow(tables)
-    check_frames(tables)
+    reference = simulator.spec.technique.reference(tables)
+    check_cached(reference, simulator.units)
+    reference.check()
+    check_frames(reference)
 
 
 def tables_of(simulator: Simulator) -> Tables:
@@ -68,7 +67,7 @@ def compare_contents(simulators: Sequence[Simulator]) -> None:
             )
             fail(other.technique, what, f"process {page[0]}, page {page[1]:#x} differs")
         for name in _FAULTS:
-            mine = int(first.machine.core.stats[0][name])
-            yours = int(other.machine.core.stats[0][name])
+            mine = int(first.machine.vcpu.stats[0][name])
+            yours = int(other.machine.vcpu.stats[0][name])
             if mine != yours:
                 fail(other.technique, what, f"{yours:,} {name}; {first.technique} has {mine:,}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.check.tables import Tables, fail
-from mmulab.mmu.hardware.state import NESTED
 from mmulab.mmu.memory.entries import RW
 from mmulab.mmu.memory.frames import OF_KIND
 from mmulab.mmu.memory.state import (
@@ -15,24 +13,25 @@ from mmulab.mmu.memory.state import (
     GPT_PAGE,
     GUEST_PAGE,
     MERGED_PAGE,
-    NPT_PAGE,
-    SPT_PAGE,
     Frames,
 )
+from mmulab.mmu.techniques.reference import Reference, Tables, fail
 
 
-def check_frames(tables: Tables) -> None:
+def check_frames(reference: Reference) -> None:
     """Invariant 3, for the host's frames and the guest's."""
+    tables = reference.tables
     guest = guest_references(tables)
     if not tables.virtual:
         account(tables.where, "host", tables.machine.host.frames, guest)
         return
     account(tables.where, "guest", tables.vm.frames, guest)
-    account(tables.where, "host", tables.machine.host.frames, host_references(tables))
+    account(tables.where, "host", tables.machine.host.frames, host_references(reference))
 
 
-def host_references(tables: Tables) -> dict[int, tuple[int, int]]:
-    """Host frame -> (kind, references) that one VM has: pages, sPTs, nPTs."""
+def host_references(reference: Reference) -> dict[int, tuple[int, int]]:
+    """Host frame -> (kind, references) that one VM has: pages, and the VMM's tables."""
+    tables = reference.tables
     host: dict[int, tuple[int, int]] = {}
     p2m = tables.vm.p2m
     kinds = tables.machine.host.frames.frame["kind"]
@@ -42,15 +41,7 @@ def host_references(tables: Tables) -> dict[int, tuple[int, int]]:
             hfn = tables.hfn_of(gfn)
             kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
             host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
-    if int(tables.record["technique"]) == NESTED:
-        host[int(tables.record["npt_root"])] = (NPT_PAGE, 1)
-        for entry in tables.nested_entries():
-            if not entry.is_leaf:
-                host[entry.frame] = (NPT_PAGE, 1)
-    for number in range(1, int(tables.record["shadows_used"])):
-        if tables.vm.shadow[number]["level"]:
-            host[int(tables.vm.shadow[number]["hfn"])] = (SPT_PAGE, 1)
-    return host
+    return host | {hfn: (kind, 1) for hfn, kind in reference.host_tables().items()}
 
 
 def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
@@ -90,11 +81,12 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
     heads = np.flatnonzero(records["order"])
     covered = 0
     free = 0
-    for head, order, kind, count in zip(
+    for head, order, kind, count, pinned in zip(
         heads.tolist(),
         records["order"][heads].tolist(),
         records["kind"][heads].tolist(),
         records["references"][heads].tolist(),
+        records["pins"][heads].tolist(),
         strict=True,
     ):
         if head < covered or head & ((1 << (order - 1)) - 1):
@@ -104,6 +96,8 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
         covered = head + (1 << (order - 1))
         if kind == FREE:
             free += 1 << (order - 1)
+        elif count == 0 and pinned and head not in expected:
+            pass  # only its pins keep it
         elif expected.get(head) != (kind, count):
             fail(
                 where,
@@ -117,6 +111,14 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
         fail(where, what, f"frames from {covered:#x} on belong to no block")
     if expected:
         fail(where, what, f"frame {min(expected):#x} is used but not allocated")
+    _check_counts(where, whose, frames, heads, free)
+    _check_pins(where, whose, records)
+
+
+def _check_counts(where: str, whose: str, frames: Frames, heads: np.ndarray, free: int) -> None:
+    """What the allocator counts is so; heads: of its blocks. free: frames."""
+    records = frames.frame
+    what = f"every {whose} frame is accounted for exactly once"
     by_kind = np.zeros(len(FRAME_KINDS), np.int64)
     used = heads[records["kind"][heads] != FREE]
     np.add.at(by_kind, records["kind"][used], 1 << (records["order"][used].astype(np.int64) - 1))
@@ -125,3 +127,12 @@ def account(where: str, whose: str, frames: Frames, expected: dict) -> None:
     in_use = int(frames.counts[1])
     if in_use + free != len(records):
         fail(where, what, f"{in_use} in use and {free} free of {len(records)}")
+
+
+def _check_pins(where: str, whose: str, records: np.ndarray) -> None:
+    """Pins are of blocks in use that nobody else shares, and stand at their first frame."""
+    loose = (records["order"] == 0) | np.isin(records["kind"], (FREE, MERGED_PAGE))
+    loose |= (records["references"] > 1) | (records["pins"] < 0)
+    wrong = np.flatnonzero(loose & (records["pins"] != 0))
+    if len(wrong):
+        fail(where, "a pinned frame is in use and not shared", f"{whose} frame {wrong[0]:#x}")

@@ -6,12 +6,11 @@ import numpy as np
 
 from mmulab.mmu.check.cached import check_cached
 from mmulab.mmu.check.frames import account, guest_references, host_references
-from mmulab.mmu.check.shadow import check_shadow
-from mmulab.mmu.check.tables import CheckFailed, Tables, fail
-from mmulab.mmu.hardware.state import SHADOW
+from mmulab.mmu.check.sharers import check_sharers
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
-from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE, NPT_PAGE, SPT_PAGE
+from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE
+from mmulab.mmu.techniques.reference import CheckFailed, Reference, Tables, fail
 
 
 def check_system(system: System) -> None:
@@ -19,7 +18,7 @@ def check_system(system: System) -> None:
 
     Frames and blocks: each is free, or accounted for once for each reference. Contents:
     what a guest last wrote to a page is what the host frame, or the block, behind it
-    holds. Translations: as for a machine alone.
+    holds. Shared frames: each knows who shares it. Translations: as for a machine alone.
     """
     expected: dict[int, tuple[int, int]] = {}
     swap = np.zeros(len(system.host.swap.references), np.int64)
@@ -36,41 +35,41 @@ def check_system(system: System) -> None:
         at = int(np.flatnonzero(swap != system.host.swap.references)[0])
         raise CheckFailed(f"invariant broken: {what}: block {at} has {swap[at]} pages")
     account("the host", "host", system.host.frames, expected)
+    check_sharers(system)
 
 
 def _check_guest(
     system: System, guest: Guest, expected: dict[int, tuple[int, int]], swap: np.ndarray
 ) -> None:
     tables = Tables(guest.machine, guest.name)
-    if system.holds_vpid(guest):
-        check_cached(tables, system.units)
-    if int(tables.record["technique"]) == SHADOW:
-        check_shadow(tables)
+    reference = guest.spec.technique.reference(tables)
+    check_cached(reference, system.units)
+    reference.check()
     mine = guest_references(tables)
     for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():
         mine[gfn] = BALLOON_PAGE, 1
     account(tables.where, "guest", guest.machine.vm.frames, mine)
-    for frame, (kind, count) in host_references(tables).items():
+    for frame, (kind, count) in host_references(reference).items():
         had = expected.get(frame, (kind, 0))[1]
         expected[frame] = kind, had + count
-    _check_counters(guest, tables)
+    _check_counters(guest, reference)
     _check_contents(system, guest, tables, swap)
     _check_disk(guest, tables)
 
 
-def _check_counters(guest: Guest, tables: Tables) -> None:
+def _check_counters(guest: Guest, reference: Reference) -> None:
     """What a VM's record counts is so."""
+    tables = reference.tables
     vm = guest.machine.vm
     backed = vm.p2m > 0
     kinds = guest.machine.host.frames.frame["kind"]
     merged = kinds[(vm.p2m[backed] >> 2) - 1] == MERGED_PAGE
-    host = host_references(tables)
     expected = {
         "held": int(backed.sum()),
         "merged": int(merged.sum()),
         "paged_out": int((vm.p2m < 0).sum()),
         "tables": int((vm.frames.frame["kind"] == GPT_PAGE).sum()),
-        "host_tables": sum(kind in (SPT_PAGE, NPT_PAGE) for kind, _ in host.values()),
+        "host_tables": len(reference.host_tables()),
     }
     for name, count in expected.items():
         if int(tables.record[name]) != count:

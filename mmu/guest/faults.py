@@ -18,6 +18,7 @@ from mmulab.mmu.memory.entries import (
 )
 from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.status import GUEST_PAGED_OUT, NIL, OK
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import FETCH, PROT_EXEC, PROT_READ, PROT_WRITE, STORE
 
 # Memory that no event describes may be anything a program was started with.
@@ -35,7 +36,7 @@ def protection(machine, process, gva, kind):
     prot = UNDESCRIBED if area == NIL else machine.vm.vma[area].prot
     need = PROT_WRITE if kind == STORE else (PROT_EXEC if kind == FETCH else PROT_READ)
     if not prot & need:
-        machine.core.stats[0].granted += 1
+        machine.vcpu.stats[0].granted += 1
         prot |= need | PROT_READ
     return prot, area
 
@@ -44,7 +45,7 @@ def protection(machine, process, gva, kind):
 def _break_cow(machine, process, gva, entry, level, table):
     """A store to a shared page: the writer gets a copy, or the page if it is the last."""
     vm = machine.vm
-    machine.core.stats[0].cow_breaks += 1
+    machine.vcpu.stats[0].cow_breaks += 1
     gfn = frame_of(entry)
     if vm.frames.frame[gfn].references > 1:
         status, copy = paging.copy_page(machine, gfn, level - 1)
@@ -61,12 +62,12 @@ def _break_cow(machine, process, gva, entry, level, table):
 @kernel
 def _demand_fill(machine, process, gva, prot, area):
     """First touch: a zeroed page."""
-    machine.core.stats[0].demand_fills += 1
+    machine.vcpu.stats[0].demand_fills += 1
     size = paging.page_size_for(machine, process, gva, area)
     status, gfn, size = paging.new_page(machine, size)
     if status != OK:
         return status
-    machine.core.stats[0].pages_zeroed += pages_in(size)
+    machine.vcpu.stats[0].pages_zeroed += pages_in(size)
     start = gva & ~((pages_in(size) << PAGE_SHIFT) - 1)
     entry = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)
     return paging.map_leaf(machine, machine.vm.process[process].cr3, start, size, entry)
@@ -78,7 +79,16 @@ def page_fault(machine, process, gva, kind):
     status = paging.guest_frames_at_hand(machine, 0)
     if status != OK:
         return status
-    machine.core.stats[0].guest_faults += 1
+    status = seam.kernel_enter(machine)
+    if status == OK:
+        status = _mend(machine, process, gva, kind)
+    left = seam.kernel_leave(machine)
+    return status if status != OK else left
+
+
+@kernel
+def _mend(machine, process, gva, kind):
+    machine.vcpu.stats[0].guest_faults += 1
     prot, area = protection(machine, process, gva, kind)
     entry, level, table = lookup(machine, machine.vm.process[process].cr3, gva)
     if not entry & P:

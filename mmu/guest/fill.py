@@ -11,9 +11,9 @@ from mmulab.mmu.memory import disk
 from mmulab.mmu.memory.entries import COW, PAGE_SHIFT, P, frame_of, pages_in
 from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.status import NIL, NO_SUCH_PROCESS, OK
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.memory.watermarks import frames_at_hand
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import LOAD, STORE
-from mmulab.mmu.vmm.backing import frames_at_hand
 
 
 @kernel
@@ -33,7 +33,7 @@ def _fill_page(machine, process, gva, tag):
         return status
     entry, level, _ = lookup(machine, cr3, gva)
     gfn = frame_of(entry) + ((gva >> PAGE_SHIFT) & (pages_in(level - 1) - 1))
-    status = hooks.touch(machine, gfn)
+    status = seam.touch(machine, gfn)
     if status != OK:
         return status
     contents.write(machine, gfn, max(tag, 0))

@@ -25,6 +25,7 @@ from mmulab.mmu.memory.entries import (
     P,
     frame_of,
     index_of,
+    level_shift,
     pages_in,
 )
 from mmulab.mmu.memory.guest_tables import load_entry, lookup
@@ -32,7 +33,7 @@ from mmulab.mmu.memory.p2m import hfn_of
 from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
 from mmulab.mmu.memory.status import GUEST_SHORT, NIL, OK, OUT_OF_GUEST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.memory.vm import HUGE_1G, HUGE_2M, HUGE_ALIGNED
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import PROT_EXEC, PROT_WRITE
 
 TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux _PAGE_TABLE
@@ -55,40 +56,40 @@ def set_entry(machine, table, index, entry):
     """Writes a gPTE and keeps count of the entries in use. Returns a status."""
     old = load_entry(machine, table, index)
     machine.vm.used[table] += int(entry != 0) - int(old != 0)
-    return hooks.store(machine, table, index, entry)
+    return seam.store(machine, table, index, entry)
 
 
 @kernel
 def _touch_page(machine, gfn, size):
     """The guest kernel writes all of a page: each host page below it must be there."""
     for other in range(gfn, gfn + pages_in(size)):
-        status = hooks.touch(machine, other)
+        status = seam.touch(machine, other)
         if status != OK:
             return status
     return OK
 
 
 @kernel
-def new_table(machine):
-    """An empty gPT page: (status, gfn)."""
+def new_table(machine, level, gva):
+    """An empty gPT page: (status, gfn). gva: the first address that it will map."""
     vm = machine.vm
     gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES, gfn
     vm.record[0].tables += 1
-    status = hooks.touch(machine, gfn)
+    status = seam.touch(machine, gfn)
     if status != OK:
         return status, gfn
     contents.write(machine, gfn, 0)
     if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
         return OUT_OF_TABLES, gfn
     vm.used[gfn] = 0
-    return OK, gfn
+    return seam.table_allocated(machine, gfn, level, gva), gfn
 
 
 @kernel
 def free_table(machine, gfn):
-    hooks.table_freed(machine, gfn)
+    seam.table_freed(machine, gfn)
     memory.close_table(machine.host.memory, hfn_of(machine, gfn))
     machine.vm.record[0].tables -= 1
     frames.release(machine.vm.frames, gfn)
@@ -127,7 +128,8 @@ def map_leaf(machine, cr3, gva, size, entry):
         index = index_of(gva, level)
         below = load_entry(machine, table, index)
         if not below & P:
-            status, gfn = new_table(machine)
+            start = gva & ~((1 << level_shift(level)) - 1)
+            status, gfn = new_table(machine, level - 1, start)
             if status != OK:
                 return status
             below = (gfn << PAGE_SHIFT) | TABLE_FLAGS
@@ -207,14 +209,14 @@ def new_page(machine, size):
 def copy_page(machine, source, size):
     """A copy of a page, of exactly its size: (status, gfn)."""
     for page in range(source, source + pages_in(size)):
-        status = hooks.read(machine, page)
+        status = seam.read(machine, page)
         if status != OK:
             return status, NIL
     status, gfn, got = new_page(machine, size)
     if status == OK and got != size:
         frames.release(machine.vm.frames, gfn)
         return OUT_OF_GUEST_FRAMES, gfn
-    machine.core.stats[0].pages_copied += pages_in(size)
+    machine.vcpu.stats[0].pages_copied += pages_in(size)
     for page in range(pages_in(size)):
         contents.write(machine, gfn + page, contents.settle(machine, source + page))
     return status, gfn
@@ -240,7 +242,8 @@ def split_leaf(machine, cr3, gva):
         gfn = copy
         if flags & COW:
             flags = flags & ~COW | RW
-    status, lower = new_table(machine)
+    start = gva & ~((1 << level_shift(level)) - 1)
+    status, lower = new_table(machine, size, start)
     if status != OK:
         return status
     frames.split(vm.frames, gfn, INDEX_BITS * (size - 1))

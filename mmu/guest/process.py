@@ -8,7 +8,8 @@ from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
 from mmulab.mmu.memory.status import CONTENT_DUE, NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.memory.watermarks import frames_at_hand
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import (
     BRK,
     CONTENT,
@@ -22,7 +23,6 @@ from mmulab.mmu.trace import (
     PROT_WRITE,
     SWITCH,
 )
-from mmulab.mmu.vmm.backing import frames_at_hand
 
 # Kinds of event that no trace has.
 BOOT = -1  # starts a machine
@@ -54,14 +54,13 @@ def create(machine, pid):
         process += 1
     if process == vm.process.size:
         return OUT_OF_PROCESSES, NIL
-    status, cr3 = paging.new_table(machine)
+    status, cr3 = paging.new_table(machine, record.levels, 0)
     if status != OK:
         return status, NIL
     fresh = vm.process[process]
     fresh.pid = pid
     fresh.alive = 1
     fresh.cr3 = cr3
-    fresh.shadow = 0
     fresh.asid = process + 1 if record.pcid else 0
     fresh.stale = 1  # a process before it may have had the ASID
     fresh.vma = 0
@@ -69,7 +68,8 @@ def create(machine, pid):
     fresh.brk = 0
     if process == record.processes_used:
         record.processes_used += 1
-    if record.kernel_half:
+    status = seam.new_root(machine, process, cr3)
+    if status == OK and record.kernel_half:
         status = _copy_kernel_half(machine, process)
     return status, process
 
@@ -96,7 +96,7 @@ def switch(machine, process):
     keep = machine.vm.record[0].pcid and not target.stale
     machine.vm.record[0].current = process
     target.stale = 0
-    return hooks.load_cr3(machine, process, keep != 0)
+    return seam.load_cr3(machine, process, keep != 0)
 
 
 @kernel
@@ -104,7 +104,8 @@ def _empty(machine, process):
     """Removes all user memory of a process."""
     vma.clear(machine.vm, process)
     end = 1 << (level_shift(machine.vm.record[0].levels + 1) - 1)
-    return ranges.unmap(machine, process, 0, end)
+    status = seam.mapping_removed(machine, process, 0, end)
+    return status if status != OK else ranges.unmap(machine, process, 0, end)
 
 
 @kernel
@@ -116,7 +117,12 @@ def _fork(machine, parent, pid):
         machine.vm.process[child].brk_base = machine.vm.process[parent].brk_base
         machine.vm.process[child].brk = machine.vm.process[parent].brk
         status = vma.copy(machine.vm, parent, child)
-    return status if status != OK else ranges.share(machine, parent, child)
+        end = 1 << (level_shift(machine.vm.record[0].levels + 1) - 1)
+        if status == OK:
+            status = seam.mapping_made(machine, child, 0, end)
+        if status == OK:
+            status = ranges.share(machine, parent, child)
+    return status if status != OK else seam.pin(machine, child, machine.vm.process[child].cr3)
 
 
 @kernel
@@ -151,28 +157,40 @@ def _brk(machine, process, end):
         return OK
     this.brk = end
     if end > old:
-        return vma.add(vm, process, old, end, PROT_READ | PROT_WRITE, 0)
-    status = vma.remove(vm, process, end, old)
-    return status if status != OK else ranges.unmap(machine, process, end, old)
+        return _add(machine, process, old, end, PROT_READ | PROT_WRITE, 0)
+    return _munmap(machine, process, end, old)
+
+
+@kernel
+def _add(machine, process, start, end, prot, size):
+    status = vma.add(machine.vm, process, start, end, prot, size)
+    return status if status != OK else seam.mapping_made(machine, process, start, end)
+
+
+@kernel
+def _munmap(machine, process, start, end):
+    status = vma.remove(machine.vm, process, start, end)
+    if status == OK:
+        status = seam.mapping_removed(machine, process, start, end)
+    return status if status != OK else ranges.unmap(machine, process, start, end)
 
 
 @kernel
 def _mmap(machine, process, start, end, value):
-    vm = machine.vm
-    status = vma.remove(vm, process, start, end)
-    if status == OK:
-        status = ranges.unmap(machine, process, start, end)
+    status = _munmap(machine, process, start, end)
     if status != OK:
         return status
-    return vma.add(vm, process, start, end, value & 7, (value >> 8) & 3)
+    return _add(machine, process, start, end, value & 7, (value >> 8) & 3)
 
 
 @kernel
 def _boot(machine, pid):
     """Starts the technique and the first process."""
-    status = hooks.start(machine)
+    status = seam.start(machine)
     if status == OK:
         status, first = create(machine, pid)
+        if status == OK:
+            status = seam.pin(machine, first, machine.vm.process[first].cr3)
         if status == OK:
             status = switch(machine, first)
     return status
@@ -188,51 +206,60 @@ def _make_room(machine, kind):
 
 
 @kernel
-def handle(machine, event):
+def handle(machine, kind, pid, start, length, value):
     """Carries out one event of a trace. Returns a status.
 
     SWITCH to a pid that is not known creates it: a trace may begin in its middle.
     """
-    vm = machine.vm
-    if event.kind == BOOT:
-        return _boot(machine, event.pid)
-    status = _make_room(machine, event.kind)
+    if kind == BOOT:
+        return _boot(machine, pid)
+    status = _make_room(machine, kind)
     if status != OK:
         return status
-    if event.kind == FLUSH:
+    if kind == FLUSH:
         hardware.flush_all(machine.core)
         return OK
-    process = find(vm, event.pid)
-    start = event.start & ~PAGE_MASK
-    end = (event.start + event.length + PAGE_MASK) & ~PAGE_MASK
-    status = OK
-    if event.kind == SWITCH:
+    process = find(machine.vm, pid)
+    if kind == CONTENT:
         if process == NIL:
-            status, process = create(machine, event.pid)
+            return NO_SUCH_PROCESS
+        return CONTENT_DUE if machine.vm.record[0].tracked else OK
+    status = seam.kernel_enter(machine)
+    if status == OK:
+        status = _system_call(machine, kind, process, pid, start, length, value)
+    left = seam.kernel_leave(machine)
+    return status if status != OK else left
+
+
+@kernel
+def _system_call(machine, kind, process, pid, address, length, value):
+    vm = machine.vm
+    start = address & ~PAGE_MASK
+    end = (address + length + PAGE_MASK) & ~PAGE_MASK
+    status = OK
+    if kind == SWITCH:
+        if process == NIL:
+            status, process = create(machine, pid)
         if status == OK and process != vm.record[0].current:
             status = switch(machine, process)
     elif process == NIL:
         return NO_SUCH_PROCESS
-    elif event.kind == MMAP:
-        status = _mmap(machine, process, start, end, event.value)
-    elif event.kind == MUNMAP:
-        status = vma.remove(vm, process, start, end)
+    elif kind == MMAP:
+        status = _mmap(machine, process, start, end, value)
+    elif kind == MUNMAP:
+        status = _munmap(machine, process, start, end)
+    elif kind == MPROTECT:
+        status = vma.protect(vm, process, start, end, value & 7)
         if status == OK:
-            status = ranges.unmap(machine, process, start, end)
-    elif event.kind == MPROTECT:
-        status = vma.protect(vm, process, start, end, event.value & 7)
-        if status == OK:
-            status = ranges.protect(machine, process, start, end, event.value & 7)
-    elif event.kind == BRK:
-        status = _brk(machine, process, event.start)
-    elif event.kind == FORK:
-        status = _fork(machine, process, event.value)
-    elif event.kind == EXEC:
+            status = ranges.protect(machine, process, start, end, value & 7)
+    elif kind == BRK:
+        status = _brk(machine, process, address)
+    elif kind == FORK:
+        status = _fork(machine, process, value)
+    elif kind == EXEC:
         status = _empty(machine, process)
         vm.process[process].brk_base = 0  # the new program's first BRK sets its own
         vm.process[process].brk = 0
-    elif event.kind == EXIT:
+    elif kind == EXIT:
         status = _exit(machine, process)
-    elif event.kind == CONTENT and vm.record[0].tracked:
-        status = CONTENT_DUE
     return status

@@ -26,12 +26,14 @@ from mmulab.mmu.memory.entries import (
 )
 from mmulab.mmu.memory.guest_tables import lookup, next_leaf
 from mmulab.mmu.memory.status import OK
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import PROT_WRITE
 
 # Linux flushes the whole TLB rather than page by page above this many pages
 # (arch/x86/mm/tlb.c, tlb_single_page_flush_ceiling).
 FLUSH_CEILING = 33
+
+THIS_CORE = 1  # as a set of bits: the guest has one vCPU
 
 # --- TLB maintenance ------------------------------------------------------------
 
@@ -40,16 +42,17 @@ FLUSH_CEILING = 33
 def flush_page(machine, process, gva):
     """Invalidates one page of a process, at once or when the process runs next."""
     if machine.vm.record[0].current == process or gva < 0:
-        return hooks.invlpg(machine, gva)
+        return seam.invlpg(machine, gva)
     machine.vm.process[process].stale = 1
     return OK
 
 
 @kernel
-def flush_process(machine, process):
-    """Invalidates a process's whole address space, at once or when it runs next."""
+def flush_range(machine, process, start, end):
+    """Invalidates so many pages of a process that all of its translations go, at once or when
+    it runs next."""
     if machine.vm.record[0].current == process:
-        return hooks.load_cr3(machine, process, False)
+        return seam.flush_range(machine, process, start, end, THIS_CORE)
     machine.vm.process[process].stale = 1
     return OK
 
@@ -90,6 +93,14 @@ def split_edges(machine, process, start, end):
 @kernel
 def unmap(machine, process, start, end):
     """Removes every page of [start, end), frees frames and empty tables, flushes."""
+    status = seam.batch_begin(machine)
+    if status == OK:
+        status = _unmap(machine, process, start, end)
+    return status if status != OK else seam.batch_end(machine)
+
+
+@kernel
+def _unmap(machine, process, start, end):
     vm = machine.vm
     cr3 = vm.process[process].cr3
     status = split_edges(machine, process, start, end)
@@ -100,7 +111,7 @@ def unmap(machine, process, start, end):
     while True:
         gva, entry, level, table = next_leaf(machine, cr3, gva, end)
         if level == 0:
-            return flush_process(machine, process) if many else OK
+            return flush_range(machine, process, start, end) if many else OK
         status = set_entry(machine, table, index_of(gva, level), 0)
         if status == OK and vm.used[table] == 0:
             status = free_empty_tables(machine, cr3, gva)
@@ -121,6 +132,14 @@ def protect(machine, process, start, end, prot):
 
     A page that is shared copy-on-write stays read-only until it is written.
     """
+    status = seam.batch_begin(machine)
+    if status == OK:
+        status = _protect(machine, process, start, end, prot)
+    return status if status != OK else seam.batch_end(machine)
+
+
+@kernel
+def _protect(machine, process, start, end, prot):
     cr3 = machine.vm.process[process].cr3
     status = split_edges(machine, process, start, end)
     if status != OK:
@@ -130,7 +149,7 @@ def protect(machine, process, start, end, prot):
     while True:
         gva, entry, level, table = next_leaf(machine, cr3, gva, end)
         if level == 0:
-            return flush_process(machine, process) if many else OK
+            return flush_range(machine, process, start, end) if many else OK
         if not entry & P:  # paged out: it gets its protection when it comes back
             gva += 1 << level_shift(level)
             continue
@@ -154,6 +173,14 @@ def protect(machine, process, start, end, prot):
 @kernel
 def share(machine, parent, child):
     """fork: maps every page of the parent into the child, both copy-on-write."""
+    status = seam.batch_begin(machine)
+    if status == OK:
+        status = _share(machine, parent, child)
+    return status if status != OK else seam.batch_end(machine)
+
+
+@kernel
+def _share(machine, parent, child):
     vm = machine.vm
     source = vm.process[parent].cr3
     gva = 0
@@ -161,7 +188,7 @@ def share(machine, parent, child):
     while True:
         gva, entry, level, table = next_leaf(machine, source, gva, end)
         if level == 0:
-            return flush_process(machine, parent)
+            return flush_range(machine, parent, 0, end)
         if entry & RW:
             entry = (entry & ~RW) | COW
             status = set_entry(machine, table, index_of(gva, level), entry)

@@ -24,12 +24,10 @@ from mmulab.mmu.kernels.compiling import entry, inlined, kernel
 from mmulab.mmu.memory import disk, frames
 from mmulab.mmu.memory.entries import PAGE_SHIFT, A, P, frame_of, index_of, level_shift
 from mmulab.mmu.memory.guest_tables import lookup, next_leaf
-from mmulab.mmu.memory.p2m import is_merged, is_paged_out
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES
-from mmulab.mmu.techniques import hooks
-from mmulab.mmu.vmm import backing
-from mmulab.mmu.vmm.backing import frames_at_hand
+from mmulab.mmu.memory.watermarks import frames_at_hand
+from mmulab.mmu.techniques import seam
 
 BATCH = 32  # Linux include/linux/swap.h, SWAP_CLUSTER_MAX
 
@@ -45,28 +43,10 @@ def block_of(entry):
 
 
 @kernel
-def _device_reads(machine, gfn):
-    """The guest's disk fetches a page. If the host has paged it out, it comes in first, only
-    to go out again: double paging (Goldberg and Hassinger, 1979)."""
-    if is_paged_out(machine, gfn):
-        machine.core.stats[0].double_faults += 1
-    return backing.back(machine, gfn)
-
-
-@kernel
-def _device_fills(machine, gfn):
-    """The guest's disk is about to fill a page."""
-    if is_merged(machine, gfn):
-        hooks.drop_mapping(machine, gfn)
-        backing.flush_vm(machine)
-    return backing.overwrite(machine, gfn, True)
-
-
-@kernel
 def _save(machine, gfn):
     """Writes a page to a block of its own: (status, block)."""
     vm = machine.vm
-    status = _device_reads(machine, gfn)
+    status = seam.dma_read(machine, gfn)
     if status != OK:
         return status, NIL
     block = vm.block[gfn] - 1
@@ -80,7 +60,7 @@ def _save(machine, gfn):
             return OUT_OF_DISK, NIL
         vm.block[gfn] = block + 1
     disk.write(vm.disk, block, vm.contents[gfn])
-    machine.core.stats[0].guest_swap_outs += 1
+    machine.vcpu.stats[0].guest_swap_outs += 1
     return OK, block
 
 
@@ -91,7 +71,7 @@ def _page_out(machine, process, gva, gfn, table):
     tag = contents.settle(machine, gfn)
     block = vm.block[gfn] - 1
     if block != NIL and vm.disk.contents[block] == tag:
-        machine.core.stats[0].guest_drops += 1
+        machine.vcpu.stats[0].guest_drops += 1
     else:
         status, block = _save(machine, gfn)
         if status != OK:
@@ -112,12 +92,12 @@ def _page_in(machine, process, gva, entry, prot):
     gfn = frames.allocate(vm.frames, 0, GUEST_PAGE, vm.record[0].id, NIL)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES
-    status = _device_fills(machine, gfn)
+    status = seam.dma_write(machine, gfn)
     if status != OK:
         frames.release(vm.frames, gfn)
         return status
     contents.write(machine, gfn, disk.read(vm.disk, block))
-    machine.core.stats[0].guest_swap_ins += 1
+    machine.vcpu.stats[0].guest_swap_ins += 1
     vm.block[gfn] = block + 1
     leaf = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)
     return paging.map_leaf(machine, vm.process[process].cr3, gva, 0, leaf)
@@ -159,7 +139,7 @@ def _scan_process(machine, process, want):
     record.hand_gva = gva
     if status == OK:
         # Cleared A bits count only once the TLB has forgotten them.
-        status = ranges.flush_process(machine, process)
+        status = ranges.flush_range(machine, process, 0, end)
     return status, freed
 
 

@@ -1,24 +1,24 @@
-"""Builds a core, its TLBs, walk caches and cache model, from a preset."""
+"""Builds a core, its TLBs, walk caches and cache model, and vCPUs, from a preset."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from mmulab.mmu.config import MAX_ENTRIES, Config, check_geometry
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
+from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.lookahead import HINTS
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
+    CORE_RECORD,
     HINT,
     LOG,
+    MAX_COUNTERS,
+    MAX_REASONS,
     PREDICTOR_SIZE,
-    REFERENCES,
     REGS,
     ROUTE,
     ROUTE_COLUMNS,
@@ -32,14 +32,17 @@ from mmulab.mmu.hardware.state import (
     ROUTE_ROWS,
     STATS,
     UNIT,
+    VCPU,
     Core,
 )
 from mmulab.mmu.kernels.vectors import WIDE
-from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry
 from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
+_SHIFTS = [size.bit_length() - 1 for size in SIZES]
 _NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
@@ -96,6 +99,8 @@ class _Builder:
         for name in ("base", "stride"):
             route[name][there] = serving[name]
         route["set_mask"][there] = serving["sets"] - 1
+        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, : len(SIZES)]
+        by_size["shift"] = _SHIFTS
         return route
 
 
@@ -120,12 +125,17 @@ def _touch_mode(policies: set[str]) -> int:
     return TOUCH_NOTHING if policies <= {"fifo", "random"} else TOUCH_BY_POLICY
 
 
-def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core, list[str]]:
+def build_core(
+    preset: Preset, frames: int, seed: int = 1, walk_caches: bool = True, log_size: int = 0
+) -> tuple[Core, list[str]]:
     """A cold core, and the names of its units by number.
 
-    Raises InputError where the geometry is impossible or no L1 TLB holds 4 KiB pages.
+    frames: of the host, which its caches hold lines of. seed: of random replacement.
+    walk_caches: False removes paging-structure caches and nested TLB. log_size: references that
+    can be logged. Raises InputError where the geometry is impossible or no L1 TLB holds 4 KiB
+    pages.
     """
-    builder = _Builder(config.seed)
+    builder = _Builder(seed)
     first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
     for tlb in first_level:
         _add_tlb(builder, tlb)
@@ -136,7 +146,7 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
     for row, what in ((ROUTE_L1I, "instructions"), (ROUTE_L1D, "data")):
         if builder.route[row, 0] == NIL:
             raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
-    for cache in preset.walk_caches if config.walk_caches else ():
+    for cache in preset.walk_caches if walk_caches else ():
         number = builder.add(f"walk cache {cache.name}", cache.sets, cache.ways, cache.policy)
         name = cache.name.removeprefix("ept_")
         if cache.name == "ntlb":
@@ -146,7 +156,7 @@ def build_core(preset: Preset, config: Config, log_size: int = 0) -> tuple[Core,
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    return _arrays(builder, preset, config, l1_units, log_size), builder.names
+    return _arrays(builder, preset, frames, l1_units, log_size), builder.names
 
 
 def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,23 +188,30 @@ def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
     return raw[first : first + length]
 
 
-def _arrays(
-    builder: _Builder, preset: Preset, config: Config, l1_units: int, log_size: int
-) -> Core:
+def build_vcpu(sites: int) -> VCPU:
+    """A vCPU that has counted nothing, of a walk with so many sites."""
+    regs = np.zeros(1, REGS)
+    regs[0]["root"] = NIL
+    return VCPU(
+        regs=regs,
+        stats=np.zeros(1, STATS),
+        exits=np.zeros(MAX_REASONS, np.int64),
+        own=np.zeros(MAX_COUNTERS, np.int64),
+        references=np.zeros(sites * CACHE_LEVELS, np.int64),
+    )
+
+
+def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_size: int) -> Core:
     unit, slots, words = builder.unit_array()
     l1_slots = int(unit[l1_units]["base"]) if l1_units < len(unit) else slots
-    regs = np.zeros(1, REGS)
-    regs[0]["levels"] = config.levels
-    regs[0]["eptp"] = NIL
-    regs[0]["ept_levels"] = config.host_levels
-    regs[0]["ept_ad"] = preset.ept_ad if config.ept_ad is None else config.ept_ad
-    regs[0]["clock"] = 2
-    regs[0]["logging"] = NIL
-    regs[0]["touch"] = _touch_mode({tlb.policy for tlb in preset.tlbs if tlb.level == 1})
+    record = np.zeros(1, CORE_RECORD)
+    record[0]["clock"] = 2
+    record[0]["logging"] = NIL
+    record[0]["touch"] = _touch_mode({tlb.policy for tlb in preset.tlbs if tlb.level == 1})
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    cache, line, long_line = _cache_model(preset, max(config.host_frames, config.guest_frames))
+    cache, line, long_line = _cache_model(preset, frames)
     tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
     tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:
@@ -202,9 +219,9 @@ def _arrays(
         tag[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING
         age[sets].reshape(-1, each["stride"])[:, each["ways"] :] = PADDING_AGE
     return Core(
-        regs=regs,
-        stats=np.zeros(1, STATS),
-        references=np.zeros(math.prod(REFERENCES), np.int64),
+        record=record,
+        context=make_contexts(),
+        shift=np.array(_SHIFTS, np.int64),
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
         route=builder.route_array(unit),

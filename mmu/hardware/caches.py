@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.hardware.state import CACHE_LEVELS, REFERENCES
+from mmulab.mmu.hardware.state import CACHE_LEVELS
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.vectors import MEDIUM, NARROW, move_to_front, seldom
-from mmulab.mmu.memory.entries import MAX_LEVELS, PAGE_SHIFT
+from mmulab.mmu.memory.entries import PAGE_SHIFT
 from mmulab.mmu.memory.status import NIL
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
@@ -31,15 +31,16 @@ LINE_SHIFT = 6  # 64-byte lines, eight entries a line
 #: level at full speed, few enough to stay in an L1 cache.
 NOTED = 1024
 
-_OF_A_WALK = (MAX_LEVELS + 1) * (MAX_LEVELS + 1) - 1  # references of the longest
+#: References that one walk notes at most: three dimensions of five levels make 215.
+MOST_OF_A_WALK = 256
 
 # 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _HASH_SHIFT = 40
 
-# What is noted of a reference: | line | where in Core.references it is counted, if it is
-# served by the first cache level: 8 bits |
-_LINE = 8
+# What is noted of a reference: | line | where in VCPU.references it is counted, if it is
+# served by the first cache level: 12 bits |
+_LINE = 12
 _COUNTER = (1 << _LINE) - 1
 
 
@@ -61,12 +62,12 @@ def _set_of(line, base, set_mask, stride):
 
 
 @inlined
-def _count(core, noted, cache_level, number):
-    core.references[np.uint64((noted & _COUNTER) + cache_level)] += number
+def _count(vcpu, noted, cache_level, number):
+    vcpu.references[np.uint64((noted & _COUNTER) + cache_level)] += number
 
 
 @inlined
-def _through_level(core, level, count):
+def _through_level(core, vcpu, level, count):
     """Takes the first `count` noted references through a cache with short lines; those that
     miss are the first ones noted afterwards. Returns how many."""
     cache = core.cache[np.uint64(level)]
@@ -81,14 +82,14 @@ def _through_level(core, level, count):
         else:
             found = move_to_front(core.line, first, last, line, MEDIUM)
         hit = np.int64(found != 0)
-        _count(core, noted, level, hit)
+        _count(vcpu, noted, level, hit)
         core.noted[missed] = noted
         missed += np.uint64(1 - hit)
     return np.int64(missed)
 
 
 @kernel
-def _through_long_level(core, level, count):
+def _through_long_level(core, vcpu, level, count):
     """`_through_level` of a cache with long lines."""
     seldom()
     cache = core.cache[level]
@@ -106,7 +107,7 @@ def _through_long_level(core, level, count):
             slot -= 1
         core.long_line[first] = line
         if hit:
-            _count(core, noted, level, 1)
+            _count(vcpu, noted, level, 1)
         else:
             core.noted[missed] = noted
             missed += 1
@@ -114,53 +115,53 @@ def _through_long_level(core, level, count):
 
 
 @kernel
-def price(core):
+def price(core, vcpu):
     """Counts the references that walks have noted by the cache level that has their lines.
     Returns the furthest level that had any: where one is noted, its own."""
-    count = core.regs[0].noted
-    core.regs[0].noted = 0
+    count = core.record[0].noted
+    core.record[0].noted = 0
     for level in range(CACHE_LEVELS - 1):
         cache = core.cache[level]
         if cache.short:
-            count = _through_level(core, level, count)
+            count = _through_level(core, vcpu, level, count)
         elif cache.ways:
-            count = _through_long_level(core, level, count)
+            count = _through_long_level(core, vcpu, level, count)
         if count == 0:
             return level
     for position in range(count):
-        _count(core, core.noted[position], CACHE_LEVELS - 1, 1)
+        _count(vcpu, core.noted[position], CACHE_LEVELS - 1, 1)
     return CACHE_LEVELS - 1
 
 
 @inlined
-def make_room(core):
+def make_room(core, vcpu):
     """Before a walk: prices what has been noted unless there is room for all its references."""
-    if core.regs[0].noted > NOTED - _OF_A_WALK:
-        price(core)
+    if core.record[0].noted > NOTED - MOST_OF_A_WALK:
+        price(core, vcpu)
 
 
 @inlined
-def reference(core, hpa, entry, guest_level, host_level):
-    """Notes one reference of a walk to the entry at hpa, to be priced."""
-    number = core.regs[0].noted
-    counter = (guest_level * REFERENCES[1] + host_level) * CACHE_LEVELS
-    core.noted[np.uint64(number)] = ((hpa >> LINE_SHIFT) << _LINE) | counter
-    core.regs[0].noted = number + 1
-    if core.regs[0].logging != NIL:
-        _log(core, hpa, entry, guest_level, host_level)
+def reference(core, vcpu, hpa, entry, site):
+    """Notes one reference of a walk to the entry at hpa, to be priced. site: which reference of
+    the walk it is (`walks.sites`)."""
+    number = core.record[0].noted
+    noted = ((hpa >> LINE_SHIFT) << _LINE) | site * CACHE_LEVELS
+    core.noted[np.uint64(number)] = noted
+    core.record[0].noted = number + 1
+    if core.record[0].logging != NIL:
+        _log(core, vcpu, hpa, entry, site)
 
 
 @kernel
-def _log(core, hpa, entry, guest_level, host_level):
+def _log(core, vcpu, hpa, entry, site):
     """Prices the reference at once, the only one noted, and logs it while there is room."""
     seldom()
-    level = price(core)
-    used = core.regs[0].logging
+    level = price(core, vcpu)
+    used = core.record[0].logging
     if used < core.log.size:
         record = core.log[used]
-        record.guest_level = guest_level
-        record.host_level = host_level
+        record.site = site
         record.address = hpa
         record.entry = entry
         record.cache = level
-        core.regs[0].logging = used + 1
+        core.record[0].logging = used + 1

@@ -19,7 +19,7 @@ LATE = 1 << 24
 @inlined
 def is_late(core):
     """True where `begin_anew` must be called before a clock goes on by another LATE."""
-    late = core.regs[0].clock > LATE
+    late = core.record[0].clock > LATE
     for number in range(core.unit.size):
         late |= core.unit[np.uint64(number)].clock > LATE
     return late
@@ -29,10 +29,10 @@ def begin_anew(core: Core) -> None:
     """Makes the clocks that are late small, and the time stamps of their sets 1, 2, ...; what
     was touched before another still was."""
     is_l1 = core.unit["base"] < core.owner.size
-    if core.regs[0]["clock"] > LATE:
+    if core.record[0]["clock"] > LATE:
         for number in np.flatnonzero(is_l1):
             _renumber(core, core.unit[number])
-        core.regs[0]["clock"] = core.unit["ways"][is_l1].max() + 1
+        core.record[0]["clock"] = core.unit["ways"][is_l1].max() + 1
     for number in np.flatnonzero(~is_l1 & (core.unit["clock"] > LATE)):
         _renumber(core, core.unit[number])
         core.unit[number]["clock"] = core.unit[number]["ways"]

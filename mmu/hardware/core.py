@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.hardware import tlb, walk_caches
+from mmulab.mmu.hardware import contexts, tlb, walk_caches
 from mmulab.mmu.hardware.assoc import stamped
+from mmulab.mmu.hardware.caches import make_room
+from mmulab.mmu.hardware.rights import allows
 from mmulab.mmu.hardware.state import PREDICTOR_BITS
-from mmulab.mmu.hardware.walks import radix as walker
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, D, frame_of
-from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK
+from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
 from mmulab.mmu.trace import LOAD, STORE
 
-# Values of REGS.touch: what an L1 hit changes.
+# Values of CORE_RECORD.touch: what an L1 hit changes.
 TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
 TOUCH_NOTHING = 1  # all by FIFO or at random: nothing
 TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
@@ -25,7 +26,7 @@ _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 @inlined
 def _mark_store(core, memory, kind, entry):
     """A store reaches the 4 KiB frame of a TLB entry; see `mmu.hardware.contents`."""
-    if kind == STORE and core.regs[0].tracking:
+    if kind == STORE and core.record[0].tracking:
         memory.written[frame_of(entry)] = 1
 
 
@@ -35,7 +36,7 @@ def _predict(core, kind, gva, slot, size, entry):
     marked and the slot's page is large: predictions tell 4 KiB pages apart by low bits only,
     and the store may be the first to its frame. A store after a load hits the same slot where
     it needs no walk, and no mark."""
-    tracking = core.regs[0].tracking
+    tracking = core.record[0].tracking
     if size == 0 or kind != STORE or not tracking:
         tlb.predict(core, kind, gva, slot)
     if kind == LOAD and entry & tlb.STORABLE == tlb.STORABLE and not tracking:
@@ -75,7 +76,7 @@ def _replay_ages(core, address, kind, start, end):
     """`hits` for TOUCH_AGE: after a miss two accesses one at a time, since misses come close
     together where they come often; then four at a time, and the last ones."""
     ages = core.age
-    clock = core.regs[0].clock - 2 * start
+    clock = core.record[0].clock - 2 * start
     stop = np.uint64(end)
     near = min(np.uint64(start) + _TWO, stop)
     position = _replay_singly(core, address, kind, np.uint64(start), near, clock)
@@ -106,8 +107,8 @@ def _replay_ages(core, address, kind, start, end):
 
 @kernel
 def _replay_by_policy(core, address, kind, position, end):
-    clock = core.regs[0].clock - 2 * position
-    touches = core.regs[0].touch == TOUCH_BY_POLICY
+    clock = core.record[0].clock - 2 * position
+    touches = core.record[0].touch == TOUCH_BY_POLICY
     while position < end:
         slot = _predicted(core, address[position], kind[position])
         if _differs(core, address[position], slot):
@@ -128,94 +129,109 @@ def hits(core, address, kind, position, end):
     make that untrue forgets all predictions. An access that straddles two pages has a kind
     of its own that is never predicted.
     """
-    if core.regs[0].touch == TOUCH_AGE:
+    if core.record[0].touch == TOUCH_AGE:
         end = _replay_ages(core, address, kind, position, end)
     else:
         end = _replay_by_policy(core, address, kind, position, end)
-    core.regs[0].clock += 2 * (end - position)
+    core.record[0].clock += 2 * (end - position)
     return end
 
 
 @kernel
-def translate(core, memory, gva, kind, user, clock):
+def translate(core, vcpu, memory, walk, gva, kind, user, clock):
     """One access to one page: TLBs, then a walk. Returns OK or why the core stopped.
 
     A hit that lacks the rights, or a store that finds D clear, walks again
     (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
     """
-    stats = core.stats[0]
-    slot, size = tlb.probe_l1(core, kind, gva)
+    stats = vcpu.stats[0]
+    slot, size = tlb.probe_l1(core, vcpu, kind, gva)
     if slot != NIL:
-        if walker.allows(core.data[slot], kind, user):
+        if allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
             _predict(core, kind, gva, slot, size, core.data[slot])
-            _mark_store(core, memory, kind, tlb.exact_frame(core.data[slot], gva, size))
+            _mark_store(core, memory, kind, tlb.exact_frame(core, core.data[slot], gva, size))
             return OK
     else:
         stats.l1_misses[np.uint64(kind)] += 1
-        slot, size = tlb.probe_l2(core, kind, gva)
+        slot, size = tlb.probe_l2(core, vcpu, kind, gva)
     # An L1 slot that has come so far is denied again here.
-    if slot != NIL and walker.allows(core.data[slot], kind, user):
+    if slot != NIL and allows(core.data[slot], kind, user):
         stats.l2_hits[np.uint64(kind)] += 1
         tlb.touch_l2(core, kind, size, slot)
-        entry = tlb.exact_frame(core.data[slot], gva, size)
+        entry = tlb.exact_frame(core, core.data[slot], gva, size)
         held = False
     else:
         held = slot != NIL
         if held and kind == STORE and not core.data[slot] & D:
             stats.dirty_walks += 1
         stats.walks[np.uint64(kind)] += 1
-        core.regs[0].walked = 1
-        status, entry, size = walker.translate(core, memory, gva, kind, user)
+        core.record[0].walked = 1
+        make_room(core, vcpu)
+        status, entry, size = walk.translate(core, vcpu, memory, gva, kind, user)
         if status != OK:
-            if status != EPT_VIOLATION:
+            if status == PAGE_FAULT:
                 # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
-                tlb.drop_page(core, gva)
+                tlb.drop_page(core, vcpu, gva)
             return status
-        tlb.fill_l2(core, kind, gva, entry, size, held)
-    slot = tlb.fill_l1(core, kind, gva, entry, size, clock, held)
+        tlb.fill_l2(core, vcpu, kind, gva, entry, size, held)
+    slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held)
     _predict(core, kind, gva, slot, size, entry)
     _mark_store(core, memory, kind, entry)
     return OK
 
 
 @kernel
-def invlpg(core, gva):
-    """INVLPG: the page's TLB entries, and all paging-structure caches of the PCID."""
-    tlb.drop_page(core, gva)
-    walk_caches.drop_linear(core)
+def adopt(core, vcpu):
+    """The core knows the vCPU's translations by the numbers of its contexts. Before a vCPU
+    runs, and where its PCID changes."""
+    regs = vcpu.regs[0]
+    if core.record[0].contexts > contexts.ROOM:
+        flush_all(core)
+        contexts.forget_all(core)
+    root = regs.root
+    regs.context = contexts.number_of(core, regs.vpid, regs.pcid, root)
+    regs.global_context = contexts.number_of(core, regs.vpid, contexts.GLOBAL, root)
+    regs.physical_context = contexts.number_of(core, regs.vpid, contexts.PHYSICAL, root)
 
 
 @kernel
-def load_cr3(core, frame, asid, keep):
+def invlpg(core, vcpu, gva):
+    """INVLPG: the page's TLB entries, and all paging-structure caches of the PCID."""
+    tlb.drop_page(core, vcpu, gva)
+    walk_caches.drop_linear(core, vcpu)
+
+
+@kernel
+def load_cr3(core, vcpu, frame, pcid, keep):
     """MOV to CR3. Unless bit 63 says to keep them (`keep`), non-global entries of the
     new PCID are dropped (SDM vol. 3A, 4.10.4.1)."""
-    regs = core.regs[0]
-    regs.cr3 = frame
-    regs.asid = asid
+    vcpu.regs[0].cr3 = frame
+    vcpu.regs[0].pcid = pcid
+    adopt(core, vcpu)
     if keep:
         tlb.forget_predictions(core)
     else:
-        flush_asid(core)
+        flush_context(core, vcpu)
 
 
 @kernel
-def flush_asid(core):
+def flush_context(core, vcpu):
     """Drops all non-global translations of the current PCID."""
-    tlb.flush(core, False)
-    walk_caches.drop_linear(core)
+    tlb.flush_context(core, vcpu)
+    walk_caches.drop_linear(core, vcpu)
 
 
 @kernel
-def flush_vpid(core):
-    """Drops all translations of the current VPID, of every PCID and of guest-physical
-    addresses: INVEPT and INVVPID, single context (SDM vol. 3C, 29.4.3.1)."""
-    tlb.flush_vpid(core)
-    walk_caches.drop_vpid(core)
+def flush_vpid(core, vcpu):
+    """Drops all translations of a VPID, of every PCID and of guest-physical addresses: INVEPT
+    and INVVPID, single context (SDM vol. 3C, 29.4.3.1)."""
+    tlb.flush_vpid(core, vcpu.regs[0].vpid)
+    walk_caches.drop_vpid(core, vcpu.regs[0].vpid)
 
 
 @kernel
 def flush_all(core):
     """Drops all translations of every kind: INVEPT and INVVPID, all contexts."""
-    tlb.flush(core, True)
+    tlb.flush_all(core)
     walk_caches.drop_everything(core)

@@ -25,7 +25,7 @@ HINTS = 1024  # a power of two; for regions of 2 MiB, enough for 2 GiB
 # comes in pairs, of which the first walks.
 NEAR, FAR = 6, 10
 
-_GUEST, _NESTED = 0, HINTS  # where the hints of each dimension begin
+GUEST, NESTED = 0, HINTS  # where the hints of each dimension begin
 
 
 @inlined
@@ -34,22 +34,13 @@ def _hint(core, first, region):
 
 
 @inlined
-def _remember(core, memory, first, address, frame):
+def remember(core, memory, first, address, frame):
+    """A walk has come to the leaf table of an address's region, in a frame. first: GUEST or
+    NESTED."""
     region = address >> REGION_SHIFT
     hint = _hint(core, first, region)
     hint.region = region
     hint.slot = np.int64(slot_of(memory, frame << PAGE_SHIFT))
-
-
-@inlined
-def remember_guest(core, memory, gva, frame):
-    """A walk has come to the leaf table of gva's region, in a frame."""
-    _remember(core, memory, _GUEST, gva, frame)
-
-
-@inlined
-def remember_nested(core, memory, gpa, frame):
-    _remember(core, memory, _NESTED, gpa, frame)
 
 
 @inlined
@@ -63,19 +54,23 @@ def _leaf_slot(core, first, address):
 
 
 @inlined
-def fetch_ahead(core, memory, address, position, end):
-    """After a walk: fetches what the walks of the accesses after `position` will read."""
-    core.regs[0].walked = 0
-    if position + FAR >= end:
-        return
-    slot = _leaf_slot(core, _GUEST, address[position + FAR])
-    if slot >= 0:
-        prefetch(memory.entry, np.uint64(slot))
-    if core.regs[0].eptp < 0:
-        return
-    slot = _leaf_slot(core, _GUEST, address[position + NEAR])
-    if slot >= 0:
-        gfn = frame_of(memory.entry[np.uint64(slot)])
-        slot = _leaf_slot(core, _NESTED, gfn << PAGE_SHIFT)
+def fetch_linear(core, memory, address, position, end):
+    """After a walk: fetches the leaf entry that the walk of an access to come will read, of the
+    guest's table or the only one."""
+    core.record[0].walked = 0
+    if position + FAR < end:
+        slot = _leaf_slot(core, GUEST, address[position + FAR])
         if slot >= 0:
             prefetch(memory.entry, np.uint64(slot))
+
+
+@inlined
+def fetch_nested(core, memory, address, position, end):
+    """The same of the nested table, whose address the guest's entry tells: by now it is there."""
+    if position + FAR < end:
+        slot = _leaf_slot(core, GUEST, address[position + NEAR])
+        if slot >= 0:
+            gfn = frame_of(memory.entry[np.uint64(slot)])
+            slot = _leaf_slot(core, NESTED, gfn << PAGE_SHIFT)
+            if slot >= 0:
+                prefetch(memory.entry, np.uint64(slot))

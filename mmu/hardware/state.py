@@ -9,35 +9,53 @@ import numpy as np
 
 from mmulab.mmu.kernels.structs import ArrayField, Struct
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import NIL  # noqa: F401
 from mmulab.mmu.memory.vm import VM
 
 # --- Hardware -------------------------------------------------------------------
-NATIVE, SHADOW, NESTED = 0, 1, 2  # ids of the techniques
-
 LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go by age
 
-#: Registers of the core, and the numbers of the last fault.
+#: Registers of a vCPU, and the numbers of its last fault.
 REGS = np.dtype(
     [
-        ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under EPT
+        ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under nested paging
         ("levels", np.int64),  # 4 or 5
-        ("eptp", np.int64),  # hfn of the top-level nested table; NIL: EPT is off
-        ("ept_levels", np.int64),
-        ("ept_ad", np.int64),  # EPT A and D bits in use
-        ("asid", np.int64),  # ASID/PCID that TLB entries are tagged with
+        ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
+        ("root_levels", np.int64),
+        ("root_ad", np.int64),  # A and D bits of the nested table in use
+        ("pcid", np.int64),
         ("vpid", np.int64),
+        # Numbers of what TLB entries are tagged with: see hardware.contexts.
+        ("context", np.int64),  # of this VPID and PCID
+        ("global_context", np.int64),  # of this VPID's global pages
+        ("physical_context", np.int64),  # of guest-physical addresses
+        ("fault_gva", np.int64),
+        ("fault_gpa", np.int64),
+        ("fault_code", np.int64),  # page-fault error code
+    ]
+)
+
+#: What belongs to a core, whoever runs on it.
+CORE_RECORD = np.dtype(
+    [
         ("clock", np.int64),  # of L1 TLBs, in half accesses; may begin anew: see hardware.clocks
         ("globals", np.int64),  # 1 once a global entry has been filled
         ("fragments", np.int64),  # 1 once a page has been filled in smaller pieces
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
-        ("fault_gva", np.int64),
-        ("fault_gpa", np.int64),
-        ("fault_code", np.int64),  # page-fault error code
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
         ("noted", np.int64),  # references to be priced; none between two runs
-        ("walked", np.int64),  # 1 once there has been a walk: see mmu.hardware.lookahead
+        ("walked", np.int64),  # 1 once there has been a walk: see hardware.lookahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
+        ("contexts", np.int64),  # in use
+    ]
+)
+
+#: What a TLB entry is tagged with: see hardware.contexts.
+CONTEXT = np.dtype(
+    [
+        ("used", np.int64),
+        ("vpid", np.int64),
+        ("pcid", np.int64),
+        ("root", np.int64),
     ]
 )
 
@@ -68,6 +86,7 @@ ROUTE = np.dtype(
         ("set_mask", np.int64),  # sets - 1
         ("stride", np.int64),
         ("oldest", np.int64),  # slot of the set last looked into in vain: see assoc.look_up
+        ("shift", np.int64),  # of a TLB: log2 of the bytes of a page
     ]
 )
 
@@ -82,7 +101,7 @@ CACHE = np.dtype(
     ]
 )
 
-#: Where the leaf table of a region lies: see mmu.hardware.lookahead.
+#: Where the leaf table of a region lies: see hardware.lookahead.
 HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
 # Rows of `Core.route`: what is looked for; see `hardware.assoc.route_to`.
@@ -92,7 +111,7 @@ ROUTE_NTLB = 6  # column 0
 ROUTE_ROWS, ROUTE_COLUMNS = 7, 6
 
 CACHE_LEVELS = 4  # three cache levels and memory
-REFERENCES = (6, 6, CACHE_LEVELS)  # guest level, host level, cache level
+PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
 
 PREDICTOR_BITS = 8
 PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
@@ -100,8 +119,7 @@ PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
 #: One memory reference of a page walk, as `mmulab walk` prints it.
 LOG = np.dtype(
     [
-        ("guest_level", np.int64),  # 0: the nested walk of the data page itself
-        ("host_level", np.int64),  # 0: a reference to the guest's (or only) table
+        ("site", np.int64),  # which reference of the walk: see hardware.walks.sites
         ("address", np.int64),  # HPA of the entry
         ("entry", np.int64),
         ("cache", np.int64),  # cache level that served it
@@ -126,11 +144,6 @@ STATS = np.dtype(
         ("pte_writes", np.int64),  # by the guest, trapped or not
         ("invlpgs", np.int64),
         ("cr3_loads", np.int64),
-        ("exits", np.int64, 8),  # by reason, EXIT_*
-        ("shadow_fills", np.int64),
-        ("synced_entries", np.int64),
-        ("unsynced_pages", np.int64),
-        ("unshadowed_pages", np.int64),
         ("host_copies", np.int64),  # merged pages that a store gave a frame of its own
         ("host_swap_ins", np.int64),
         ("host_swap_outs", np.int64),
@@ -146,23 +159,27 @@ STATS = np.dtype(
     ]
 )
 
-# VM exits by reason.
-EXIT_EPT_VIOLATION = 0
-EXIT_SHADOW_FILL = 1  # hidden page fault: the sPT lacked what the gPT has
-EXIT_REFLECTED = 2  # true guest page fault, injected
-EXIT_PTE_WRITE = 3  # write to a write-protected gPT page
-EXIT_INVLPG = 4
-EXIT_CR3 = 5
-EXIT_BACKING = 6  # shadow: the guest kernel touched a page with no host frame yet
-EXIT_REASONS = (
-    "ept_violation",
-    "shadow_fill",
-    "reflected_fault",
-    "pte_write",
-    "invlpg",
-    "cr3_load",
-    "backing",
-)
+#: Exit reasons, and counters of its own, that a technique may have.
+MAX_REASONS = 32
+MAX_COUNTERS = 32
+
+
+class VCPU(Struct):
+    """What a virtual processor (or a processor on bare metal) has of its own."""
+
+    regs: np.ndarray  # [1]
+    stats: np.ndarray  # [1]
+    exits: np.ndarray  # [MAX_REASONS]: VM exits, by the technique's reasons
+    own: np.ndarray  # [MAX_COUNTERS]: what the technique counts besides
+    references: np.ndarray  # [sites * CACHE_LEVELS]: of page walks, by site and serving level
+
+    FIELDS = {
+        "regs": ArrayField(REGS),
+        "stats": ArrayField(STATS),
+        "exits": ArrayField(np.int64),
+        "own": ArrayField(np.int64),
+        "references": ArrayField(np.int64),
+    }
 
 
 class Core(Struct):
@@ -173,9 +190,9 @@ class Core(Struct):
     L1 TLB slots have beside them the pages they span: vpn & span == first.
     """
 
-    regs: np.ndarray  # [1]
-    stats: np.ndarray  # [1]
-    references: np.ndarray  # [guest level, host level, cache level], flat: see REFERENCES
+    record: np.ndarray  # [1]
+    context: np.ndarray  # [contexts.CONTEXTS]
+    shift: np.ndarray  # [PAGE_SIZES]: log2 of the bytes of a page of each size
     log: np.ndarray  # [records]
     unit: np.ndarray  # [units]
     route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]
@@ -195,9 +212,9 @@ class Core(Struct):
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
 
     FIELDS = {
-        "regs": ArrayField(REGS),
-        "stats": ArrayField(STATS),
-        "references": ArrayField(np.int64),
+        "record": ArrayField(CORE_RECORD),
+        "context": ArrayField(CONTEXT),
+        "shift": ArrayField(np.int64),
         "log": ArrayField(LOG),
         "unit": ArrayField(UNIT),
         "route": ArrayField(ROUTE),
@@ -219,12 +236,22 @@ class Core(Struct):
 
 
 class Machine(Struct):
+    """A view for one turn: a vCPU of a VM, on a core of a host. Nobody keeps it.
+
+    outer: the VM in whose memory this VM's p2m is expressed, of a guest hypervisor; one
+    without frames else.
+    """
+
     core: Core
     host: Host
+    vcpu: VCPU
     vm: VM
+    outer: VM
 
     FIELDS = {
         "core": Core,
         "host": Host,
+        "vcpu": VCPU,
         "vm": VM,
+        "outer": VM,
     }

@@ -1,9 +1,9 @@
 """TLBs of a core: two levels, any number of arrays, any mixture of page sizes.
 
-A tag is | VPID (4 bits) | PCID (12) | page size (2) | page number (45) |; global
-entries carry the PCID GLOBAL, which no process has. An array that holds several
-page sizes indexes each by its own page number. An L1 without a page size holds
-fragments of the largest smaller size it has; an L2 without it does not hold it.
+A tag is | context (16 bits) | page size (2) | page number (45) |; see `contexts`.
+Global entries have a context of their own. An array that holds several page sizes
+indexes each by its own page number. An L1 without a page size holds fragments of the
+largest smaller size it has; an L2 without it does not hold it.
 """
 
 from __future__ import annotations
@@ -22,26 +22,23 @@ from mmulab.mmu.hardware.assoc import (
     touch,
     unit_of,
 )
-from mmulab.mmu.hardware.state import PREDICTOR_BITS, ROUTE_L1D, ROUTE_L1I, ROUTE_L2D, ROUTE_L2I
+from mmulab.mmu.hardware.state import (
+    PAGE_SIZES,
+    PREDICTOR_BITS,
+    ROUTE_L1D,
+    ROUTE_L1I,
+    ROUTE_L2D,
+    ROUTE_L2I,
+)
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.vectors import seldom
-from mmulab.mmu.memory.entries import (
-    GUEST_SIZE_SHIFT,
-    INDEX_BITS,
-    PAGE_SHIFT,
-    RW,
-    XD,
-    D,
-    G,
-    pages_in,
-)
+from mmulab.mmu.memory.entries import GUEST_SIZE_SHIFT, PAGE_BYTES, PAGE_SHIFT, RW, XD, D, G
 from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.trace import FETCH, STORE
 
-GLOBAL = 0xFFF
-VPID_SHIFT = 59
-VPIDS = 16  # a processor has 65,536; more VMs than this take turns
-_PAGE_NUMBER = (1 << 45) - 1
+PAGE_BITS = 45  # of a page number: 57-bit addresses, 4 KiB pages
+CONTEXT_SHIFT = PAGE_BITS + 2
+_PAGE_NUMBER = (1 << PAGE_BITS) - 1
 _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 STORABLE = RW | D  # a store needs no walk
 
@@ -49,32 +46,34 @@ STRADDLES = 4  # flag beside the kind of an access that touches two pages
 
 
 @inlined
-def tag_of(core, asid, size, page):
-    return (((core.regs[0].vpid << 12 | asid) << 2 | size) << 45) | (page & _PAGE_NUMBER)
+def tag_of(context, size, page):
+    return ((context << 2 | size) << PAGE_BITS) | (page & _PAGE_NUMBER)
 
 
 @inlined
-def page_of(gva, size):
-    return gva >> (PAGE_SHIFT + INDEX_BITS * size)
+def _pages_of(route):
+    """4 KiB frames in a page of the size that a route is for."""
+    return 1 << (route.shift - PAGE_SHIFT)
 
 
 @kernel
-def _find_global(core, row, size, page):
-    return find(core, route_to(core, row, size), page, tag_of(core, GLOBAL, size, page))
+def _find_global(core, vcpu, row, size, page):
+    tag = tag_of(vcpu.regs[0].global_context, size, page)
+    return find(core, route_to(core, row, size), page, tag)
 
 
 @inlined
-def probe(core, row, gva):
+def probe(core, vcpu, row, gva):
     """(slot, page size) of the valid entry for gva in a level's arrays, or (NIL, 0)."""
-    regs = core.regs[0]
-    for size in range(3):
+    context = vcpu.regs[0].context
+    for size in range(PAGE_SIZES):
         route = route_to(core, row, size)
         if not route.used:
             continue
-        page = page_of(gva, size)
-        slot = look_up(core, route, page, tag_of(core, regs.asid, size, page))
-        if slot == NIL and regs.globals:
-            slot = _find_global(core, row, size, page)
+        page = gva >> route.shift
+        slot = look_up(core, route, page, tag_of(context, size, page))
+        if slot == NIL and core.record[0].globals:
+            slot = _find_global(core, vcpu, row, size, page)
         if slot != NIL:
             return slot, size
     return NIL, 0
@@ -117,7 +116,7 @@ def _forget_slot(core, row, slot):
 
 
 @inlined
-def _fill(core, row, gva, entry, size, splinter, clock, held):
+def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
 
     entry: TLB entry whose frame is that of the 4 KiB page of gva. held: the array may
@@ -134,17 +133,16 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
     looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)
-    regs = core.regs[0]
     if _guest_size(entry) > size:
-        regs.fragments = 1
-    asid = regs.asid
+        core.record[0].fragments = 1
+    context = vcpu.regs[0].context
     if entry & G:
-        asid = GLOBAL
-        regs.globals = 1
-    page = page_of(gva, size)
-    aligned = entry & ~((pages_in(size) - 1) << PAGE_SHIFT)
+        context = vcpu.regs[0].global_context
+        core.record[0].globals = 1
+    page = gva >> route.shift
+    aligned = entry & ~((_pages_of(route) - 1) << PAGE_SHIFT)
     stamp = clock if clock else tick(unit)
-    tag = tag_of(core, asid, size, page)
+    tag = tag_of(context, size, page)
     slot = NIL if looked_up else look_up(core, route, page, tag)
     if slot == NIL:
         slot = fill(core, route, unit, tag, stamp)
@@ -153,10 +151,10 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
     at = np.uint64(slot)
     core.data[at] = aligned
     if clock:  # L1
-        span = ~(pages_in(size) - 1)
+        span = ~(_pages_of(route) - 1)
         core.span[at] = span
         core.first[at] = (gva >> PAGE_SHIFT) & span
-        if entry & STORABLE != STORABLE or regs.tracking:
+        if entry & STORABLE != STORABLE or core.record[0].tracking:
             _forget(core, STORE, gva, size, slot)
         if entry & XD and route_to(core, ROUTE_L1I, size).unit == route.unit:
             _forget(core, FETCH, gva, size, slot)
@@ -164,31 +162,31 @@ def _fill(core, row, gva, entry, size, splinter, clock, held):
 
 
 @inlined
-def exact_frame(entry, gva, size):
+def exact_frame(core, entry, gva, size):
     """The entry with the frame of gva's own 4 KiB page in place of its page's first."""
-    return entry | (gva & ((pages_in(size) - 1) << PAGE_SHIFT))
+    return entry | (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
 
 
 @inlined
-def probe_l1(core, kind, gva):
-    return probe(core, ROUTE_L1I if kind == FETCH else ROUTE_L1D, gva)
+def probe_l1(core, vcpu, kind, gva):
+    return probe(core, vcpu, ROUTE_L1I if kind == FETCH else ROUTE_L1D, gva)
 
 
 @inlined
-def probe_l2(core, kind, gva):
-    return probe(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, gva)
+def probe_l2(core, vcpu, kind, gva):
+    return probe(core, vcpu, ROUTE_L2I if kind == FETCH else ROUTE_L2D, gva)
 
 
 @inlined
-def fill_l1(core, kind, gva, entry, size, clock, held):
+def fill_l1(core, vcpu, kind, gva, entry, size, clock, held):
     row = ROUTE_L1I if kind == FETCH else ROUTE_L1D
-    return _fill(core, row, gva, entry, size, True, clock, held)
+    return _fill(core, vcpu, row, gva, entry, size, True, clock, held)
 
 
 @inlined
-def fill_l2(core, kind, gva, entry, size, held):
+def fill_l2(core, vcpu, kind, gva, entry, size, held):
     row = ROUTE_L2I if kind == FETCH else ROUTE_L2D
-    return _fill(core, row, gva, entry, size, False, 0, held)
+    return _fill(core, vcpu, row, gva, entry, size, False, 0, held)
 
 
 @inlined
@@ -217,75 +215,80 @@ def touch_l2(core, kind, size, slot):
 
 
 @kernel
-def drop_page(core, gva):
-    """Drops the page's entries of the current PCID, and global ones, of every size."""
-    regs = core.regs[0]
+def drop_page(core, vcpu, gva):
+    """Drops the page's entries of the current context, and global ones, of every size."""
+    regs = vcpu.regs[0]
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
-        for size in range(3):
+        for size in range(PAGE_SIZES):
             route = route_to(core, row, size)
             if not route.used:
                 continue
-            page = page_of(gva, size)
-            for asid in (regs.asid, GLOBAL):
-                slot = find(core, route, page, tag_of(core, asid, size, page))
+            page = gva >> route.shift
+            for context in (regs.context, regs.global_context):
+                slot = find(core, route, page, tag_of(context, size, page))
                 if slot != NIL:
                     drop(core, slot)
-    if regs.fragments:
-        _drop_fragments(core, gva)
+    if core.record[0].fragments:
+        _drop_fragments(core, vcpu, gva)
     forget_predictions(core)
 
 
 @kernel
-def _drop_fragments(core, gva):
+def _drop_fragments(core, vcpu, gva):
     """Drops the other pieces of a page that the TLBs hold in pieces: INVLPG must drop
     them all (SDM vol. 3A, 4.10.4.1), and they are found by search."""
     seldom()
-    regs = core.regs[0]
-    mine = regs.vpid << 12 | regs.asid
-    globals_ = regs.vpid << 12 | GLOBAL
+    regs = vcpu.regs[0]
     for number in range(core.unit.size):
         unit = core.unit[number]
         if not unit.sizes:
             continue
         for slot in range(unit.base, end_of(unit)):
-            owner = core.tag[slot] >> 47
-            if core.tag[slot] < 0 or (owner != mine and owner != globals_):
+            context = core.tag[slot] >> CONTEXT_SHIFT
+            if core.tag[slot] < 0:
                 continue
-            size = (core.tag[slot] >> 45) & 3
+            if context != regs.context and context != regs.global_context:
+                continue
+            size = (core.tag[slot] >> PAGE_BITS) & 3
             whole = _guest_size(core.data[slot])
             if whole > size:
+                pieces = core.shift[whole] - core.shift[size]
                 page = core.tag[slot] & _PAGE_NUMBER
-                wanted = page_of(gva, whole) & (_PAGE_NUMBER >> (INDEX_BITS * (whole - size)))
-                if page >> (INDEX_BITS * (whole - size)) == wanted:
+                wanted = (gva >> core.shift[whole]) & (_PAGE_NUMBER >> pieces)
+                if page >> pieces == wanted:
                     drop(core, slot)
 
 
 @kernel
-def flush_vpid(core):
-    """Drops every entry of the current VPID."""
-    vpid = core.regs[0].vpid
+def flush_vpid(core, vpid):
+    """Drops every entry of a VPID."""
     for number in range(core.unit.size):
         if core.unit[number].sizes:
             unit = core.unit[number]
             for slot in range(unit.base, end_of(unit)):
-                if core.tag[slot] >= 0 and core.tag[slot] >> VPID_SHIFT == vpid:
+                tag = core.tag[slot]
+                if tag >= 0 and core.context[tag >> CONTEXT_SHIFT].vpid == vpid:
                     drop(core, slot)
     forget_predictions(core)
 
 
 @kernel
-def flush(core, globals_too):
-    """Drops the entries of the current PCID; of every PCID and global ones, if asked."""
-    regs = core.regs[0]
-    mine = regs.vpid << 12 | regs.asid
+def flush_context(core, vcpu):
+    """Drops the entries of the current context, not its global ones."""
     for number in range(core.unit.size):
-        if not core.unit[number].sizes:  # not a TLB, or an empty one
-            continue
-        unit = core.unit[number]
-        if globals_too:
-            drop_all(core, unit)
-            continue
-        for slot in range(unit.base, end_of(unit)):
-            if core.tag[slot] >= 0 and core.tag[slot] >> 47 == mine:
-                drop(core, slot)
+        if core.unit[number].sizes:  # else it is not a TLB, or an empty one
+            unit = core.unit[number]
+            for slot in range(unit.base, end_of(unit)):
+                tag = core.tag[slot]
+                if tag >= 0 and tag >> CONTEXT_SHIFT == vcpu.regs[0].context:
+                    drop(core, slot)
+    forget_predictions(core)
+
+
+@kernel
+def flush_all(core):
+    """Drops every entry."""
+    for number in range(core.unit.size):
+        if core.unit[number].sizes:
+            drop_all(core, core.unit[number])
     forget_predictions(core)

@@ -37,18 +37,17 @@ def _prefix(address, level):
 
 
 @inlined
-def owner_tag(core, row):
-    """What entries are tagged with beside the address: VPID and PCID, or VPID alone."""
-    regs = core.regs[0]
-    if row == ROUTE_PSC:
-        return ((regs.vpid << 12) | regs.asid) << PREFIX_BITS
-    return regs.vpid << PREFIX_BITS
+def _owner_tag(vcpu, row):
+    """What entries are tagged with beside the address: the context of it."""
+    regs = vcpu.regs[0]
+    context = regs.context if row == ROUTE_PSC else regs.physical_context
+    return context << PREFIX_BITS
 
 
 @inlined
-def longest_prefix(core, row, address, levels):
+def longest_prefix(core, vcpu, row, address, levels):
     """(level, data): the cached entry of the lowest level, (NIL, 0) where none is."""
-    owner = owner_tag(core, row)
+    owner = _owner_tag(vcpu, row)
     for level in range(2, levels + 1):
         route = route_to(core, row, level)
         if route.unit == NIL:
@@ -65,24 +64,24 @@ def longest_prefix(core, row, address, levels):
 
 
 @inlined
-def remember(core, row, address, level, data):
+def remember(core, vcpu, row, address, level, data):
     """Caches a table entry that a walk has used; `longest_prefix` has looked it up in vain."""
     route = route_to(core, row, level)
     if route.unit != NIL:
         unit = unit_of(core, route)
-        tag = owner_tag(core, row) | _prefix(address, level)
+        tag = _owner_tag(vcpu, row) | _prefix(address, level)
         slot = fill(core, route, unit, tag, tick(unit))
         core.data[np.uint64(slot)] = data
 
 
 @inlined
-def nested_find(core, gfn):
+def nested_find(core, vcpu, gfn):
     """hfn of a page-table page from the nested TLB, or NIL."""
     route = route_to(core, ROUTE_NTLB, 0)
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
-    slot = look_up(core, route, gfn, owner_tag(core, ROUTE_NTLB) | gfn)
+    slot = look_up(core, route, gfn, _owner_tag(vcpu, ROUTE_NTLB) | gfn)
     if slot == NIL:
         unit.misses += 1
         return NIL
@@ -92,40 +91,38 @@ def nested_find(core, gfn):
 
 
 @inlined
-def nested_remember(core, gfn, hfn):
+def nested_remember(core, vcpu, gfn, hfn):
     """Caches the frame of a page-table page that `nested_find` has looked up in vain."""
     route = route_to(core, ROUTE_NTLB, 0)
     if route.unit != NIL:
         unit = unit_of(core, route)
-        slot = fill(core, route, unit, owner_tag(core, ROUTE_NTLB) | gfn, tick(unit))
+        slot = fill(core, route, unit, _owner_tag(vcpu, ROUTE_NTLB) | gfn, tick(unit))
         core.data[np.uint64(slot)] = hfn
 
 
 @kernel
-def drop_linear(core):
-    """Drops every paging-structure-cache entry of the current PCID and VPID."""
-    owner = owner_tag(core, ROUTE_PSC) >> PREFIX_BITS
+def drop_linear(core, vcpu):
+    """Drops every paging-structure-cache entry of the current context."""
     for level in range(2, 6):
         route = route_to(core, ROUTE_PSC, level)
         if route.unit != NIL:
             unit = unit_of(core, route)
             for slot in range(unit.base, end_of(unit)):
-                if core.tag[slot] >> PREFIX_BITS == owner:
+                if core.tag[slot] >> PREFIX_BITS == vcpu.regs[0].context:
                     drop(core, slot)
 
 
 @kernel
-def drop_vpid(core):
-    """Drops all paging-structure-cache and nested-TLB entries of the current VPID."""
-    vpid = core.regs[0].vpid
+def drop_vpid(core, vpid):
+    """Drops all paging-structure-cache and nested-TLB entries of a VPID."""
     for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
-        shift = PREFIX_BITS + 12 if row == ROUTE_PSC else PREFIX_BITS
         for level in range(6):
             route = route_to(core, row, level)
             if route.unit != NIL:
                 unit = unit_of(core, route)
                 for slot in range(unit.base, end_of(unit)):
-                    if core.tag[slot] >= 0 and core.tag[slot] >> shift == vpid:
+                    tag = core.tag[slot]
+                    if tag >= 0 and core.context[tag >> PREFIX_BITS].vpid == vpid:
                         drop(core, slot)
 
 

@@ -8,14 +8,14 @@ from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.vmm import backing
 
 
 @entry
 def power_off(machine: Machine):
     """Frees a VM's tables, its pages and its blocks of the swap device."""
-    hooks.stop(machine)
+    seam.stop(machine)
     vm = machine.vm
     for gfn in range(vm.p2m.size):
         if is_backed(machine, gfn) and is_table(machine, gfn):

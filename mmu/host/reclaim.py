@@ -14,7 +14,7 @@ from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
 from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
 from mmulab.mmu.memory.status import NIL, OK
-from mmulab.mmu.techniques import hooks
+from mmulab.mmu.techniques import seam
 from mmulab.mmu.vmm import backing
 
 
@@ -22,8 +22,9 @@ from mmulab.mmu.vmm import backing
 def isolate(machine, gfn):
     """Makes gfn a host page of 4 KiB that nothing maps: a large one is cut first, and from
     now on mapped in small pieces."""
-    hooks.drop_mapping(machine, gfn)
+    seam.drop_mapping(machine, gfn)
     if host_size_of(machine, gfn):
+        seam.split(machine, gfn)
         backing.split(machine, gfn)
 
 
@@ -36,9 +37,12 @@ def is_table(machine, gfn):
 
 @kernel
 def take(machine, gfn):
-    """Frees what stands behind a page whose contents the guest has given up."""
+    """Frees what stands behind a page whose contents the guest has given up, unless it is
+    pinned."""
     if machine.vm.p2m[gfn]:
         if is_backed(machine, gfn):
+            if frames.is_pinned(machine.host.frames, hfn_of(machine, gfn)):
+                return
             isolate(machine, gfn)
         backing.release(machine, gfn)
     machine.vm.contents[gfn] = 0
@@ -57,8 +61,8 @@ def page_out(machine: Machine, gfns, second_chance):
     """Pages out those of the pages that can be; returns how many are now out.
 
     second_chance: pages used since the last look stay, and are marked unused; those of a
-    large host page are used together, and should stand together in `gfns`. Merged pages and
-    guest page tables stay always, and so does what there is no place for.
+    large host page are used together, and should stand together in `gfns`. Merged and pinned
+    pages and guest page tables stay always, and so does what there is no place for.
     """
     done = 0
     asked = NIL
@@ -69,11 +73,13 @@ def page_out(machine: Machine, gfns, second_chance):
             continue
         if machine.host.frames.frame[hfn].kind == MERGED_PAGE:
             continue
+        if frames.is_pinned(machine.host.frames, hfn):
+            continue
         if second_chance:
             first = gfn & ~(pages_in(host_size_of(machine, gfn)) - 1)
             if first != asked:
                 asked = first
-                used = hooks.was_accessed(machine, gfn)
+                used = seam.was_accessed(machine, gfn)
             if used:
                 continue
         if not backing.has_place(machine, gfn):
@@ -90,7 +96,7 @@ def watch(machine: Machine, gfns):
     """Drops what maps the pages, so that `reached` can tell which are used again."""
     for gfn in gfns:
         if is_backed(machine, gfn):
-            hooks.drop_mapping(machine, gfn)
+            seam.drop_mapping(machine, gfn)
     backing.flush_vm(machine)
 
 
@@ -99,7 +105,7 @@ def reached(machine: Machine, gfns):
     """How many of the pages the guest has used since `watch`."""
     count = 0
     for gfn in gfns:
-        if is_backed(machine, gfn) and hooks.is_mapped(machine, gfn):
+        if is_backed(machine, gfn) and seam.is_mapped(machine, gfn):
             count += 1
     return count
 
@@ -120,7 +126,7 @@ def report_free(machine: Machine, order):
     gfn = 0
     while gfn < guest.frame.size:
         block = guest.frame[gfn]
-        count = 1 << max(0, block.order - 1)
+        count = 1 << max(0, int(block.order) - 1)
         if block.kind == 0 and block.order > order:
             for other in range(gfn, gfn + count):
                 if machine.vm.p2m[other]:

@@ -1,6 +1,6 @@
 """A host while it runs: VMs take turns on one core and share its memory.
 
-    Scenario --> System: Host + Guests + services --run()--> RunResult
+    settings --> System: Host + Guests + services, run by `step` until it returns False
 
 Time is simulated: the cycles of whichever VM runs, at the host's clock. A VM that waits
 for storage lets others run; when all wait, time goes on to the first that has its answer.
@@ -8,28 +8,29 @@ for storage lets others run; when all wait, time goes on to the first that has i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from mmulab.mmu import presets
-from mmulab.mmu.config import Config, override
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
-from mmulab.mmu.hardware.tlb import VPIDS
 from mmulab.mmu.host import world_switch
 from mmulab.mmu.host.paging import HostPaging
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.storage import Storage
-from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest, set_watermarks
-from mmulab.mmu.machine.build import failure_text
+from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest
+from mmulab.mmu.machine.failures import failure_text
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
+from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
-from mmulab.mmu.scenario.settings import Scenario, VMSettings
-from mmulab.mmu.services.service import Service
+from mmulab.mmu.memory.watermarks import set_watermarks
+from mmulab.mmu.presets.overrides import override
 from mmulab.mmu.trace import Trace
 
 OpenTrace = Callable[[VMSettings], Trace]
@@ -39,16 +40,39 @@ class OutOfMemory(RunError):
     """The host has no frame left, nor a place to page to."""
 
 
-class System:
-    """One scenario, ready to run.
+class Service(Protocol):
+    """The seam of a service: something that runs at times of its own beside the VMs.
 
-    now: seconds of simulated time. cycles_of: cycles that services have taken, by name; they
-    run on cores of their own.
+    name: of its table in a scenario. next_tick: seconds of simulated time; `tick` sets the
+    next one.
     """
 
-    def __init__(self, scenario: Scenario, open_trace: OpenTrace) -> None:
-        self.scenario = scenario
-        settings = scenario.host
+    name: str
+    next_tick: float
+
+    def tick(self, system: System) -> None: ...
+
+    def counters(self, system: System) -> dict[str, float]:
+        """What it has done so far, by name."""
+        ...
+
+
+class System:
+    """One host with its VMs, ready to run.
+
+    seed: of everything random but the VMs' workloads. open_trace: makes the trace that a
+    VM's workload names. now: seconds of simulated time. hertz: of the host's clock. services:
+    what is put here takes part. cycles_of: cycles that services have taken, by name; they run
+    on cores of their own.
+
+    Raises InputError for a bad preset, setting or trace.
+    """
+
+    def __init__(
+        self, settings: HostSettings, vms: Sequence[VMSettings], seed: int, open_trace: OpenTrace
+    ) -> None:
+        self.settings = settings
+        self.hertz = settings.ghz * 1e9
         preset = presets.load(settings.preset)
         for key, value in settings.set:
             preset = override(preset, key, value)
@@ -58,31 +82,25 @@ class System:
             frames=make_frames(total),
             memory=make_memory(total, tracked=True),
             swap=make_disk(settings.swap >> 12),
+            sharers=make_sharers(total),
         )
-        huge = any(vm.page_size != "4k" for vm in scenario.vms)
+        huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
-        config = Config(
-            memory=settings.memory, host_memory=settings.memory, vpid=settings.vpid,
-            seed=scenario.seed,
-        )  # fmt: skip
-        core, self.units = build_core(preset, config)
+        self.core, self.units = build_core(preset, total, seed)
         self.guests = [
             Guest(
-                number, vm, open_trace(vm), self.host, world_switch.view_of(core), preset,
-                settings, scenario.seed,
+                number, vm, open_trace(vm), self.host, self.core, preset,
+                settings, seed,
             )
-            for number, vm in enumerate(scenario.vms, start=1)
+            for number, vm in enumerate(vms, start=1)
         ]  # fmt: skip
-        for guest in self.guests:
-            guest.machine.core.regs[0]["vpid"] = guest.number % VPIDS
-        self.rng = np.random.default_rng(scenario.seed)
+        self.rng = np.random.default_rng(seed)
         self.storage = Storage(settings.latency, settings.bandwidth)
         self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
         self.services: list[Service] = []
         self.cycles_of: dict[str, float] = {}
         self.now = 0.0
         self._running: Guest | None = None
-        self._holders: dict[int, Guest] = {}  # VPID -> the guest whose entries it tags
         self._turn = 0
 
     # --- What services use ---------------------------------------------------------
@@ -113,10 +131,6 @@ class System:
         """Cycles that a service has taken."""
         self.cycles_of[service] = self.cycles_of.get(service, 0.0) + cycles
 
-    def holds_vpid(self, guest: Guest) -> bool:
-        """True where TLB entries with the guest's VPID are its own."""
-        return self._holders.get(int(guest.machine.core.regs[0]["vpid"])) is guest
-
     # --- Time ----------------------------------------------------------------------
 
     def step(self) -> bool:
@@ -144,7 +158,7 @@ class System:
                 return guest
 
     def _quantum(self, guest: Guest) -> int:
-        settings = self.scenario.host
+        settings = self.settings
         if settings.scheduler == "round-robin":
             return settings.quantum
         mean = sum(g.settings.shares for g in self.guests) / len(self.guests)
@@ -165,7 +179,7 @@ class System:
         self._mend_until_ok(guest, go_on)
         before = guest.cycles
         guest.cycles = sum(guest.price().values())
-        self.now += (guest.cycles - before) / (self.scenario.host.ghz * 1e9)
+        self.now += (guest.cycles - before) / self.hertz
         done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
         guest.stalled += done_at - self.now
         guest.ready_at = done_at
@@ -175,13 +189,9 @@ class System:
         """The core switches to a guest."""
         if self._running is guest:
             return
-        vpid = int(guest.machine.core.regs[0]["vpid"])
         if self._running is not None:
             world_switch.leave(self._running.machine)
-            holder = self._holders.get(vpid)
-            flush = holder is not None and holder is not guest
-            world_switch.enter(guest.machine, self._running.machine.core, flush)
-        self._holders[vpid] = guest
+            world_switch.enter(guest.machine)
         self._running = guest
 
     def _mend_until_ok(self, guest: Guest, go_on: Callable[[], int]) -> None:

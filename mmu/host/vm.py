@@ -1,4 +1,4 @@
-"""One VM of a scenario: its machine, its workload, and what both have come to."""
+"""One VM of a host: its machine, its workload, and what both have come to."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest import fill, swap
 from mmulab.mmu.hardware.state import Core, Machine
 from mmulab.mmu.hardware.tlb import STRADDLES
-from mmulab.mmu.host import power
+from mmulab.mmu.host import devices, power
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.build import boot_chunk, make_vm
-from mmulab.mmu.memory import frames
-from mmulab.mmu.memory.state import Frames, Host
+from mmulab.mmu.machine.build import NO_VM, make_vcpu, make_vm
+from mmulab.mmu.machine.events import check_events
+from mmulab.mmu.machine.simulator import boot_chunk
+from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_references
-from mmulab.mmu.scenario.settings import HostSettings, VMSettings
+from mmulab.mmu.techniques.specs import parse
 from mmulab.mmu.trace import LOAD, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
@@ -52,14 +55,16 @@ class Guest:
             shadow_policy=settings.shadow_policy, vpid=of_host.vpid, seed=seed,
         )  # fmt: skip
         self.config = config
-        vm = make_vm(settings.technique, preset, config, host, number, settings.disk >> 12)
+        self.spec = parse(settings.technique, config)
+        vm = make_vm(self.spec, preset, config, host, number, settings.disk >> 12)
+        devices.link(vm.ops)
         vm.record[0]["tracked"] = 1
         vm.record[0]["map_disk"] = settings.map_disk
         vm.record[0]["emulate_writes"] = settings.emulate_writes
         set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
-        core.regs[0]["tracking"] = 1
-        core.regs[0]["levels"] = config.levels
-        self.machine = Machine(core=core, host=host, vm=vm)
+        core.record[0]["tracking"] = 1
+        self.host, self.vm, self.core = host, vm, core
+        self.vcpu = make_vcpu(self.spec, preset, config, number)
         self.frames = config.guest_frames
         self.kinds = np.zeros(3, np.int64)
         self.accesses = 0
@@ -71,6 +76,11 @@ class Guest:
         self._chunks: Iterator[Chunk] = iter(())
         self._chunk, self._marked, self._position, _, self._event = boot_chunk()
         self._filled = 0  # bytes of a CONTENT event that are done
+
+    @property
+    def machine(self) -> Machine:
+        """The VM on the core that it runs on."""
+        return Machine(core=self.core, host=self.host, vcpu=self.vcpu, vm=self.vm, outer=NO_VM)
 
     @property
     def reservation(self) -> int:
@@ -85,12 +95,12 @@ class Guest:
     @property
     def held(self) -> int:
         """Host frames behind its memory, shared ones counted for each site."""
-        return int(self.machine.vm.record[0]["held"])
+        return int(self.vm.record[0]["held"])
 
     @property
     def ballooned(self) -> int:
         """Frames in the balloon."""
-        return int(self.machine.vm.record[0]["ballooned"])
+        return int(self.vm.record[0]["ballooned"])
 
     def start(self) -> int:
         """Boots the guest. Returns a status."""
@@ -121,9 +131,15 @@ class Guest:
         status = OK
         while status == OK:
             status, self._position, self._event = engine.run(
-                self.machine, to_read(self._chunk.address), to_read(self._marked),
-                to_read(self._chunk.events), self._event, self._position, end,
-            )  # fmt: skip
+                self.machine,
+                self.spec.technique.walk,
+                to_read(self._chunk.address),
+                to_read(self._marked),
+                to_read(self._chunk.events),
+                self._event,
+                self._position,
+                end,
+            )
             if status == OK:
                 break
             status = self._carry_out(status)
@@ -139,10 +155,10 @@ class Guest:
         if status == GUEST_SHORT:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
-            vm = self.machine.vm
+            vm = self.vm
             pid = int(vm.process[vm.record[0]["current"]]["pid"])
             kind = int(self._marked[self._position]) & (STRADDLES - 1)
-            return self._bring_in(pid, int(self.machine.core.regs[0]["fault_gva"]), kind)
+            return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
         if status == CONTENT_DUE:
             return self._fill(self._chunk.events[self._event])
         return status
@@ -205,13 +221,14 @@ class Guest:
                 f"vm {self.name}: {self.trace.name}: access {self.accesses + bad + 1:,}: address "
                 f"{address:#x} is not canonical for {self.config.levels} levels of page table"
             )
+        check_events(f"vm {self.name}: {self.trace.name}", chunk.events, self.config.levels)
         self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
         return True
 
     @property
     def need(self) -> int:
         """Host frames that must be free before it can go on."""
-        return int(self.machine.vm.record[0]["need"])
+        return int(self.vm.record[0]["need"])
 
     def switch_off(self) -> None:
         """The VM ends, and gives everything back."""
@@ -219,23 +236,16 @@ class Guest:
         power.power_off(self.machine)
 
     def counts(self) -> dict:
-        return read_counts(self.machine.core, self.kinds.tolist())
+        return read_counts(self.vcpu, self.spec.technique, self.kinds.tolist())
 
     def price(self) -> dict[str, float]:
         """Cycles by category, of everything so far."""
-        references = read_references(self.machine.core, len(self.preset.caches))
-        return cost.price(self.counts(), references, self.preset)
+        technique = self.spec.technique
+        references = read_references(self.vcpu, technique.walk, len(self.preset.caches))
+        return cost.price(self.counts(), references, self.preset, technique)
 
     def gfns(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random gfns of pages that the host backs; fewer where it backs few."""
         chosen = rng.integers(0, self.frames, 4 * count)
-        backed = chosen[self.machine.vm.p2m[chosen] > 0]
+        backed = chosen[self.vm.p2m[chosen] > 0]
         return np.unique(backed)[:count]
-
-
-def set_watermarks(allocator: Frames, spare: int) -> None:
-    """Marks that leave room for what must not fail once it has begun."""
-    counts = allocator.counts
-    counts[frames.MIN] = min(spare, int(counts[frames.TOTAL]) // 8)
-    counts[frames.LOW] = max(int(counts[frames.LOW]), 2 * int(counts[frames.MIN]))
-    counts[frames.HIGH] = max(int(counts[frames.HIGH]), 3 * int(counts[frames.MIN]))

@@ -20,7 +20,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np import numpy_support
 from numba.np.arrayobj import populate_array
 
-from mmulab.mmu.kernels.structs import ArrayField, Struct
+from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
 
 _WORD = ir.IntType(64)
 
@@ -42,9 +42,11 @@ class StructType(types.Type):
         raise AttributeError(name)
 
 
-def _type_of(field: ArrayField | type[Struct]) -> types.Type:
+def _type_of(field: ArrayField | Private | type[Struct]) -> types.Type:
     if isinstance(field, ArrayField):
         return _array_type(field.dtype, field.ndim)
+    if isinstance(field, Private):
+        return StructType(Struct)
     return StructType(field)
 
 

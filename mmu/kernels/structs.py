@@ -10,7 +10,7 @@ NUMBA_DISABLE_JIT=1) a Struct is an object with arrays for attributes.
     class Frames(Struct):
         FIELDS = {"frame": ArrayField(FRAME_RECORD), "free": ArrayField(np.int64)}
 
-A field is an array of a fixed dtype and dimension, C-contiguous, or another Struct.
+A field is an array of a fixed dtype and dimension, C-contiguous, another Struct, or `Private`.
 """
 
 from __future__ import annotations
@@ -59,10 +59,14 @@ class ArrayField:
         self.ndim = ndim
 
 
+class Private:
+    """A field that is any Struct: only its owner knows which, and reads it by `as_struct`."""
+
+
 class Struct:
     """Base of the state that kernels work on. Subclasses name their FIELDS."""
 
-    FIELDS: ClassVar[dict[str, ArrayField | type[Struct]]] = {}
+    FIELDS: ClassVar[dict[str, ArrayField | Private | type[Struct]]] = {}
 
     def __init__(self, **values: Any) -> None:
         if values.keys() != self.FIELDS.keys():

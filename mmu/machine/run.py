@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.guest import faults, process
 from mmulab.mmu.hardware import core as hardware
 from mmulab.mmu.hardware.caches import price
 from mmulab.mmu.hardware.clocks import begin_anew, is_late
-from mmulab.mmu.hardware.lookahead import fetch_ahead
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.hardware.tlb import STRADDLES
+from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import entry, inlined, kernel
 from mmulab.mmu.memory.entries import PAGE_BYTES, is_canonical
 from mmulab.mmu.memory.status import CLOCK_LATE, LIVELOCK, OK, PAGE_FAULT
-from mmulab.mmu.techniques import hooks
-from mmulab.mmu.vmm.backing import frames_at_hand
+from mmulab.mmu.memory.watermarks import frames_at_hand
+from mmulab.mmu.techniques import seam
 
 #: Faults that one access may need before it goes through. A 2-D walk can fault for
 #: each guest level, each time again in the VMM; more is a bug.
@@ -33,31 +32,32 @@ def _mend(machine, status, gva, kind, user):
     short = frames_at_hand(machine, 0)
     if short != OK:
         return short
-    status = hooks.fault(machine, status, gva, kind, user)
+    status = seam.fault(machine, status, gva, kind, user)
     if status == PAGE_FAULT:
-        status = faults.page_fault(machine, machine.vm.record[0].current, gva, kind)
+        status = seam.guest_fault(machine, machine.vm.record[0].current, gva, kind)
     return status
 
 
 @inlined
-def access(machine, gva, kind, straddles):
+def access(machine, walk, gva, kind, straddles):
     """One access from TLB to memory, faults mended. Returns a status.
 
     Kernel addresses are accessed by the kernel, others by the user. An access that
     straddles two pages needs both; after a fault it begins again, as an instruction does.
     """
     core = machine.core
+    vcpu = machine.vcpu
     memory = machine.host.memory
     user = gva >= 0
-    clock = core.regs[0].clock
+    clock = core.record[0].clock
     for _ in range(FAULT_LIMIT):
         at = gva
-        status = hardware.translate(core, memory, at, kind, user, clock)
+        status = hardware.translate(core, vcpu, memory, walk, at, kind, user, clock)
         if status == OK and straddles:
             at = (gva | (PAGE_BYTES - 1)) + 1
-            status = hardware.translate(core, memory, at, kind, user, clock + 1)
+            status = hardware.translate(core, vcpu, memory, walk, at, kind, user, clock + 1)
         if status == OK:
-            core.regs[0].clock = clock + 2
+            core.record[0].clock = clock + 2
             return OK
         status = _mend(machine, status, at, kind, user)
         if status != OK:
@@ -67,6 +67,7 @@ def access(machine, gva, kind, straddles):
 
 def run(
     machine: Machine,
+    walk: Walk,
     address: np.ndarray,
     kind: np.ndarray,
     events: np.ndarray,
@@ -75,31 +76,32 @@ def run(
     end: int,
 ) -> tuple[int, int, int]:
     """Runs accesses [position, end) of a chunk, and the events from `event` on that happen
-    before them or at end, and prices their walks.
+    before them or at end, and prices their walks. walk: of the VM's technique.
 
     Returns (status, position, next event): OK when done, else the access or event
     that it stopped at; the caller may mend what stopped it and run again from there.
     """
     while True:
-        status, position, event = _run(machine, address, kind, events, event, position, end)
+        status, position, event = _run(machine, walk, address, kind, events, event, position, end)
         if status != CLOCK_LATE:
             return status, position, event
         begin_anew(machine.core)
 
 
 @entry
-def _run(machine: Machine, address, kind, events, event, position, end):
+def _run(machine: Machine, walk: Walk, address, kind, events, event, position, end):
     """`run` until the clocks are late."""
-    outcome = _run_unpriced(machine, address, kind, events, event, position, end)
-    price(machine.core)
+    outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end)
+    price(machine.core, machine.vcpu)
     return outcome
 
 
 @kernel
-def _run_unpriced(machine, address, kind, events, event, position, end):
+def _run_unpriced(machine, walk, address, kind, events, event, position, end):
     while True:
         while event < events.size and events[event].position <= position:
-            status = process.handle(machine, events[event])
+            now = events[event]
+            status = seam.guest_event(machine, now.kind, now.pid, now.start, now.length, now.value)
             if status != OK:
                 return status, position, event
             event += 1
@@ -115,12 +117,18 @@ def _run_unpriced(machine, address, kind, events, event, position, end):
             if position < stop:
                 flags = kind[position]
                 status = access(
-                    machine, address[position], flags & (STRADDLES - 1), flags & STRADDLES != 0
+                    machine,
+                    walk,
+                    address[position],
+                    flags & (STRADDLES - 1),
+                    flags & STRADDLES != 0,
                 )
                 if status != OK:
                     return status, position, event
-                if machine.core.regs[0].walked:
-                    fetch_ahead(machine.core, machine.host.memory, address, position, end)
+                if machine.core.record[0].walked:
+                    walk.fetch_ahead(
+                        machine.core, machine.vcpu, machine.host.memory, address, position, end
+                    )
                 position += 1
 
 

@@ -94,6 +94,18 @@ def level_shift(level):
 
 
 @inlined
+def offset_in(address, level):
+    """Which 4 KiB page of the page that a leaf of a level maps an address lies in."""
+    return (address >> PAGE_SHIFT) & ((1 << (INDEX_BITS * (level - 1))) - 1)
+
+
+@inlined
+def frame_at(leaf, address, level):
+    """The 4 KiB frame of an address that a leaf of a level maps."""
+    return frame_of(leaf) + offset_in(address, level)
+
+
+@inlined
 def pages_in(size):
     """4 KiB frames in a page of this size."""
     return 1 << (INDEX_BITS * size)

@@ -2,7 +2,9 @@
 
 One serves the host, one each guest. Blocks of 2**order frames, order 0 (4 KiB)
 to 18 (1 GiB), start at a multiple of their size. The record of a block's first
-frame carries its order, reference count, owner, kind and reverse map.
+frame carries its order, references, pins, owner, kind and reverse map.
+
+Two free buddies are always joined: an aligned range that is free lies in one block.
 """
 
 from __future__ import annotations
@@ -11,7 +13,14 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import inlined, kernel
-from mmulab.mmu.memory.state import FRAME_KINDS, FRAME_RECORD, FREE, MAX_ORDER, Frames
+from mmulab.mmu.memory.state import (
+    FRAME_KINDS,
+    FRAME_RECORD,
+    FREE,
+    MAX_ORDER,
+    MERGED_PAGE,
+    Frames,
+)
 from mmulab.mmu.memory.status import NIL
 
 # Indices into Frames.counts.
@@ -94,6 +103,19 @@ def _unlink(frames, first, order):
 
 
 @kernel
+def _grant(frames, first, order, kind, owner, reverse):
+    """A block that is on no free list goes into use, with one reference."""
+    block = frames.frame[first]
+    block.order = order + 1
+    block.kind = kind
+    block.owner = owner
+    block.references = 1
+    block.reverse = reverse + 1
+    frames.counts[IN_USE] += 1 << order
+    frames.counts[OF_KIND + kind] += 1 << order
+
+
+@kernel
 def allocate(frames, order, kind, owner, reverse):
     """First frame of a block of 2**order frames, one reference; NIL where there is none."""
     have = order
@@ -106,25 +128,61 @@ def allocate(frames, order, kind, owner, reverse):
     while have > order:
         have -= 1
         _push(frames, first + (1 << have), have)
-    block = frames.frame[first]
-    block.order = order + 1
-    block.kind = kind
-    block.owner = owner
-    block.references = 1
-    block.reverse = reverse + 1
-    frames.counts[IN_USE] += 1 << order
-    frames.counts[OF_KIND + kind] += 1 << order
+    _grant(frames, first, order, kind, owner, reverse)
     return first
 
 
 @kernel
+def take(frames, first, order, kind, owner, reverse):
+    """Allocates the block of 2**order frames that begins at a named frame, as `allocate` does
+    any. False, and nothing changes, where a part of it is in use or there is no such block."""
+    if order < 0 or order > MAX_ORDER or first < 0 or first & ((1 << order) - 1):
+        return False
+    if first + (1 << order) > frames.counts[TOTAL]:
+        return False
+    at = head_of(frames, first)
+    have = int(frames.frame[at].order) - 1
+    if frames.frame[at].kind != FREE or have < order:
+        return False
+    _unlink(frames, at, have)
+    while have > order:
+        have -= 1
+        middle = at + (1 << have)
+        if first < middle:
+            _push(frames, middle, have)
+        else:
+            _push(frames, at, have)
+            at = middle
+    _grant(frames, first, order, kind, owner, reverse)
+    return True
+
+
+@kernel
+def head_of(frames, frame):
+    """First frame of the block that a frame lies in: frames within a block have order 0."""
+    head = frame
+    bit = 1
+    while frames.frame[head].order == 0:
+        head &= ~bit
+        bit <<= 1
+    return head
+
+
+@kernel
 def release(frames, first):
-    """Drops one reference to a block; frees it with the last. Returns what is left."""
+    """Drops one reference to a block; frees it with the last, unless it is pinned. Returns
+    the references left."""
     block = frames.frame[first]
     block.references -= 1
-    if block.references > 0:
-        return block.references
-    order = block.order - 1
+    if block.references == 0 and block.pins == 0:
+        _free(frames, first)
+    return block.references
+
+
+@kernel
+def _free(frames, first):
+    block = frames.frame[first]
+    order = int(block.order) - 1  # in plain Python, 1 << int8 would be an int8
     frames.counts[IN_USE] -= 1 << order
     frames.counts[OF_KIND + block.kind] -= 1 << order
     block.order = 0
@@ -142,14 +200,50 @@ def release(frames, first):
         first = min(first, buddy)
         order += 1
     _push(frames, first, order)
-    return 0
+
+
+# --- Pins -------------------------------------------------------------------------
+
+
+@kernel
+def pin(frames, frame):
+    """A device may reach the block of a frame by its address from now on: the block is not
+    paged out, merged, moved, given to a balloon or split, and not free before the last pin
+    is gone (Linux, Documentation/core-api/pin_user_pages.rst).
+
+    False, and nothing changes, where the block is free or shared: what is shared moves at
+    the next store, so that who wants to pin it has to have it copied first.
+    """
+    block = frames.frame[head_of(frames, frame)]
+    if block.kind == FREE or block.kind == MERGED_PAGE or block.references > 1:
+        return False
+    block.pins += 1
+    return True
+
+
+@kernel
+def unpin(frames, frame):
+    """Drops one pin of the block of a frame; frees a block that has no reference left with
+    the last. Returns the pins left."""
+    first = head_of(frames, frame)
+    block = frames.frame[first]
+    block.pins -= 1
+    if block.pins == 0 and block.references == 0:
+        _free(frames, first)
+    return block.pins
+
+
+@kernel
+def is_pinned(frames, frame):
+    """True where the block of a frame is pinned."""
+    return frames.frame[head_of(frames, frame)].pins > 0
 
 
 @kernel
 def split(frames, first, order):
-    """Turns a block in use, of one reference, into blocks of 2**order frames."""
+    """Turns a block in use, of one reference and no pin, into blocks of 2**order frames."""
     block = frames.frame[first]
-    count = 1 << (block.order - 1)
+    count = 1 << (int(block.order) - 1)
     for offset in range(0, count, 1 << order):
         piece = frames.frame[first + offset]
         piece.order = order + 1
@@ -162,7 +256,7 @@ def split(frames, first, order):
 def change_kind(frames, first, kind):
     """A block in use is used for something else from now on."""
     block = frames.frame[first]
-    count = 1 << (block.order - 1)
+    count = 1 << (int(block.order) - 1)
     frames.counts[OF_KIND + block.kind] -= count
     frames.counts[OF_KIND + kind] += count
     block.kind = kind

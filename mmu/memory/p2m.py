@@ -11,7 +11,6 @@ frame's kind is MERGED_PAGE then.
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware.state import NATIVE
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.memory.status import NIL
@@ -48,7 +47,7 @@ def is_on_guest_disk(machine, gfn):
 def hfn_of(machine, gfn):
     """Host frame of a guest frame, NIL where none backs it. On bare metal they are one."""
     vm = machine.vm
-    if vm.record[0].technique == NATIVE:
+    if vm.record[0].identity:
         return gfn
     entry = vm.p2m[gfn]
     return (entry >> 2) - 1 if entry > 0 else NIL
@@ -58,12 +57,6 @@ def hfn_of(machine, gfn):
 def host_size_of(machine, gfn):
     """Page size of the host page that backs a guest frame."""
     return machine.vm.p2m[gfn] & 3
-
-
-@inlined
-def gfn_of(machine, hfn):
-    """Guest frame that a host frame backs: the reverse map. None for a merged page."""
-    return machine.host.frames.frame[hfn].reverse - 1
 
 
 @inlined

@@ -13,17 +13,26 @@ MAX_ORDER = 18  # 1 GiB of 4 KiB frames
 FREE, GUEST_PAGE, GPT_PAGE, SPT_PAGE, NPT_PAGE, MERGED_PAGE, BALLOON_PAGE = 0, 1, 2, 3, 4, 5, 6
 FRAME_KINDS = ("free", "guest page", "gPT", "sPT", "nPT", "merged page", "balloon")
 
-#: One frame of an address space. All zero: never touched.
+#: One frame of an address space, 32 bytes. All zero: never touched.
+#:
+#: reverse, the reverse map, says what a host frame is used for:
+#:
+#:     guest page      the gfn that it backs, + 1; for every frame of a large host page
+#:     merged page     the first node of its chain of sharers in Host.sharers; 0: none
+#:     sPT             its shadow page, + 1
+#:     all others      0
 FRAME_RECORD = np.dtype(
     [
         ("next", np.int32),  # free list links, frame + 1; 0: none
         ("previous", np.int32),
         ("references", np.int32),
+        ("owner", np.int32),  # number of a VM; 0: nobody, or several share it
+        ("reverse", np.int64),
+        ("pins", np.int32),
         ("order", np.int8),  # of the block that begins here, + 1; 0: none does
         ("kind", np.int8),
-        ("owner", np.int16),
-        ("reverse", np.int64),  # reverse map: the gfn, or (process, vpn) below, + 1
-    ]
+    ],
+    align=True,
 )
 
 
@@ -89,13 +98,46 @@ class Disk(Struct):
     }
 
 
+#: A sharer of a host frame: a guest frame of a VM. A link is a node; 0: none.
+SHARER = np.dtype(
+    [
+        ("vm", np.int32),  # the VM's number; 0: a free node
+        ("gfn", np.int32),
+        ("next", np.int32),  # of the chain, or of the free list
+        ("previous", np.int32),
+    ]
+)
+#: Scalars of the pool of sharers.
+SHARERS_RECORD = np.dtype(
+    [
+        ("free", np.int64),  # first node of the free list; 0: none
+        ("used", np.int64),  # nodes that are or were in a chain: 1 .. used
+        ("refused", np.int64),  # times that a page was not shared for want of a node
+    ]
+)
+
+
+class Sharers(Struct):
+    """Chains of those that share a host frame, whatever shares it: see `mmu.memory.sharers`."""
+
+    record: np.ndarray  # [1]
+    node: np.ndarray  # [1 + sharers]: node 0 is not used
+
+    FIELDS = {
+        "record": ArrayField(SHARERS_RECORD),
+        "node": ArrayField(SHARER),
+    }
+
+
 class Host(Struct):
     frames: Frames
     memory: Memory
     swap: Disk
+    sharers: Sharers
 
     FIELDS = {
         "frames": Frames,
         "memory": Memory,
         "swap": Disk,
+        "sharers": Sharers,
     }

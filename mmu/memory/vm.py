@@ -1,4 +1,4 @@
-"""State of a VM: guest memory, processes, mappings, shadow pages.
+"""State of a VM: guest memory, processes, mappings.
 
 A link is an index + 1 unless it says otherwise, so that untouched zeros mean none.
 """
@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.kernels.structs import ArrayField, Struct
+from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
 from mmulab.mmu.memory.state import Disk, Frames
 
 #: Configuration and scalars of a VM.
 VM_RECORD = np.dtype(
     [
         ("id", np.int64),
-        ("technique", np.int64),
+        ("identity", np.int64),  # 1: bare metal, a gfn is an hfn
         ("levels", np.int64),
         ("huge", np.int64),  # huge-page policy of the guest OS
         ("host_size", np.int64),  # page size that the VMM backs memory with
         ("pcid", np.int64),
         ("has_vpid", np.int64),
-        ("unsync", np.int64),  # shadow: unsync leaves instead of a trap a write
         ("current", np.int64),  # process that runs
-        ("tracked", np.int64),  # 1: contents are followed: see mmu.hardware.contents
+        ("tracked", np.int64),  # 1: contents are followed: see hardware.contents
         ("unique", np.int64),  # writes with contents of their own, so far
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event
@@ -31,20 +30,14 @@ VM_RECORD = np.dtype(
         ("held", np.int64),  # gfns that host frames back, merged ones included
         ("merged", np.int64),
         ("paged_out", np.int64),
-        ("host_tables", np.int64),  # sPT and nPT pages
+        ("host_tables", np.int64),  # page tables of the VMM
         ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
         ("hand_gva", np.int64),
         ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk
         ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
-        ("npt_root", np.int64),
         ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
         ("free_vma", np.int64),
         ("vmas_used", np.int64),
-        ("free_shadow", np.int64),
-        ("shadows_used", np.int64),
-        ("first_unsync", np.int64),
-        ("free_reverse", np.int64),
-        ("reverses_used", np.int64),
         ("processes_used", np.int64),
     ]
 )
@@ -54,7 +47,6 @@ PROCESS = np.dtype(
         ("pid", np.int64),
         ("alive", np.int64),
         ("cr3", np.int64),  # gfn of the top-level gPT page
-        ("shadow", np.int64),  # index of the top-level shadow page; 0: none
         ("asid", np.int64),
         ("stale", np.int64),  # 1: its cached translations must go before it runs
         ("vma", np.int64),  # first VMA, + 1
@@ -74,50 +66,32 @@ VMA = np.dtype(
     ]
 )
 
-#: A shadow page: one page of an sPT and the gPT page that it shadows.
-SHADOW_PAGE = np.dtype(
-    [
-        ("hfn", np.int64),
-        ("gfn", np.int64),  # gPT page; for a direct page the first gfn that it maps
-        ("level", np.int64),
-        ("direct", np.int64),  # small leaves in place of a large guest page
-        ("unsync", np.int64),
-        ("floods", np.int64),  # writes trapped since it was last used
-        ("parent", np.int64),  # HPA of the sPTE that points here; NIL: none
-        ("gva", np.int64),  # first address that it maps
-        ("process", np.int64),  # whose root it is below; NIL: the shared kernel half
-        ("next_unsync", np.int64),
-        ("next_free", np.int64),
-    ]
-)
-
-#: A node of the reverse map of shadow leaves: gfn -> sPTEs.
-REVERSE = np.dtype([("spte", np.int64), ("next", np.int64)])
-
-
-# --- Guest and VMM --------------------------------------------------------------
 HUGE_NEVER, HUGE_2M, HUGE_1G, HUGE_ALIGNED = 0, 1, 2, 3  # huge-page policies
+
+
+MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
+MAX_VMAS = 1 << 17  # Linux allows one process 65,530 (vm.max_map_count)
 
 
 class VM(Struct):
     record: np.ndarray  # [1]
+    ops: np.ndarray  # [see techniques.seam]: addresses of the technique's hooks, the guest's code
+    private: Struct  # what the technique keeps: a Struct of its own
     frames: Frames  # the guest's own: gfns
-    contents: np.ndarray  # [gfns]: tag of what the guest last wrote: see mmu.hardware.contents
+    contents: np.ndarray  # [gfns]: tag of what the guest last wrote: see hardware.contents
     block: np.ndarray  # [gfns]: block of the disk that a page was read from or written to, + 1
     disk: Disk
     balloon: np.ndarray  # [gfns]: the first `ballooned` are the balloon's
     used: np.ndarray  # [gfns]: entries in use in a gPT page
-    p2m: np.ndarray  # [gfns]: see vmm.p2m
+    p2m: np.ndarray  # [gfns]: see memory.p2m
+    sharer: np.ndarray  # [gfns]: its node in Host.sharers; 0: it shares no frame
     process: np.ndarray
     vma: np.ndarray
-    shadow: np.ndarray  # page 0 is not used
-    shadowed: np.ndarray  # [gfns]: shadow page of a gPT page; 0: none
-    spte_gfn: np.ndarray  # [shadow pages * 512]: the gfn that a leaf sPTE maps
-    reverse_head: np.ndarray  # [gfns]: first node; 0: none
-    reverse: np.ndarray  # node 0 is not used
 
     FIELDS = {
         "record": ArrayField(VM_RECORD),
+        "ops": ArrayField(np.int64),
+        "private": Private(),
         "frames": Frames,
         "contents": ArrayField(np.int64),
         "block": ArrayField(np.int32),
@@ -125,11 +99,7 @@ class VM(Struct):
         "balloon": ArrayField(np.int32),
         "used": ArrayField(np.int32),
         "p2m": ArrayField(np.int64),
+        "sharer": ArrayField(np.int32),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
-        "shadow": ArrayField(SHADOW_PAGE),
-        "shadowed": ArrayField(np.int32),
-        "spte_gfn": ArrayField(np.int32),
-        "reverse_head": ArrayField(np.int32),
-        "reverse": ArrayField(REVERSE),
     }

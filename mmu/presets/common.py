@@ -41,6 +41,14 @@ X86_VM_EXIT = Cited(
     "Mitigations of speculative-execution attacks add to it",
 )
 
+#: Of the exits in which a VMM gives a guest page a host frame, without `vm_exit`.
+HOST_ALLOCATION = Cited(
+    2000,
+    "assumption: an exit that the host kernel handles costs 2,565 cycles, 1,128 more "
+    f"than a null hypercall, for emulated I/O on a Xeon E5-2450 ({DALL_2017}); frame "
+    "allocation and mapping brought up to 2,000",
+)
+
 #: Costs in cycles that no published measurement tells apart between processors.
 SOFTWARE: dict[str, Cited] = {
     "work_per_access": Cited(
@@ -60,38 +68,6 @@ SOFTWARE: dict[str, Cited] = {
     "invlpg": Cited(150, "assumption: a serialising microcoded instruction, without the refill"),
     "cr3_load": Cited(250, "assumption: a serialising microcoded instruction, without refills"),
     "vm_exit": X86_VM_EXIT,
-    "ept_violation": Cited(
-        2000,
-        "assumption: an exit that the host kernel handles costs 2,565 cycles, 1,128 more "
-        f"than a null hypercall, for emulated I/O on a Xeon E5-2450 ({DALL_2017}); frame "
-        "allocation and mapping brought up to 2,000",
-    ),
-    "shadow_fill": Cited(
-        1500,
-        "assumption: between the 1,128 cycles of an exit that the host kernel handles "
-        f"({DALL_2017}) and an EPT violation: the guest table is walked by software, "
-        "the reverse map updated, but no frame allocated",
-    ),
-    "reflect_fault": Cited(
-        1000,
-        "assumption: the software walk of the guest table that tells true from hidden "
-        "faults, and the event injection, two thirds of a shadow fill",
-    ),
-    "pte_write": Cited(
-        2000,
-        "assumption: instruction fetch, decode and emulation, then the shadow entry is "
-        "updated or zapped; as costly as an EPT violation",
-    ),
-    "exit_invlpg": Cited(500, "assumption: decode of the operand, drop of one translation"),
-    "exit_cr3": Cited(
-        1000, "assumption: lookup of the root's shadow, load of the new root; sync is extra"
-    ),
-    "sync_entry": Cited(
-        20, "assumption: guest entry read, compared with its copy, shadow entry written"
-    ),
-    "unshadow_page": Cited(
-        5000, "assumption: 512 entries visited at about 10 cycles each, reverse maps dropped"
-    ),
 }
 
 #: Paging-structure caches of linear addresses as the Intel presets assume them.

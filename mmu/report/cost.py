@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.techniques.technique import Technique
 
 #: Names of a preset's costs, each in cycles an event.
 COSTS = (
@@ -27,14 +28,6 @@ COSTS = (
     "invlpg",
     "cr3_load",
     "vm_exit",
-    "ept_violation",
-    "shadow_fill",
-    "reflect_fault",
-    "pte_write",
-    "exit_invlpg",
-    "exit_cr3",
-    "sync_entry",
-    "unshadow_page",
 )
 
 #: Where cycles go, in the order of tables and plots, with what each name means.
@@ -54,29 +47,26 @@ CATEGORIES = {
 #: Categories that a program would have with free translation, too.
 NOT_TRANSLATION = ("work", "guest_kernel")
 
-_HANDLERS = {
-    "ept_violation": "ept_violation",
-    "backing": "ept_violation",  # the same allocation, found by another exit
-    "shadow_fill": "shadow_fill",
-    "reflected_fault": "reflect_fault",
-    "pte_write": "pte_write",
-    "invlpg": "exit_invlpg",
-    "cr3_load": "exit_cr3",
-}
-_EXIT_CATEGORY = {
-    "pte_write": "exit_pte",
-    "invlpg": "exit_flush",
-    "cr3_load": "exit_flush",
-}
-
 
 def latencies(preset: Preset) -> list[float]:
     """Cycles of a page-table reference by the level that serves it, memory last."""
     return [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
 
 
+def costs_of(preset: Preset, technique: Technique) -> dict[str, float]:
+    """What each of a technique's exits and counters costs beside `vm_exit`: its own cost, or
+    the preset's for it, `NAME.REASON`."""
+    return {
+        name: preset.costs.get(f"{technique.name}.{name}", cost).value
+        for name, cost in technique.costs.items()
+    }
+
+
 def price(
-    counts: Mapping[str, Any], references: Mapping[str, list[int]], preset: Preset
+    counts: Mapping[str, Any],
+    references: Mapping[str, list[int]],
+    preset: Preset,
+    technique: Technique,
 ) -> dict[str, float]:
     """Cycles by category.
 
@@ -88,24 +78,25 @@ def price(
     data = counts["loads"] + counts["stores"]
     cycles["work"] = cost["work_per_access"] * (data or counts["fetches"])
     cycles["l2_tlb"] = cost["l2_tlb_hit"] * (counts["l2_tlb_hits"] + counts["walks"])
-    for category, dimension in (("guest_walk", "guest"), ("nested_walk", "nested")):
-        cycles[category] = sum(
-            n * latency for n, latency in zip(references[dimension], latencies(preset), strict=True)
+    for dimension, served in references.items():
+        category = "guest_walk" if dimension == "guest" else "nested_walk"
+        cycles[category] += sum(
+            n * latency for n, latency in zip(served, latencies(preset), strict=True)
         )
     exits = counts["exits"]
+    instead = {each.instead_of: exits[each.reason] for each in technique.exits}
     cycles["guest_kernel"] = (
         cost["guest_fault"] * counts["guest_faults"]
         + cost["page_zero"] * counts["pages_zeroed"]
         + cost["page_copy"] * counts["pages_copied"]
-        + cost["invlpg"] * (counts["invlpgs"] - exits["invlpg"])
-        + cost["cr3_load"] * (counts["cr3_loads"] - exits["cr3_load"])
+        + cost["invlpg"] * (counts["invlpgs"] - instead.get("invlpgs", 0))
+        + cost["cr3_load"] * (counts["cr3_loads"] - instead.get("cr3_loads", 0))
     )
-    for reason, handler in _HANDLERS.items():
-        category = _EXIT_CATEGORY.get(reason, "exit_fault")
-        cycles[category] += exits[reason] * (cost["vm_exit"] + cost[handler])
+    own = costs_of(preset, technique)
+    for each in technique.exits:
+        cycles[each.category] += exits[each.reason] * (cost["vm_exit"] + own[each.reason])
     cycles["exit_fault"] += cost["page_copy"] * counts["host_copies"]
-    cycles["shadow"] = (
-        cost["sync_entry"] * counts["synced_entries"]
-        + cost["unshadow_page"] * counts["unshadowed_pages"]
-    )
+    for counter in technique.counters:
+        if counter.cost:
+            cycles[counter.category] += own[counter.name] * counts[counter.name]
     return cycles

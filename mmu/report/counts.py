@@ -1,4 +1,4 @@
-"""What a core has counted, as plain numbers by name."""
+"""What a vCPU and a core have counted, as plain numbers by name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from mmulab.mmu.hardware.state import EXIT_REASONS, REFERENCES, Core
+from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
+from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.techniques.technique import Technique
 
 
-def read_counts(core: Core, by_kind: Sequence[int]) -> dict[str, Any]:
+def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> dict[str, Any]:
     """Events by name, as in `mmu.report.results.TechniqueResult.counts`.
 
     by_kind: loads, stores and fetches that they were counted over.
     """
-    stats = core.stats[0]
+    stats = vcpu.stats[0]
     loads, stores, fetches = (int(n) for n in by_kind)
     counts: dict[str, Any] = {
         "accesses": loads + stores + fetches,
@@ -31,36 +33,41 @@ def read_counts(core: Core, by_kind: Sequence[int]) -> dict[str, Any]:
         "walks": int(stats["walks"].sum()),
     }
     for name in stats.dtype.names or ():
-        if name not in ("l1_misses", "l2_hits", "walks", "exits"):
+        if name not in ("l1_misses", "l2_hits", "walks"):
             counts[name] = int(stats[name])
+    for number, counter in enumerate(technique.counters):
+        counts[counter.name] = int(vcpu.own[number])
     counts["exits"] = {
-        reason: int(n) for reason, n in zip(EXIT_REASONS, stats["exits"], strict=False)
+        each.reason: int(vcpu.exits[number]) for number, each in enumerate(technique.exits)
     }
     return counts
 
 
-def references_of(core: Core) -> np.ndarray:
-    """Memory references of page walks by [guest level, host level, cache level]: a view."""
-    return core.references.reshape(REFERENCES)
+def references_of(vcpu: VCPU) -> np.ndarray:
+    """Memory references of page walks, int64[site, cache level that served]: a view."""
+    return vcpu.references.reshape(-1, CACHE_LEVELS)
 
 
-def read_references(core: Core, cache_levels: int) -> dict[str, list[int]]:
+def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> dict[str, list[int]]:
     """Memory references of page walks by dimension, a count for each cache level and memory."""
-    references = references_of(core)
-    by_level = np.concatenate([references[:, :, :cache_levels], references[:, :, -1:]], axis=2)
+    served = references_of(vcpu)
+    served = np.concatenate([served[:, :cache_levels], served[:, -1:]], axis=1)
+    dimensions = np.array([site.dimension for site in walk.sites])
     return {
-        "guest": by_level[:, 0].sum(axis=0).tolist(),
-        "nested": by_level[:, 1:].sum(axis=(0, 1)).tolist(),
+        dimension: served[dimensions == dimension].sum(axis=0).tolist()
+        for dimension in dict.fromkeys(("guest", "nested", *dimensions.tolist()))
     }
 
 
-def read_structures(core: Core, units: Sequence[str], preset: Preset) -> dict[str, dict[str, int]]:
+def read_structures(
+    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset
+) -> dict[str, dict[str, int]]:
     """Hits and misses of each unit and cache level that was looked into, by name."""
     used = {
         name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
         for name, unit in zip(units, core.unit, strict=True)
     }
-    served = references_of(core).sum(axis=(0, 1)).tolist()
+    served = references_of(vcpu).sum(axis=0).tolist()
     for level, cache in enumerate(preset.caches):
         used[f"cache {cache.name}"] = {"hits": served[level], "misses": sum(served[level + 1 :])}
     return {name: counts for name, counts in used.items() if any(counts.values())}

@@ -22,14 +22,19 @@ SCHEMA_VERSION = 1
 class TechniqueResult:
     """One technique over the measured part of a trace.
 
-    counts: events by name. references: memory references of page walks by dimension
-    ("guest": the guest's table or the only one; "nested"), a list with an entry for each
-    cache level and memory. structures: hits and misses of each L2 TLB, walk cache and cache.
-    cycles: by category of `mmu.report.cost.CATEGORIES`. frames: host frames of 4 KiB in use at
+    technique: its spec, in canonical form. name, parameters: what that says, with the values of
+    all parameters. labels: what each of its exit reasons is called. counts: events by name.
+    references: memory references of page walks by dimension ("guest": the guest's table or the
+    only one; "nested"), a list with an entry for each cache level and memory. structures: hits
+    and misses of each L2 TLB, walk cache and cache. cycles: by category of
+    `mmu.report.cost.CATEGORIES`. frames: host frames of 4 KiB in use at
     the end, by kind.
     """
 
     technique: str
+    name: str
+    parameters: dict[str, str]
+    labels: dict[str, str]
     counts: dict[str, Any]
     references: dict[str, list[int]]
     structures: dict[str, dict[str, int]]
@@ -60,7 +65,9 @@ class TechniqueResult:
         return int(sum(self.counts["exits"].values()))
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {
+        plain = asdict(self)
+        del plain["labels"]
+        return plain | {
             "cycles_per_access": self.cycles_per_access,
             "translation_percent": self.translation_percent,
             "references_per_walk": self.references_per_walk,
@@ -85,10 +92,14 @@ class Comparison:
     results: tuple[TechniqueResult, ...]
 
     def __getitem__(self, technique: str) -> TechniqueResult:
+        """A result by its technique's spec or, where one variant of it ran, its name."""
         for result in self.results:
             if result.technique == technique:
                 return result
-        raise KeyError(technique)
+        named = [result for result in self.results if result.name == technique]
+        if len(named) != 1:
+            raise KeyError(technique)
+        return named[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,15 +12,34 @@ from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
 from mmulab.mmu.scenario.variants import variants
-from mmulab.mmu.services import plug_in
-
-if TYPE_CHECKING:
-    from mmulab.mmu.services.balloon import Policy
+from mmulab.mmu.services.balloon import Balloon, Policy
+from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.reporting import Reporting
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
 
 Progress = Callable[[int], None]
+
+
+def build(
+    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Policy | None = None
+) -> System:
+    """The host with its VMs, and the services that the scenario asks for plugged in.
+
+    open_trace, balloon_policy: as in `run`. Raises InputError for a bad preset or trace.
+    """
+    system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
+    if scenario.balloon:
+        events = [(event.at, event.vm, event.balloon) for event in scenario.events]
+        balloon = Balloon(scenario.balloon, system, events)
+        balloon.policy = balloon_policy or balloon.policy
+        system.services.append(balloon)
+    if scenario.ksm:
+        system.services.append(KSM(scenario.ksm, system))
+    if scenario.reporting:
+        system.services.append(Reporting(scenario.reporting))
+    return system
 
 
 def run(
@@ -41,8 +59,7 @@ def run(
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
-    system = System(scenario, open_trace)
-    plug_in(system, balloon_policy)
+    system = build(scenario, open_trace, balloon_policy)
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -57,7 +74,7 @@ def run(
     except OutOfMemory as error:
         end, report = "out of memory", str(error)
     timeline.sample(system)
-    return _result(system, timeline, variant, end, report)
+    return _result(scenario, system, timeline, variant, end, report)
 
 
 def compare(
@@ -94,9 +111,10 @@ def with_slowdown(result: RunResult, baseline: RunResult) -> RunResult:
     return replace(result, vms=tuple(vms))
 
 
-def _result(system: System, timeline: Timeline, variant: str, end: str, report: str) -> RunResult:
+def _result(
+    scenario: Scenario, system: System, timeline: Timeline, variant: str, end: str, report: str
+) -> RunResult:
     vms = []
-    hertz = system.scenario.host.ghz * 1e9
     for guest in system.guests:
         cycles = guest.price()
         vms.append(
@@ -108,7 +126,7 @@ def _result(system: System, timeline: Timeline, variant: str, end: str, report: 
                 stalled=guest.stalled,
                 counts=guest.counts(),
                 cycles=cycles,
-                busy=sum(cycles.values()) / hertz + guest.stalled,
+                busy=sum(cycles.values()) / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
             )
         )
@@ -120,22 +138,16 @@ def _result(system: System, timeline: Timeline, variant: str, end: str, report: 
         }
     services["storage"] = {
         "busy_seconds": system.storage.busy,
-        **{
-            name: int(system.host.swap.record[0][name])
-            for name in ("reads", "writes", "used", "sequential")
-        },
-    }
-    settings = {
-        name: value for name, value in asdict(system.scenario).items() if name != "settings"
+        **{name: int(system.host.swap.record[0][name]) for name in SWAP_COUNTERS},
     }
     return RunResult(
-        scenario=system.scenario.name,
+        scenario=scenario.name,
         variant=variant,
         seconds=np.array(timeline.seconds),
         host=timeline.host_series(),
         vms=tuple(vms),
         services=services,
-        settings=settings,
+        settings=asdict(scenario),
         end=end,
         report=report,
     )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from mmulab.mmu.machine.build import frames_by_kind
-
-if TYPE_CHECKING:
-    from mmulab.mmu.host.system import System
-    from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.machine.failures import frames_by_kind
 
 MOST_SAMPLES = 256
 
@@ -69,10 +65,10 @@ class Timeline:
 
 def _row(guest: Guest) -> list[int]:
     record = guest.machine.vm.record[0]
-    stats = guest.machine.core.stats[0]
+    stats = guest.vcpu.stats[0]
     frames = [
         record["held"] - record["merged"], record["merged"], record["ballooned"],
         record["paged_out"], record["host_tables"],
     ]  # fmt: skip
-    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [stats["exits"].sum()]
+    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [guest.vcpu.exits.sum()]
     return [int(n) for n in frames + counters]

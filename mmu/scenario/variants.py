@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmulab.mmu.scenario.settings import MIB, Scenario
+from mmulab.mmu.host.settings import MIB
+from mmulab.mmu.scenario.settings import Scenario
 
 MECHANISMS = ("balloon", "ksm", "reporting")
 

@@ -12,21 +12,47 @@ above their due wait (state low).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmulab.mmu.guest import balloon
+from mmulab.mmu.errors import check_choice, check_range
+from mmulab.mmu.guest.drivers import balloon
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.status import OUT_OF_HOST_FRAMES
 from mmulab.mmu.services import esx
 
-if TYPE_CHECKING:
-    from mmulab.mmu.host.system import System
-    from mmulab.mmu.host.vm import Guest
-    from mmulab.mmu.scenario.settings import BalloonSettings
+POLICIES = ("esx", "fixed")
+
+
+@dataclass(frozen=True)
+class BalloonSettings:
+    """Ballooning.
+
+    policy: "esx" (targets by shares and the idle-memory tax, when the host is short) or
+    "fixed" (each VM's `balloon`, and events). period: seconds between two looks at the
+    targets. tax: part of an idle page's price that is taken away. sample: pages of a VM whose
+    use is watched in each period (Waldspurger, OSDI 2002, 5.3: 100 in 30 s). rate: pages a
+    second that a driver inflates or deflates by at most.
+    """
+
+    policy: str = "esx"
+    period: float = 1.0  # assumption
+    tax: float = 0.75  # Waldspurger 2002, 5.2
+    sample: int = 100
+    sample_period: float = 30.0  # Waldspurger 2002, 5.3
+    rate: float = 250_000  # assumption: 1 GB a second, near what memory can be zeroed at
+
+    def __post_init__(self) -> None:
+        check_choice("balloon policy", self.policy, POLICIES)
+        check_range("balloon period", self.period, 1e-6, 1e6, " s")
+        check_range("balloon sample period", self.sample_period, 1e-6, 1e6, " s")
+        check_range("balloon tax", self.tax, 0, 0.999)
+        check_range("balloon sample", self.sample, 1, 1_000_000)
+        check_range("balloon rate", self.rate, 1, 1e12)
 
 
 @dataclass(frozen=True)
@@ -52,16 +78,24 @@ Policy = Callable[[Sequence[VMState], int, int], Sequence[int]]
 
 
 class Balloon:
-    """The balloon service. policy: chooses targets at each tick."""
+    """The balloon service. policy: chooses targets at each tick.
+
+    events: (seconds, name of a VM, bytes): from that time on, "fixed" wants so much of it.
+    """
 
     name = "balloon"
 
-    def __init__(self, settings: BalloonSettings, system: System) -> None:
+    def __init__(
+        self,
+        settings: BalloonSettings,
+        system: System,
+        events: Iterable[tuple[float, str, int]] = (),
+    ) -> None:
         self.settings = settings
         self.next_tick = settings.period
         self.policy: Policy = self._esx if settings.policy == "esx" else self._fixed
         self.targets = {guest.name: guest.settings.balloon >> 12 for guest in system.guests}
-        self.events = sorted(system.scenario.events, key=lambda event: event.at)
+        self.events = sorted(events, key=lambda event: event[0])
         self.thresholds = esx.Thresholds()
         self.use = esx.ActiveMemory(len(system.guests))
         self.state = esx.State.HIGH
@@ -129,7 +163,7 @@ class Balloon:
     # --- Looking -------------------------------------------------------------------
 
     def _look(self, guest: Guest) -> VMState:
-        stats = guest.machine.core.stats[0]
+        stats = guest.vcpu.stats[0]
         now = int(stats["guest_swap_ins"]), int(stats["host_swap_ins"])
         before = self._seen.get(guest.number, (0, 0))
         self._seen[guest.number] = now
@@ -164,9 +198,9 @@ class Balloon:
             self._sampled[guest.number] = chosen
 
     def _heed_events(self, system: System) -> None:
-        while self.events and self.events[0].at <= system.now:
-            event = self.events.pop(0)
-            self.targets[event.vm] = event.balloon >> 12
+        while self.events and self.events[0][0] <= system.now:
+            _, vm, size = self.events.pop(0)
+            self.targets[vm] = size >> 12
 
     # --- Acting --------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ C. A. Waldspurger, "Memory Resource Management in VMware ESX Server", OSDI 2002;
 numbers below are that paper's. Pure functions of NumPy arrays with one element a VM: nothing
 here knows the simulator. `targets` says how many host frames each VM deserves (5.1, 5.2),
 `ActiveMemory` how much of its memory each one uses (5.3), `next_state` how hard to reclaim and
-`reclamation` by which means (6.3), `reservation` what a VM must have before it starts (6.2).
+`reclamation` by which means (6.3).
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ IDLE_TAX = 0.75
 
 SAMPLE_PAGES = 100
 """Pages of each VM sampled in a period, 5.3."""
-
-SAMPLE_SECONDS = 30.0
-"""Length of a sampling period in seconds of the VM's own execution time, 5.3."""
 
 Frames = NDArray[np.int64]
 Fractions = NDArray[np.float64]
@@ -164,28 +161,6 @@ def _give_out(result: Frames, weight: Fractions, high: Frames, held: Frames, fra
             heapq.heappop(heap)
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """What admission control sets aside for one VM, in frames."""
-
-    memory: int
-    swap: int
-
-
-def reservation(minimum: int, maximum: int, overhead: int) -> Reservation:
-    """What a VM must reserve before it may start, 6.2: frames of memory and of swap space.
-
-    Memory for the guaranteed minimum and for the VMM's own `overhead` (page tables and the
-    like); swap space for the rest, maximum - minimum, so that it can always be paged out.
-    """
-    if not 0 <= minimum <= maximum or overhead < 0:
-        raise InputError(
-            f"minimum {minimum}, maximum {maximum} and overhead {overhead} frames: expected"
-            " 0 <= minimum <= maximum and 0 <= overhead"
-        )
-    return Reservation(minimum + overhead, maximum - minimum)
-
-
 class State(IntEnum):
     """Reclamation states, 6.3, from plenty of free memory to none."""
 
@@ -286,24 +261,15 @@ def reclamation(
     return Reclamation(balloon, excess - balloon, (excess > 0) & (state == State.LOW))
 
 
-def sample(rng: np.random.Generator, pages: int, count: int = SAMPLE_PAGES) -> Frames:
-    """Guest frame numbers to watch in the next period, 5.3: int64, distinct, uniform.
-
-    `count` of the VM's `pages` guest frames, or all of them if it has no more. The VMM drops
-    their cached translations and counts those that are touched again before the period ends.
-    """
-    return rng.choice(pages, min(count, pages), replace=False, shuffle=False).astype(np.int64)
-
-
 @dataclass
 class ActiveMemory:
     """The fraction of its memory that each VM uses, estimated from touched samples, 5.3.
 
-    Per VM three averages, of which the largest counts: a slow and a fast exponentially
-    weighted moving average over periods, and a version of the fast one that takes in the
-    current period as it goes. So an estimate rises at once and falls slowly. The paper
-    gives no gains (weights of the newest period): `slow_gain` and `fast_gain` are assumptions.
-    The first period sets both averages, since there is nothing to smooth it with.
+    Per VM two averages, of which the larger counts: a slow and a fast exponentially weighted
+    moving average over periods. So an estimate rises fast and falls slowly. The paper's third,
+    a version of the fast one that takes in the current period as it goes, is not modelled. The
+    paper gives no gains (weights of the newest period): `slow_gain` and `fast_gain` are
+    assumptions. The first period sets both averages, since there is nothing to smooth it with.
     """
 
     vms: int
@@ -311,7 +277,6 @@ class ActiveMemory:
     fast_gain: float = 0.5
     slow: Fractions = field(init=False)
     fast: Fractions = field(init=False)
-    current: Fractions = field(init=False)
     periods: Frames = field(init=False)
 
     def __post_init__(self) -> None:
@@ -319,29 +284,23 @@ class ActiveMemory:
             raise InputError(
                 f"gains {self.slow_gain} and {self.fast_gain}: expected 0 < slow <= fast <= 1"
             )
-        self.slow, self.fast, self.current = (np.zeros(self.vms) for _ in range(3))
+        self.slow, self.fast = np.zeros(self.vms), np.zeros(self.vms)
         self.periods = np.zeros(self.vms, np.int64)
 
-    def touched(self, vm: Any, count: ArrayLike, samples: ArrayLike = SAMPLE_PAGES) -> None:
-        """Within a period: `count` of the VM's `samples` pages have been touched so far.
+    def end_period(self, vm: Any, count: ArrayLike, samples: ArrayLike = SAMPLE_PAGES) -> None:
+        """At the end of a period: `count` of the `samples` pages were touched in it.
 
         vm: an index, or whatever else indexes an array of one element a VM.
         """
-        gain = np.where(self.periods[vm] > 0, self.fast_gain, 1.0)
-        self.current[vm] = self._mixed(self.fast[vm], gain, count, samples)
-
-    def end_period(self, vm: Any, count: ArrayLike, samples: ArrayLike = SAMPLE_PAGES) -> None:
-        """At the end of a period: `count` of the `samples` pages were touched in it."""
         first = self.periods[vm] == 0
         for average, gain in ((self.slow, self.slow_gain), (self.fast, self.fast_gain)):
             average[vm] = self._mixed(average[vm], np.where(first, 1.0, gain), count, samples)
-        self.current[vm] = 0.0
         self.periods[vm] += 1
 
     @property
     def estimate(self) -> Fractions:
         """The active fraction f of each VM, 0 to 1: float64, one element a VM."""
-        return np.maximum(np.maximum(self.slow, self.fast), self.current)
+        return np.maximum(self.slow, self.fast)
 
     @staticmethod
     def _mixed(old: Any, gain: Any, count: ArrayLike, samples: ArrayLike) -> Any:

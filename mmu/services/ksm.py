@@ -9,12 +9,14 @@ pages that the host has paged out are left alone.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, check_choice, check_range
 from mmulab.mmu.host import sharing
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.kernels.structs import for_kernels
 from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
 from mmulab.mmu.memory.status import NIL
@@ -30,10 +32,32 @@ from mmulab.mmu.services.ksm_kernels import (
     scan_vm,
 )
 
-if TYPE_CHECKING:
-    from mmulab.mmu.host.system import System
-    from mmulab.mmu.host.vm import Guest
-    from mmulab.mmu.scenario.settings import KSMSettings
+METHODS = ("ksm", "hints")
+
+
+@dataclass(frozen=True)
+class KSMSettings:
+    """Linux's ksmd; names and defaults of /sys/kernel/mm/ksm (mm/ksm.c).
+
+    method: "ksm", or "hints" for ESX's content-based sharing (Waldspurger, OSDI 2002, 4),
+    which shares a page at first sight. sleep: seconds between two batches. cycles_per_page:
+    what looking at a page costs.
+    """
+
+    method: str = "ksm"
+    pages_to_scan: int = 100
+    sleep: float = 0.020
+    max_page_sharing: int = 256
+    use_zero_pages: bool = False
+    smart_scan: bool = True
+    cycles_per_page: float = 1000.0  # assumption: a 4 KiB checksum at 8 bytes a cycle, and a tree
+
+    def __post_init__(self) -> None:
+        check_choice("ksm method", self.method, METHODS)
+        check_range("ksm pages_to_scan", self.pages_to_scan, 1, 1 << 30)
+        check_range("ksm sleep", self.sleep, 1e-6, 1e6, " s")
+        check_range("ksm max_page_sharing", self.max_page_sharing, 2, 1 << 30)
+        check_range("ksm cycles_per_page", self.cycles_per_page, 0, 1e9)
 
 
 class KSM:
@@ -78,7 +102,7 @@ class KSM:
         """A batch, and then sleep: ksmd sleeps once its work is done (Linux mm/ksm.c,
         ksm_scan_thread()), so that it never takes more than its one core."""
         visited = self.scan(system, self.settings.pages_to_scan)
-        work = visited * self.settings.cycles_per_page / (system.scenario.host.ghz * 1e9)
+        work = visited * self.settings.cycles_per_page / system.hertz
         self.next_tick += work + self.settings.sleep
 
     def scan(self, system: System, budget: int) -> int:

@@ -271,6 +271,8 @@ def _meet(machine, trees, items, gfn, tag, ordered):
         return ordered
     hfn = hfn_of(machine, gfn)
     _join(machine, trees, item, gfn, hfn, tag)
+    if not is_merged(machine, gfn):
+        return ordered  # it may not be shared
     _stable_insert(machine, trees, tag, hfn_of(machine, gfn))
     place.vm = NOBODY
     if own:

@@ -3,13 +3,24 @@ host takes the frames behind them back (Linux mm/page_reporting.c)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from mmulab.mmu.errors import check_range
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.system import System
 
-if TYPE_CHECKING:
-    from mmulab.mmu.host.system import System
-    from mmulab.mmu.scenario.settings import ReportingSettings
+
+@dataclass(frozen=True)
+class ReportingSettings:
+    """Free-page reporting of virtio-balloon (Linux mm/page_reporting.c): the guest tells
+    of free blocks of 2**order frames every `period` seconds."""
+
+    order: int = 9
+    period: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_range("reporting order", self.order, 0, 18)
+        check_range("reporting period", self.period, 1e-6, 1e6, " s")
 
 
 class Reporting:

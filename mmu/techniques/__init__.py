@@ -1,22 +1,12 @@
-"""Techniques, one file each, and the hooks through which the rest reaches them.
+"""Techniques, one file or folder each, and the seam through which the rest reaches them.
 
-To add one: a file with a `TECHNIQUE` and the hooks that it needs, its name in
-`NAMES`, and its branch in the hooks of `hooks.py`.
+    seam        the hooks, with their defaults: what a technique is told, and when
+    technique   what a technique says of itself
+    parameters  what `name:key=value` may say
+    specs       `name:key=value,...` and lists of them
+    registry    which techniques there are
+    reference   page tables read slowly, to check against
+
+To add one: a file here with a `TECHNIQUE`, and its name in `registry.BUILT_IN`; or a file
+anywhere, named by its path. docs/extending.md goes through one.
 """
-
-from __future__ import annotations
-
-from importlib import import_module
-
-from mmulab.mmu.errors import unknown
-from mmulab.mmu.techniques.technique import Technique
-
-NAMES = ("native", "shadow", "nested")  # in the order of their ids in mmu.state
-
-
-def get(name: str) -> Technique:
-    """What a technique says of itself. Raises InputError for an unknown name."""
-    if name not in NAMES:
-        raise unknown("technique", name, NAMES)
-    technique: Technique = import_module(f"mmulab.mmu.techniques.{name}").TECHNIQUE
-    return technique

@@ -6,9 +6,14 @@ without a VM exit; the VMM hears only of gpas that the nested table lacks.
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import core as hardware
-from mmulab.mmu.hardware.state import EXIT_EPT_VIOLATION
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmulab.mmu.hardware.walks.two_dimensional import WALK
 from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.kernels.parts import as_struct
+from mmulab.mmu.kernels.structs import ArrayField, Struct
 from mmulab.mmu.memory import frames, guest_tables
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import (
@@ -20,24 +25,33 @@ from mmulab.mmu.memory.entries import (
     EPT_W,
     EPT_WB,
     EPT_X,
+    RW,
+    XD,
     frame_of,
     index_of,
     pages_in,
 )
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
 from mmulab.mmu.memory.state import NPT_PAGE
-from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
-from mmulab.mmu.techniques.technique import Technique
+from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.presets.common import HOST_ALLOCATION
+from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
+from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
+from mmulab.mmu.techniques.technique import Exit, Technique
+from mmulab.mmu.techniques.unshare import unshare
 from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.backing import back, flush_vm, overwrite, own, vm_exit
+from mmulab.mmu.vmm.backing import back, overwrite, own, vm_exit
 
-TECHNIQUE = Technique(
-    name="nested",
-    summary="hardware nested paging (EPT/NPT), walked in two dimensions",
-    virtual=True,
-    host_pages=True,
-    guest_pcid=True,
-)
+EPT_VIOLATIONS = 0  # index of the exit reason
+
+
+class NestedState(Struct):
+    root: np.ndarray  # [1]: hfn of the top-level nPT page
+
+    FIELDS = {"root": ArrayField(np.int64)}
+
+
+_state = as_struct(NestedState)
 
 
 @kernel
@@ -58,8 +72,8 @@ def start(machine):
     """Makes the nPT's top-level table and turns EPT on."""
     status, hfn = _new_table(machine)
     if status == OK:
-        machine.core.regs[0].eptp = hfn
-        machine.vm.record[0].npt_root = hfn
+        _state(machine.vm.private).root[0] = hfn
+        machine.vcpu.regs[0].root = hfn
     return status
 
 
@@ -73,13 +87,14 @@ def stop(machine):
             memory.close_table(machine.host.memory, hfn)
             frames.release(host, hfn)
     machine.vm.record[0].host_tables = 0
+    return OK
 
 
 @kernel
 def leaf_address(machine, gfn):
     """HPA of the EPT entry that ends the walk of a gfn, and its level."""
-    level = machine.core.regs[0].ept_levels
-    table = machine.vm.record[0].npt_root
+    level = machine.vcpu.regs[0].root_levels
+    table = _state(machine.vm.private).root[0]
     while True:
         hpa = (table << 12) | (index_of(gfn << 12, level) << 3)
         entry = memory.load(machine.host.memory, hpa)
@@ -110,26 +125,18 @@ def _map(machine, gfn):
 
 
 @kernel
-def _unshare(machine, gfn):
-    """Drops what maps a merged page, before a store gives the guest frame its own."""
-    if is_merged(machine, gfn):
-        drop_mapping(machine, gfn)
-        flush_vm(machine)
-
-
-@kernel
 def touch(machine, gfn):
     """The guest kernel overwrites a page: an EPT violation where it may not yet."""
     hpa, level = leaf_address(machine, gfn)
     if not memory.load(machine.host.memory, hpa) & EPT_W:
-        vm_exit(machine, EXIT_EPT_VIOLATION)
-        _unshare(machine, gfn)
+        vm_exit(machine, EPT_VIOLATIONS)
+        unshare(machine, gfn)
         status = overwrite(machine, gfn, False)
         if status == OK:
             status = _map(machine, gfn)
         if status != OK:
             return status
-    if machine.core.regs[0].ept_ad:
+    if machine.vcpu.regs[0].root_ad:
         hpa, level = leaf_address(machine, gfn)
         entry = memory.load(machine.host.memory, hpa)
         memory.store(machine.host.memory, hpa, entry | EPT_A | EPT_D)
@@ -142,18 +149,20 @@ def read(machine, gfn):
     hpa, level = leaf_address(machine, gfn)
     if memory.load(machine.host.memory, hpa) & EPT_RWX:
         return OK
-    vm_exit(machine, EXIT_EPT_VIOLATION)
+    vm_exit(machine, EPT_VIOLATIONS)
     status = back(machine, gfn)
     return status if status != OK else _map(machine, gfn)
 
 
 @kernel
-def fault(machine, kind):
+def fault(machine, status, gva, kind, user):
     """EPT violation: backs the page, for a store with one of its own, and maps it."""
-    gfn = machine.core.regs[0].fault_gpa >> 12
-    vm_exit(machine, EXIT_EPT_VIOLATION)
+    if status != EPT_VIOLATION:
+        return status
+    gfn = machine.vcpu.regs[0].fault_gpa >> 12
+    vm_exit(machine, EPT_VIOLATIONS)
     if kind == STORE and is_merged(machine, gfn):
-        _unshare(machine, gfn)
+        unshare(machine, gfn)
         status = own(machine, gfn)
     else:
         status = back(machine, gfn)
@@ -167,13 +176,6 @@ def store(machine, table, index, entry):
 
 
 @kernel
-def load_cr3(machine, process, keep):
-    """Without an exit: CR3 holds a gfn, the processor locates it through the EPT."""
-    target = machine.vm.process[process]
-    hardware.load_cr3(machine.core, target.cr3, target.asid, keep)
-
-
-@kernel
 def drop_mapping(machine, gfn):
     """The host page behind gfn is about to change: its leaves go. The caller flushes."""
     count = pages_in(host_size_of(machine, gfn))
@@ -183,13 +185,14 @@ def drop_mapping(machine, gfn):
         hpa, level = leaf_address(machine, other)
         memory.store(machine.host.memory, hpa, 0)
         other += pages_in(level - 1)
+    return OK
 
 
 @kernel
 def is_mapped(machine, gfn):
     """True where the guest has reached the page since it was last dropped."""
     hpa, _ = leaf_address(machine, gfn)
-    return memory.load(machine.host.memory, hpa) & EPT_RWX != 0
+    return int(memory.load(machine.host.memory, hpa) & EPT_RWX != 0)
 
 
 @kernel
@@ -199,7 +202,7 @@ def was_accessed(machine, gfn):
     count = pages_in(host_size_of(machine, gfn))
     other = gfn & ~(count - 1)
     end = other + count
-    has_bits = machine.core.regs[0].ept_ad != 0
+    has_bits = machine.vcpu.regs[0].root_ad != 0
     used = False
     while other < end:
         hpa, level = leaf_address(machine, other)
@@ -207,4 +210,70 @@ def was_accessed(machine, gfn):
         used |= entry & (EPT_A if has_bits else EPT_RWX) != 0
         memory.store(machine.host.memory, hpa, entry & ~EPT_A if has_bits else 0)
         other = (other & ~(pages_in(level - 1) - 1)) + pages_in(level - 1)
-    return used
+    return int(used)
+
+
+class NestedReference(Reference):
+    """The guest's tables, and each of their frames through the nested table."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables)
+        self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
+        self._nested = leaves_of(self._nested_entries())
+
+    def _nested_entries(self) -> Iterator[Entry]:
+        levels = int(self.tables.regs["root_levels"])
+        return self.tables.entries(self.root, levels, EPT_RWX, lambda frame: frame)
+
+    def translate(self, process: int, page: int) -> Page | None:
+        above = super().translate(process, page)
+        below = leaf_at(self._nested, above.hfn) if above else None
+        if above is None or below is None:
+            return None
+        leaf, hfn = below
+        rights = above.rights
+        rights &= ~0 if leaf.value & EPT_W else ~RW
+        rights |= 0 if leaf.value & EPT_X else XD
+        dirty = above.dirty and (not self.tables.regs["root_ad"] or bool(leaf.value & EPT_D))
+        return Page(hfn, min(above.size, leaf.level - 1), rights, dirty)
+
+    def physical_uppers(self) -> dict[tuple[int, int], int]:
+        return {
+            (entry.level, entry.address >> (12 + 9 * (entry.level - 1))): entry.frame
+            for entry in self._nested_entries()
+            if not entry.is_leaf
+        }
+
+    def host_tables(self) -> dict[int, int]:
+        below = {entry.frame for entry in self._nested_entries() if not entry.is_leaf}
+        return dict.fromkeys({self.root} | below, NPT_PAGE)
+
+
+TECHNIQUE = Technique(
+    name="nested",
+    summary="hardware nested paging (EPT/NPT), walked in two dimensions",
+    source="Intel SDM vol. 3C, 29.3; Bhargava et al., ASPLOS 2008",
+    module=__name__,
+    walk=WALK,
+    reference=NestedReference,
+    hooks={
+        "start": start,
+        "stop": stop,
+        "touch": touch,
+        "read": read,
+        "store": store,
+        "fault": fault,
+        "drop_mapping": drop_mapping,
+        "is_mapped": is_mapped,
+        "was_accessed": was_accessed,
+    },
+    parameters=(HOST_PAGE_SIZE,),
+    exits=(
+        Exit(
+            "ept_violation",
+            "EPT violations",
+            HOST_ALLOCATION,
+        ),
+    ),
+    state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry, inlined
-from mmulab.mmu.tlb_stream.stream import FIFO, GROUP, LRU, PREDICTIONS, RANDOM
+from mmulab.mmu.tlb_stream.constants import FIFO, GROUP, LRU, PREDICTIONS, RANDOM
 
 _GROUP = np.uint64(GROUP)
 _ZERO, _ONE, _TWO, _THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)

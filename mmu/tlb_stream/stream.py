@@ -32,13 +32,10 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import POLICIES
-
-LRU, PLRU, FIFO, RANDOM = (POLICIES.index(name) for name in ("lru", "plru", "fifo", "random"))
+from mmulab.mmu.tlb_stream.constants import GROUP, PREDICTIONS
 
 #: Tag of an invalid slot and of padding. No address shifted right has it.
 _NO_PAGE = -(1 << 63)
-GROUP = 4  # tags that are searched together: sets are padded to a multiple of it
-PREDICTIONS = 1024
 
 MAX_SLOTS = 1 << 24  # ways of all sets of a level: an assumption, far above any TLB
 

@@ -1,7 +1,7 @@
 """Host memory behind guest frames: given, taken, shared, paged out and brought back.
 
-What a technique has mapped is the technique's to drop first (`techniques.hooks`);
-`vmm.reclaim` does both in the right order.
+What a technique has mapped is the technique's to drop first (`techniques.seam`);
+`host.reclaim` does both in the right order.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from mmulab.mmu.hardware import contents, tlb, walk_caches
 from mmulab.mmu.hardware import core as hardware
 from mmulab.mmu.kernels.compiling import kernel
-from mmulab.mmu.memory import disk, frames
+from mmulab.mmu.memory import disk, frames, sharers
 from mmulab.mmu.memory.entries import INDEX_BITS, pages_in
 from mmulab.mmu.memory.p2m import (
     block_of,
@@ -23,19 +23,6 @@ from mmulab.mmu.memory.p2m import (
 )
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
-
-
-@kernel
-def frames_at_hand(machine, need):
-    """OUT_OF_HOST_FRAMES where the host is too short of frames for anything to begin that may
-    take them: it could not end. The VMM frees some, and it begins again."""
-    host = machine.host.frames
-    if host.counts[frames.MIN] == 0:
-        return OK  # nothing could be freed
-    need = max(need, host.counts[frames.MIN])
-    machine.vm.record[0].need = need
-    return OK if frames.available(host) >= need else OUT_OF_HOST_FRAMES
-
 
 # --- Giving -----------------------------------------------------------------------
 
@@ -109,7 +96,7 @@ def _forget_block(machine, gfn):
 @kernel
 def _read_back(machine, gfn):
     """Reads a paged-out page; returns its tag."""
-    stats = machine.core.stats[0]
+    stats = machine.vcpu.stats[0]
     if is_on_guest_disk(machine, gfn):
         stats.host_refetches += 1
         return disk.read(machine.vm.disk, block_of(machine, gfn))
@@ -137,7 +124,7 @@ def overwrite(machine, gfn, by_device):
     (VSwapper, ASPLOS 2014), unless it knows the disk's blocks or emulates the writes.
     """
     record = machine.vm.record[0]
-    stats = machine.core.stats[0]
+    stats = machine.vcpu.stats[0]
     if is_merged(machine, gfn):
         stats.host_copies += 1
         release(machine, gfn)
@@ -163,12 +150,13 @@ def own(machine, gfn):
     old = hfn_of(machine, gfn)
     if frames.available(machine.host.frames) == 0:
         return OUT_OF_HOST_FRAMES
+    sharers.remove(machine.host, old, machine.vm, gfn)
     _place(machine, gfn, 0)
     machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
     frames.release(machine.host.frames, old)
     machine.vm.record[0].held -= 1
     machine.vm.record[0].merged -= 1
-    machine.core.stats[0].host_copies += 1
+    machine.vcpu.stats[0].host_copies += 1
     return OK
 
 
@@ -189,6 +177,7 @@ def release(machine, gfn):
     vm.record[0].held -= count
     if is_merged(machine, gfn):
         vm.record[0].merged -= 1
+        sharers.remove(machine.host, hfn, vm, gfn)
     else:
         for frame in range(hfn, hfn + count):
             machine.host.frames.frame[frame].reverse = 0
@@ -232,7 +221,7 @@ def page_out(machine, gfn):
     """Pages a guest frame out: to the swap device, or, where the VMM knows that the guest's
     disk holds the same (VSwapper's mapper), nowhere. Returns OK or OUT_OF_DISK."""
     vm = machine.vm
-    stats = machine.core.stats[0]
+    stats = machine.vcpu.stats[0]
     block = _same_on_disk(machine, gfn)
     unchanged = block != NIL
     if unchanged and vm.record[0].map_disk:
@@ -259,15 +248,15 @@ def page_out(machine, gfn):
 
 @kernel
 def vm_exit(machine, reason):
-    """Counts a VM exit. Without VPIDs the entry after it drops the VM's linear and
-    combined translations (Intel SDM vol. 3C, 29.4.3.1)."""
-    machine.core.stats[0].exits[reason] += 1
+    """Counts a VM exit, by the number of its reason. Without VPIDs the entry after it drops the
+    VM's linear and combined translations (Intel SDM vol. 3C, 29.4.3.1)."""
+    machine.vcpu.exits[reason] += 1
     if not machine.vm.record[0].has_vpid:
-        tlb.flush(machine.core, True)
-        walk_caches.drop_linear(machine.core)
+        tlb.flush_all(machine.core)
+        walk_caches.drop_linear(machine.core, machine.vcpu)
 
 
 @kernel
 def flush_vm(machine):
     """Drops all of a VM's translations after a p2m change (INVEPT or, under shadow, INVVPID)."""
-    hardware.flush_vpid(machine.core)
+    hardware.flush_vpid(machine.core, machine.vcpu)

@@ -10,7 +10,7 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import CONTENT, EVENT, LOAD, STORE, Chunk
-from mmulab.workloads import contents
+from mmulab.workloads import content_tags
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -70,8 +70,10 @@ def _tags(parameters: dict[str, Any], seed: int) -> np.ndarray:
     numbers = np.arange(other)
     equal = (numbers * 0.6180339887498949) % 1.0 < parameters["duplicates"]
     numbers = np.where(equal, numbers // 2, numbers)
-    files = contents.file_pages(str(parameters["image"]), np.arange(file))
-    return np.concatenate([np.zeros(zero, np.int64), files, contents.unique_pages(owner, numbers)])
+    files = content_tags.file_pages(str(parameters["image"]), np.arange(file))
+    return np.concatenate(
+        [np.zeros(zero, np.int64), files, content_tags.unique_pages(owner, numbers)]
+    )
 
 
 def _populate(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:

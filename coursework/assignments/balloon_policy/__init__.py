@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from mmulab.coursework.assignment import Part, PartResult, Problem
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, PartResult, Problem, Submission
-from mmulab.coursework.sheet import fill, parts_table
+from mmulab.coursework.sheet import ProgramSheet, Values
 
-_HERE = Path(__file__).parent
-FILE = "policy.py"
 FIGURE = "needs.svg"
 
 
-class BalloonPolicy:
+class BalloonPolicy(ProgramSheet):
     """One function, asked again and again while four VMs run; see handout.md."""
 
     name = "balloon-policy"
@@ -25,8 +22,8 @@ class BalloonPolicy:
         "all of them at once, so that the one that suffers most suffers least."
     )
     minutes = 240
-    files: Sequence[str] = (FILE,)
-    parts: Sequence[Part] = (
+    file = "policy.py"
+    parts = (
         Part("answers", "Answers that a VMM can use", 10),
         Part("room", "No harm where there is room", 10),
         Part("host", "The host need not page", 20),
@@ -38,18 +35,15 @@ class BalloonPolicy:
 
         return {"phases": workload.draw_phases(draws), "seed": draws.bits(30)}
 
-    def template(self, problem: Problem) -> dict[str, str]:
-        return {FILE: (_HERE / "template.txt").read_text(encoding="utf-8")}
-
-    def solution(self, problem: Problem) -> dict[str, str]:
-        return {FILE: (_HERE / "solution.txt").read_text(encoding="utf-8")}
-
-    def handout(self, problem: Problem, directory: Path) -> str:
-        from mmulab.coursework.assignments.balloon_policy import figure, marking, workload
+    def attach(self, problem: Problem, directory: Path) -> None:
+        from mmulab.coursework.assignments.balloon_policy import figure
 
         figure.write(directory / FIGURE)
-        values = {
-            "parts": parts_table(self.parts),
+
+    def shown(self, problem: Problem) -> Values:
+        from mmulab.coursework.assignments.balloon_policy import marking, workload
+
+        return {
             "figure": FIGURE,
             "vms": workload.VMS,
             "guest": workload.GUEST >> 20,
@@ -66,18 +60,11 @@ class BalloonPolicy:
             "chance": f"{100 * marking.CHANCE:g}",
             "enough": f"{100 * marking.ENOUGH:g}",
         }
-        return fill(_HERE / "handout.md", values)
 
-    def explanation(self, problem: Problem) -> str:
-        code = self.solution(problem)[FILE]
-        return fill(_HERE / "explanation.md", {"code": code.rstrip("\n")})
-
-    def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
+    def judged(self, problem: Problem, program: str) -> list[PartResult]:
         from mmulab.coursework.assignments.balloon_policy import marking
 
-        if FILE not in submission.files:
-            return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]
-        found = marking.check(problem, submission.files[FILE], self.solution(problem)[FILE])
+        found = marking.check(problem, program, self.solution(problem)[self.file])
         return [
             PartResult(part, round(part.points * found[part.key][0], 3), found[part.key][1])
             for part in self.parts

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mmulab.coursework import sandbox
+from mmulab.coursework.assignment import Problem
 from mmulab.coursework.assignments.balloon_policy import workload
-from mmulab.coursework.model import Problem
 from mmulab.coursework.sandbox.process import clean
 from mmulab.mmu.errors import RunError
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmulab.coursework.draws import Draws
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.mmu.scenario.settings import BalloonSettings, HostSettings, Scenario, VMSettings
+from mmulab.mmu.scenario.settings import Scenario
+from mmulab.mmu.services.balloon import BalloonSettings, Policy
 from mmulab.mmu.trace import EVENT, LOAD, MMAP, PROT_READ, PROT_WRITE, STORE, Chunk, Trace
 from mmulab.workloads.generators.parameters import ARENA
-
-if TYPE_CHECKING:
-    from mmulab.mmu.services.balloon import Policy
 
 PAGE = 4096
 MIB = 1 << 20

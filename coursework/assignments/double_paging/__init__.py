@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from mmulab.coursework import answers
 from mmulab.coursework.answers import Choice, Question, Whole
+from mmulab.coursework.assignment import Part, PartResult, Problem, Submission
 from mmulab.coursework.assignments.double_paging import runs
-from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, PartResult, Problem, Submission
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Values
 from mmulab.coursework.toml_text import NotTOML
 
 _COUNT = Whole(high=10**9)  # the same on every machine
@@ -20,13 +17,6 @@ _MIB = Whole(high=1024)
 #: How much more than the single level is called the anomaly, and how much is called cured.
 WORSE, CURED = 1.15, 1.08
 
-_CAUSES = (
-    "the guest writes to its disk what the host must first read from its own",
-    "the host swaps out the guest's page tables",
-    "the guest's pages are too large to be paged by the host",
-    "both devices are busy at the same time",
-)
-
 _QUESTIONS = (
     Question("measure", "fitted", "Pages moved in all with the fitted guest?", _COUNT,
              hint="Variant fitted of --compare."),
@@ -34,7 +24,7 @@ _QUESTIONS = (
              hint="Variant none of --compare."),
     Question("measure", "double_faults", "Double faults with the guest as given?", _COUNT,
              hint="Variant none of --compare."),
-    Question("cause", "why", "What moves the additional pages?", Choice(_CAUSES),
+    Question("cause", "why", "What moves the additional pages?", Choice(runs.CAUSES),
              hint="Look at which counters grow together with the pages moved."),
     Question("cause", "large", "Does a guest of four times the host's memory page at all?",
              Choice(("yes", "no")), hint="Compare its working set with what it believes to have."),
@@ -61,37 +51,15 @@ class DoublePaging(AnswerSheet):
         Part("trigger", "Trigger it", 20),
         Part("cure", "Cure it", 15),
     )
-
-    def problem(self, draws: Draws) -> Problem:
-        return runs.draw(draws)
+    asked = _QUESTIONS
+    numbers = runs
 
     def template(self, problem: Problem) -> dict[str, str]:
         return {**super().template(problem), "scenario.toml": runs.scenario(problem)}
 
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
-        return {
-            **self._measured(problem),
-            "trigger": {"memory": runs.trigger(problem)},
-            "cure": {"balloon": runs.cure(problem)},
-        }
-
-    def _measured(self, problem: Problem) -> dict[str, dict[str, Any]]:
-        guest = problem["host"] + 6
-        return {
-            "measure": {
-                "fitted": runs.fitted(problem),
-                "none": runs.moved(problem, guest),
-                "double_faults": runs.double_faults(problem, guest),
-            },
-            "cause": {"why": _CAUSES[0], "large": "no"},
-        }
-
     def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
         expected = {
-            **self._measured(problem),
+            **runs.measured(problem),
             "trigger": {"memory": 0},  # these are judged by running them
             "cure": {"balloon": 0},
         }
@@ -117,21 +85,18 @@ class DoublePaging(AnswerSheet):
             results.append(PartResult(one.part, one.part.points if good else 0.0, feedback))
         return results
 
-    def handout(self, problem: Problem, directory: Path) -> str:
-        values = {
+    def shown(self, problem: Problem) -> Values:
+        return {
             **problem, "guest": problem["host"] + 6, "scenario": runs.scenario(problem),
             "worse": f"{100 * (WORSE - 1):.0f}", "cured": f"{100 * (CURED - 1):.0f}",
-            "parts": parts_table(self.parts),
         }  # fmt: skip
-        return fill(Path(__file__).with_name("handout.md"), values)
 
-    def explanation(self, problem: Problem) -> str:
+    def explained(self, problem: Problem) -> Values:
         right = self.expected(problem)
-        values = {
+        return {
             **problem, **right["measure"], **right["trigger"], **right["cure"],
-            "cause": _CAUSES[0], "guest": problem["host"] + 6,
+            "cause": runs.CAUSES[0], "guest": problem["host"] + 6,
         }  # fmt: skip
-        return fill(Path(__file__).with_name("explanation.md"), values)
 
 
 def _triggers(problem: Problem, memory: int, single: int) -> tuple[bool, str]:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 
+#: What may move the additional pages; the first does.
+CAUSES = (
+    "the guest writes to its disk what the host must first read from its own",
+    "the host swaps out the guest's page tables",
+    "the guest's pages are too large to be paged by the host",
+    "both devices are busy at the same time",
+)
+
 
 def draw(draws: Draws) -> dict[str, Any]:
     """Host memory in MiB, a workload that writes, and the seed of its accesses."""
@@ -54,18 +62,19 @@ period = "1ms"
 
 @lru_cache(maxsize=256)
 def _run(text: str, memory: int, balloon: int, fitted: bool) -> RunResult:
+    from mmulab.mmu.scenario import parsing
     from mmulab.mmu.scenario.run import run
     from mmulab.mmu.scenario.variants import variants
-    from mmulab.workloads import scenario_file
+    from mmulab.workloads import of_vm
 
-    loaded: Scenario = scenario_file.parse(text, "scenario.toml")
+    loaded: Scenario = parsing.parse(text, "scenario.toml")
     vm = replace(loaded.vms[0], memory=memory * MIB, balloon=balloon * MIB)
     loaded = replace(loaded, vms=(vm,))
     if fitted:
         loaded = variants(loaded)["fitted"]
     elif not balloon:
         loaded = replace(loaded, balloon=None)
-    return run(loaded, scenario_file.open_trace)
+    return run(loaded, of_vm)
 
 
 def moved(p: Mapping[str, Any], memory: int, balloon: int = 0) -> int:
@@ -91,3 +100,21 @@ def cure(p: Mapping[str, Any]) -> int:
     """The balloon, of some that leave the guest less than the host has, that moves least."""
     guest = p["host"] + 6
     return min(range(6, 13), key=lambda balloon: moved(p, guest, balloon))
+
+
+def measured(p: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The answers that are read off runs of what the student gets."""
+    guest = p["host"] + 6
+    return {
+        "measure": {
+            "fitted": fitted(p),
+            "none": moved(p, guest),
+            "double_faults": double_faults(p, guest),
+        },
+        "cause": {"why": CAUSES[0], "large": "no"},
+    }
+
+
+def answer(p: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Answers that score full marks, as [part][key]; others may do so too."""
+    return {**measured(p), "trigger": {"memory": trigger(p)}, "cure": {"balloon": cure(p)}}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmulab.coursework.answers import Choice, Number, Question, Whole
-from mmulab.coursework.assignments.effective_access import model
-from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.assignment import Part, Problem
+from mmulab.coursework.assignments.effective_access import formulas
+from mmulab.coursework.sheet import AnswerSheet, Values
 
 FIGURE = "costs.svg"
 
@@ -77,28 +74,20 @@ class EffectiveAccess(AnswerSheet):
         Part("sets", "Sets and conflicts", 15),
         Part("scan", "Predict the simulator", 25),
     )
+    asked = _QUESTIONS
+    numbers = formulas
 
-    def problem(self, draws: Draws) -> Problem:
-        return model.draw(draws)
-
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
-        return model.answer(problem)
-
-    def handout(self, problem: Problem, directory: Path) -> str:
+    def attach(self, problem: Problem, directory: Path) -> None:
         from mmulab.coursework.assignments.effective_access import figure
 
         figure.write(directory / FIGURE)
-        return fill(
-            Path(__file__).with_name("handout.md"),
-            {**model.show(problem), "parts": parts_table(self.parts)},
-        )
 
-    def explanation(self, problem: Problem) -> str:
-        values = {**model.show(problem), **model.show_answers(problem, self.expected(problem))}
-        return fill(Path(__file__).with_name("explanation.md"), values)
+    def shown(self, problem: Problem) -> Values:
+        return formulas.show(problem)
+
+    def explained(self, problem: Problem) -> Values:
+        answers = formulas.show_answers(problem, self.expected(problem))
+        return {**formulas.show(problem), **answers}
 
 
 ASSIGNMENT = EffectiveAccess()

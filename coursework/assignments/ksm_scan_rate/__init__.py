@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 from mmulab.coursework.answers import Number, Question, Whole
+from mmulab.coursework.assignment import Part, Problem
 from mmulab.coursework.assignments.ksm_scan_rate import population
-from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Values
 
 _PAGES = Whole(high=10**6)
 _CLOSE = Number(0.01)
@@ -62,32 +57,19 @@ class KSMScanRate(AnswerSheet):
         Part("time", "Scan rate and time", 15),
         Part("cost", "CPU and copies", 20),
     )
+    asked = _QUESTIONS
+    numbers = population
 
-    def problem(self, draws: Draws) -> Problem:
-        return population.draw(draws)
+    def shown(self, problem: Problem) -> Values:
+        return {**problem, "ghz": problem["ghz_tenths"] / 10}
 
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
-        return population.answer(problem)
-
-    def handout(self, problem: Problem, directory: Path) -> str:
-        values = {**problem, "ghz": problem["ghz_tenths"] / 10, "parts": parts_table(self.parts)}
-        return fill(Path(__file__).with_name("handout.md"), values)
-
-    def explanation(self, problem: Problem) -> str:
-        right = self.expected(problem)
-        values = {
-            **problem,
-            **{
-                f"{part}_{key}": value
-                for part, keys in right.items()
-                for key, value in keys.items()
-            },
-            "ghz": problem["ghz_tenths"] / 10,
+    def explained(self, problem: Problem) -> Values:
+        right = {
+            f"{part}_{key}": value
+            for part, keys in self.expected(problem).items()
+            for key, value in keys.items()
         }
-        return fill(Path(__file__).with_name("explanation.md"), values)
+        return {**self.shown(problem), **right}
 
 
 ASSIGNMENT = KSMScanRate()

@@ -80,16 +80,16 @@ class _Filled:
 
 def scanned(vms: list[list[int]], limit: int, scans: int) -> dict[str, float]:
     """ksmd's counters after some full scans of VMs that hold these tags, by the simulator."""
+    from mmulab.mmu.host.settings import HostSettings, VMSettings
     from mmulab.mmu.host.system import System
-    from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
-    from mmulab.mmu.services.ksm import KSM
+    from mmulab.mmu.services.ksm import KSM, KSMSettings
 
     names = [f"vm{number}" for number in range(len(vms))]
     tags = dict(zip(names, vms, strict=True))
     settings = KSMSettings(max_page_sharing=limit, smart_scan=False)
     machines = tuple(VMSettings(name=name, workload="-", memory=4 << 20) for name in names)
-    scenario = Scenario("pages", HostSettings(memory=64 << 20), machines, ksm=settings)
-    system = System(scenario, lambda vm: _Filled(tags[vm.name]))
+    host = HostSettings(memory=64 << 20)
+    system = System(host, machines, 1, lambda vm: _Filled(tags[vm.name]))
     while system.step():
         pass
     ksm = KSM(settings, system)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 from mmulab.coursework.answers import Choice, Items, Number, Question, Whole
+from mmulab.coursework.assignment import Part, Problem
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Expected, Values
 
 _SIZES = ("4k", "2m", "1g")
 _PAIRS = tuple(f"{guest}/{host}" for guest in _SIZES[:2] for host in _SIZES)
@@ -57,6 +53,7 @@ class PageSizes(AnswerSheet):
         Part("waste", "Waste", 25),
         Part("choose", "Choose", 25),
     )
+    asked = _QUESTIONS
 
     def problem(self, draws: Draws) -> Problem:
         return {
@@ -68,10 +65,7 @@ class PageSizes(AnswerSheet):
             "budget": draws.choice([5, 50]),
         }
 
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
+    def expected(self, problem: Problem) -> Expected:
         pairs = [pair.split("/") for pair in _PAIRS]
         entries = [min(pair, key=lambda size: _SHIFT[size]) for pair in pairs]
         large = 1 << 21
@@ -97,25 +91,19 @@ class PageSizes(AnswerSheet):
             },
         }  # fmt: skip
 
-    def _values(self, problem: Problem) -> dict[str, object]:
-        return {
-            **problem, "workload": _spec(problem), "pairs": ", ".join(f"`{p}`" for p in _PAIRS),
-            "parts": parts_table(self.parts),
-        }  # fmt: skip
+    def shown(self, problem: Problem) -> Values:
+        pairs = ", ".join(f"`{pair}`" for pair in _PAIRS)
+        return {**problem, "workload": _spec(problem), "pairs": pairs}
 
-    def handout(self, problem: Problem, directory: Path) -> str:
-        return fill(Path(__file__).with_name("handout.md"), self._values(problem))
-
-    def explanation(self, problem: Problem) -> str:
+    def explained(self, problem: Problem) -> Values:
         right = self.expected(problem)
-        shown = {
+        return {
+            **self.shown(problem),
             "sizes": ", ".join(right["entries"]["sizes"]),
             "cold": ", ".join(map(str, right["references"]["cold"])),
             "wasted": right["waste"]["bytes"], "percent": f"{right['waste']['percent']:.2f}",
             **right["reach"], **right["choose"],
         }  # fmt: skip
-        path = Path(__file__).with_name("explanation.md")
-        return fill(path, {**self._values(problem), **shown})
 
 
 def _spec(problem: Problem) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmulab.coursework.answers import Choice, Items, Question, Whole
+from mmulab.coursework.assignment import Part, Problem
 from mmulab.coursework.assignments.page_walk import tables
-from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Values
 
 DUMP, FIGURE = "memory.txt", "formats.svg"
 
-ENTRIES = ("PML4E", "PDPTE", "PDE", "PTE")
-FLAGS = ("P", "RW", "US", "A", "D", "PS", "G", "XD")
-_FLAG_BITS = dict(zip(FLAGS, (0, 1, 2, 5, 6, 7, 8, 63), strict=True))
 _INDEX = Whole(high=511)
 _WORD = Whole(hex=True)
 _ADDRESS = Whole(high=(1 << 52) - 1, hex=True)
@@ -43,7 +39,7 @@ def _split_questions(letter: str) -> list[Question]:
 
 def _walk_questions() -> list[Question]:
     asked = []
-    for name in ENTRIES:
+    for name in tables.ENTRIES:
         key = name.lower()
         where = f"Address a: physical address of the {name}?"
         asked.append(Question("walk", f"{key}_at", where, _ADDRESS, hint=_FOLLOW))
@@ -61,7 +57,7 @@ def _fault_questions(letter: str) -> list[Question]:
     look = "Compare each entry on the path, top first, with what the access needs."
     return [
         Question(part, "reason", f"Why does address {letter} fault?", reasons, hint=look),
-        Question(part, "entry", "Which entry on the path is the reason?", Choice(ENTRIES),
+        Question(part, "entry", "Which entry on the path is the reason?", Choice(tables.ENTRIES),
                  hint=look),
         Question(part, "code", "The error code that is pushed?", Whole(high=31), hint=_CODE,
                  weight=2),
@@ -74,7 +70,8 @@ _QUESTIONS = (
     *_split_questions("b"),
     *_walk_questions(),
     Question("rights", "flags", "Address a: the flags that are set in the PTE?",
-             Items(Choice(FLAGS)), hint="Mark the bits of its last three digits, and bit 63."),
+             Items(Choice(tables.FLAGS)),
+             hint="Mark the bits of its last three digits, and bit 63."),
     Question("rights", "permitted_a", "Address a: which accesses succeed?", _ACCESSES,
              hint=_RIGHTS),
     Question("rights", "permitted_b", "Address b: which accesses succeed?", _ACCESSES,
@@ -82,7 +79,7 @@ _QUESTIONS = (
     Question("kernel", "pte", "Address b: the PTE, 64 bits?", _WORD, hint=_FOLLOW),
     Question("kernel", "physical", "Physical address that b translates to?", _ADDRESS,
              hint="Bits 63:48 of an address take no part in the walk."),
-    Question("large", "leaf", "Address c: which entry maps the page?", Choice(ENTRIES),
+    Question("large", "leaf", "Address c: which entry maps the page?", Choice(tables.ENTRIES),
              hint="Which flag says that an entry is a leaf?"),
     Question("large", "offset", "Address c: offset into the page?", Whole(high=(1 << 30) - 1,
              hex=True), hint="How many bytes has this page?"),
@@ -115,78 +112,29 @@ class PageWalk(AnswerSheet):
         Part("fault-d", "A fault", 10),
         Part("fault-e", "Another fault", 10),
     )
+    asked = _QUESTIONS
+    numbers = tables
 
-    def problem(self, draws: Draws) -> Problem:
-        return tables.make(draws)
-
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
-        walks = problem["walks"]
-        steps = dict(zip(ENTRIES, walks["a"]["steps"], strict=True))
-        walk = {}
-        for name, step in steps.items():
-            walk[f"{name.lower()}_at"] = step["at"]
-            walk[name.lower()] = step["entry"]
-        leaf = steps["PTE"]["entry"]
-        return {
-            "split": {
-                f"{letter}_{name}": value
-                for letter in "ab"
-                for name, value in _split(walks[letter]["gva"]).items()
-            },
-            "walk": {**walk, "physical": walks["a"]["physical"]},
-            "rights": {
-                "flags": [name for name, bit in _FLAG_BITS.items() if leaf >> bit & 1],
-                "permitted_a": problem["permitted"]["a"],
-                "permitted_b": problem["permitted"]["b"],
-            },
-            "kernel": {
-                "pte": walks["b"]["steps"][-1]["entry"],
-                "physical": walks["b"]["physical"],
-            },
-            "large": {
-                "leaf": "PDE",
-                "offset": walks["c"]["gva"] & 0x1FFFFF,
-                "physical": walks["c"]["physical"],
-                "after": walks["c"]["after"],
-            },
-            **{f"fault-{letter}": _fault(walks[letter]) for letter in "de"},
-        }
-
-    def handout(self, problem: Problem, directory: Path) -> str:
+    def attach(self, problem: Problem, directory: Path) -> None:
         from mmulab.coursework.assignments.page_walk import figure
 
         figure.write(directory / FIGURE)
         (directory / DUMP).write_text(tables.dump(problem["tables"]), encoding="utf-8")
+
+    def shown(self, problem: Problem) -> Values:
         rows = [f"| {letter} | `{_hex(walk['gva'])}` | {_who(walk)} |" for letter, walk in
                 problem["walks"].items()]  # fmt: skip
-        return fill(
-            Path(__file__).with_name("handout.md"),
-            {
-                "cr3": f"{problem['cr3']:#x}",
-                "addresses": "\n".join(rows),
-                "parts": parts_table(self.parts),
-                "accesses": ", ".join(f"`{access}`" for access in tables.ACCESSES),
-                "pages": len(problem["tables"]),
-            },
-        )
+        return {
+            "cr3": f"{problem['cr3']:#x}",
+            "addresses": "\n".join(rows),
+            "accesses": ", ".join(f"`{access}`" for access in tables.ACCESSES),
+            "pages": len(problem["tables"]),
+        }
 
     def explanation(self, problem: Problem) -> str:
         from mmulab.coursework.assignments.page_walk.explanation import write
 
         return write(problem, self.expected(problem))
-
-
-def _split(address: int) -> dict[str, int]:
-    fields = {name: address >> shift & 511 for name, shift in
-              (("pml4", 39), ("pdpt", 30), ("pd", 21), ("pt", 12))}  # fmt: skip
-    return {**fields, "offset": address & 0xFFF}
-
-
-def _fault(walk: Mapping[str, Any]) -> dict[str, Any]:
-    return {"reason": walk["reason"], "entry": ENTRIES[4 - walk["level"]], "code": walk["code"]}
 
 
 def _hex(address: int) -> str:

@@ -1,4 +1,4 @@
-"""The page tables of one student: made with mmu.by_hand.page_table, walked, moved to drawn frames.
+"""One student's page tables: made with mmu.by_hand.page_table, walked, moved to drawn frames.
 
 Five addresses, each below its own PML4 entry. Around each, siblings that differ in one
 index lead to pages of their own, so that whoever takes a wrong index ends somewhere too.
@@ -9,11 +9,14 @@ tables as they were moved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmulab.coursework.draws import Draws
 
+ENTRIES = ("PML4E", "PDPTE", "PDE", "PTE")
+FLAGS = ("P", "RW", "US", "A", "D", "PS", "G", "XD")
+_FLAG_BITS = dict(zip(FLAGS, (0, 1, 2, 5, 6, 7, 8, 63), strict=True))
 LEVELS = 4
 PT, PD = 1, 2  # levels
 
@@ -49,7 +52,7 @@ def gva(indices: list[int], offset: int) -> int:
     return address | (0xFFFF << 48 if indices[0] >= 256 else 0)
 
 
-def make(draws: Draws) -> dict[str, Any]:
+def draw(draws: Draws) -> dict[str, Any]:
     """cr3, tables {frame: {index: entry}}, walks by letter (what is tried, and found), and
     permitted: by letter, which of ACCESSES succeed."""
     from mmulab.mmu.by_hand.page_table import PageTable
@@ -229,3 +232,48 @@ def dump(tables: dict[int, dict[int, int]]) -> str:
             skipping = not any(words)
         lines.append("")
     return "\n".join(lines)
+
+
+def answer(p: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The right answers, as [part][key]."""
+    walks = p["walks"]
+    steps = dict(zip(ENTRIES, walks["a"]["steps"], strict=True))
+    walk = {}
+    for name, step in steps.items():
+        walk[f"{name.lower()}_at"] = step["at"]
+        walk[name.lower()] = step["entry"]
+    leaf = steps["PTE"]["entry"]
+    return {
+        "split": {
+            f"{letter}_{name}": value
+            for letter in "ab"
+            for name, value in _split(walks[letter]["gva"]).items()
+        },
+        "walk": {**walk, "physical": walks["a"]["physical"]},
+        "rights": {
+            "flags": [name for name, bit in _FLAG_BITS.items() if leaf >> bit & 1],
+            "permitted_a": p["permitted"]["a"],
+            "permitted_b": p["permitted"]["b"],
+        },
+        "kernel": {
+            "pte": walks["b"]["steps"][-1]["entry"],
+            "physical": walks["b"]["physical"],
+        },
+        "large": {
+            "leaf": "PDE",
+            "offset": walks["c"]["gva"] & 0x1FFFFF,
+            "physical": walks["c"]["physical"],
+            "after": walks["c"]["after"],
+        },
+        **{f"fault-{letter}": _fault(walks[letter]) for letter in "de"},
+    }
+
+
+def _split(address: int) -> dict[str, int]:
+    fields = {name: address >> shift & 511 for name, shift in
+              (("pml4", 39), ("pdpt", 30), ("pd", 21), ("pt", 12))}  # fmt: skip
+    return {**fields, "offset": address & 0xFFF}
+
+
+def _fault(walk: Mapping[str, Any]) -> dict[str, Any]:
+    return {"reason": walk["reason"], "entry": ENTRIES[4 - walk["level"]], "code": walk["code"]}

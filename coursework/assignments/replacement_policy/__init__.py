@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
+from mmulab.coursework.assignment import Part, PartResult, Problem
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, PartResult, Problem, Submission
-from mmulab.coursework.sheet import fill, parts_table
+from mmulab.coursework.sheet import ProgramSheet, Values
 
-FILE = "policy.py"
 _DRIVER = "mmulab.coursework.assignments.replacement_policy.driver"
 
 #: Part of the way from FIFO to LRU that earns a trace's full marks.
@@ -19,7 +15,7 @@ ENOUGH = 0.95
 CPU_SECONDS = 20
 
 
-class ReplacementPolicy:
+class ReplacementPolicy(ProgramSheet):
     """Three functions that decide which way of a set goes; see handout.md."""
 
     name = "replacement-policy"
@@ -30,8 +26,8 @@ class ReplacementPolicy:
         "miss less than FIFO."
     )
     minutes = 120
-    files: Sequence[str] = (FILE,)
-    parts: Sequence[Part] = (
+    file = "policy.py"
+    parts = (
         Part("valid", "It runs, and each victim is a way of the set", 10),
         Part("zipf", "Trace 1: a key-value store", 30),
         Part("python", "Trace 2: an interpreter", 30),
@@ -52,49 +48,37 @@ class ReplacementPolicy:
             },
         }
 
-    def template(self, problem: Problem) -> dict[str, str]:
-        path = Path(__file__).with_name("template.txt")
-        return {FILE: fill(path, self._words(problem))}
-
-    def solution(self, problem: Problem) -> dict[str, str]:
-        path = Path(__file__).with_name("solution.txt")
-        return {FILE: fill(path, self._words(problem))}
-
-    def _words(self, problem: Problem) -> dict[str, object]:
+    def words(self, problem: Problem) -> Values:
         return {"ways": problem["ways"], "sets": problem["sets"], "words": problem["ways"] + 1}
 
-    def handout(self, problem: Problem, directory: Path) -> str:
-        values = {
-            **self._words(problem), "parts": parts_table(self.parts),
-            "enough": f"{100 * ENOUGH:.0f}", "seed": problem["seed"],
+    def shown(self, problem: Problem) -> Values:
+        return {
+            **self.words(problem), "enough": f"{100 * ENOUGH:.0f}", "seed": problem["seed"],
             **{f"trace_{name}": spec for name, spec in problem["traces"].items()},
         }  # fmt: skip
-        return fill(Path(__file__).with_name("handout.md"), values)
 
     def explanation(self, problem: Problem) -> str:
         return (
             "# A TLB replacement policy: worked solution\n\nLRU: each way's word holds the time of "
             "its last use, the last word the time itself; the victim is the way with the smallest "
-            f"time.\n\n```python\n{self.solution(problem)[FILE]}```\n"
+            f"time.\n\n```python\n{self.solution(problem)[self.file]}```\n"
         )
 
-    def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
+    def judged(self, problem: Problem, program: str) -> list[PartResult]:
+        import numpy as np
+
         from mmulab.coursework import sandbox
         from mmulab.coursework.assignments.replacement_policy import replay
-
-        if FILE not in submission.files:
-            return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]
-        import numpy as np
 
         sets, ways = problem["sets"], problem["ways"]
         traces = replay.traces(problem)
         geometry = np.array([sets, ways, ways + 1], np.int64)
         verdict = sandbox.run(
-            submission.files[FILE], _DRIVER, {"geometry": geometry, **traces},
-            sandbox.Limits(cpu=CPU_SECONDS), name=FILE, preload=("numpy", "numba"),
+            program, _DRIVER, {"geometry": geometry, **traces},
+            sandbox.Limits(cpu=CPU_SECONDS), name=self.file, preload=("numpy", "numba"),
         )  # fmt: skip
         if not verdict.ok:
-            return [PartResult(part, 0.0, f"{FILE}: {verdict.message}") for part in self.parts]
+            return self.unmarked(f"{self.file}: {verdict.message}")
         results = []
         for part in self.parts[1:]:
             pages = traces[part.key]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmulab.coursework.answers import Choice, Items, Number, Question
+from mmulab.coursework.assignment import Part, Problem
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Expected, Values
 
 _CLOSE = Number(0.005)
 _DERIVED = Number(0.02, low=-1e6, high=1e6)
@@ -56,6 +54,7 @@ class ShadowOrNested(AnswerSheet):
         Part("derive", "Derive the break-even", 40),
         Part("predict", "Predict", 20),
     )
+    asked = _QUESTIONS
 
     def problem(self, draws: Draws) -> Problem:
         def churn(low: int, high: int) -> str:
@@ -73,10 +72,7 @@ class ShadowOrNested(AnswerSheet):
             "others": draws.shuffled([*steady, churn(5, 15), churn(100, 300)]),
         }
 
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
+    def expected(self, problem: Problem) -> Expected:
         first = _measured(problem["first"], problem["seed"])
         accesses = first["native"].counts["accesses"]
         per_access = {name: result.cycles_per_access for name, result in first.items()}
@@ -100,28 +96,20 @@ class ShadowOrNested(AnswerSheet):
             "predict": {"winners": winners},
         }  # fmt: skip
 
-    def _values(self, problem: Problem) -> dict[str, object]:
+    def shown(self, problem: Problem) -> Values:
         others = zip(_OTHERS, problem["others"], strict=True)
         return {
             "seed": problem["seed"],
             "workload": problem["first"],
             **{f"workload_{name}": other for name, other in others},
-            "parts": parts_table(self.parts),
         }
 
-    def handout(self, problem: Problem, directory: Path) -> str:
-        return fill(Path(__file__).with_name("handout.md"), self._values(problem))
-
-    def explanation(self, problem: Problem) -> str:
+    def explained(self, problem: Problem) -> Values:
         right = self.expected(problem)
-        shown = {key: f"{value:.4g}" for part in ("measure", "derive")
+        measured = {key: f"{value:.4g}" for part in ("measure", "derive")
                  for key, value in right[part].items()}  # fmt: skip
-        values = {
-            **self._values(problem),
-            **shown,
-            "winners": ", ".join(right["predict"]["winners"]),
-        }
-        return fill(Path(__file__).with_name("explanation.md"), values)
+        winners = ", ".join(right["predict"]["winners"])
+        return {**self.shown(problem), **measured, "winners": winners}
 
 
 def _measured(spec: str, seed: int) -> dict[str, Any]:

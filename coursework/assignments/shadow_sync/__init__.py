@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
+from mmulab.coursework.assignment import Part, PartResult, Problem
 from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, PartResult, Problem, Submission
-from mmulab.coursework.sheet import fill, parts_table
-
-_HERE = Path(__file__).parent
-FILE = "shadow.py"
+from mmulab.coursework.sheet import ProgramSheet, Values
 
 
-class ShadowSync:
+class ShadowSync(ProgramSheet):
     """Four functions of a VMM; see handout.md."""
 
     name = "shadow-sync"
@@ -24,8 +18,8 @@ class ShadowSync:
         "tables, INVLPG and CR3, with unsynchronised leaf tables as in Linux KVM."
     )
     minutes = 300
-    files: Sequence[str] = (FILE,)
-    parts: Sequence[Part] = (
+    file = "shadow.py"
+    parts = (
         Part("fill", "Hidden faults build the sPT", 20),
         Part("rights", "Rights, A and D", 20),
         Part("writes", "Writes to guest tables", 15),
@@ -42,29 +36,19 @@ class ShadowSync:
             "seed": draws.bits(60),
         }
 
-    def template(self, problem: Problem) -> dict[str, str]:
-        return {FILE: (_HERE / "template.txt").read_text(encoding="utf-8")}
-
-    def solution(self, problem: Problem) -> dict[str, str]:
-        return {FILE: (_HERE / "solution.txt").read_text(encoding="utf-8")}
-
-    def handout(self, problem: Problem, directory: Path) -> str:
+    def shown(self, problem: Problem) -> Values:
         from mmulab.coursework.assignments.shadow_sync.world import KINDS
 
-        shown = {"levels": problem["levels"], "processes": problem["processes"]}
-        shown["sequences"] = sum(count for _, count in KINDS.values())
-        return fill(_HERE / "handout.md", {**shown, "parts": parts_table(self.parts)})
+        return {
+            "levels": problem["levels"],
+            "processes": problem["processes"],
+            "sequences": sum(count for _, count in KINDS.values()),
+        }
 
-    def explanation(self, problem: Problem) -> str:
-        code = self.solution(problem)[FILE]
-        return fill(_HERE / "explanation.md", {"code": code.rstrip("\n")})
-
-    def grade(self, problem: Problem, submission: Submission) -> list[PartResult]:
+    def judged(self, problem: Problem, program: str) -> list[PartResult]:
         from mmulab.coursework.assignments.shadow_sync import marking
 
-        if FILE not in submission.files:
-            return [PartResult(part, 0.0, f"{FILE} was not handed in") for part in self.parts]
-        found = marking.check(problem, submission.files[FILE])
+        found = marking.check(problem, program)
         results = []
         for part in self.parts:
             right, count, wrong = found[part.key]

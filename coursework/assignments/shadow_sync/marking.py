@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mmulab.coursework import sandbox
+from mmulab.coursework.assignment import Problem
 from mmulab.coursework.assignments.shadow_sync.judge import Count, Judge, Wrong
 from mmulab.coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
-from mmulab.coursework.model import Problem
 from mmulab.coursework.sandbox.process import clean
 
 FILE = "shadow.py"

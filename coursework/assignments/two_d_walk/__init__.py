@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 from mmulab.coursework.answers import Items, Question, Whole
+from mmulab.coursework.assignment import Part, Problem
 from mmulab.coursework.assignments.two_d_walk import tables
-from mmulab.coursework.draws import Draws
-from mmulab.coursework.model import Part, Problem
-from mmulab.coursework.sheet import AnswerSheet, fill, parts_table
+from mmulab.coursework.sheet import AnswerSheet, Values
 
 _HPAS = Items(Whole(hex=True), ordered=True, count=5)
 _LEFT = Items(Whole(low=1, high=24))
@@ -78,19 +73,11 @@ class TwoDWalk(AnswerSheet):
         Part("cached", "What caches leave", 25),
         Part("counts", "Other depths and page sizes", 10),
     )
+    asked = _QUESTIONS
+    numbers = tables
 
-    def problem(self, draws: Draws) -> Problem:
-        return tables.draw(draws)
-
-    def questions(self, problem: Problem) -> Sequence[Question]:
-        return _QUESTIONS
-
-    def expected(self, problem: Problem) -> Mapping[str, Mapping[str, Any]]:
-        return tables.answer(problem)
-
-    def handout(self, problem: Problem, directory: Path) -> str:
-        values = {**tables.show(problem), "parts": parts_table(self.parts)}
-        return fill(Path(__file__).with_name("handout.md"), values)
+    def shown(self, problem: Problem) -> Values:
+        return tables.show(problem)
 
     def explanation(self, problem: Problem) -> str:
         return tables.explain(problem)

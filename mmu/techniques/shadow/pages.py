@@ -10,17 +10,18 @@ from mmulab.mmu.memory.entries import ENTRIES, PS, RW, US, XD, A, P, frame_of, i
 from mmulab.mmu.memory.state import SPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.techniques.shadow import reverse_map
+from mmulab.mmu.techniques.shadow.state import UNSHADOWED_PAGES, UNSYNCED_PAGES, state_of
 
 
 @kernel
 def _address(machine, page, index):
     """HPA of an sPTE."""
-    return (machine.vm.shadow[page].hfn << 12) | (index << 3)
+    return (state_of(machine).page[page].hfn << 12) | (index << 3)
 
 
 @inlined
 def _slot(page, index):
-    """Index into VM.spte_gfn of an sPTE."""
+    """Index into ShadowState.spte_gfn of an sPTE."""
     return page * ENTRIES + index
 
 
@@ -28,7 +29,7 @@ def _slot(page, index):
 def any_shadowed(machine, gfn, count):
     """True where one of the frames is a gPT page that is write-protected."""
     for other in range(gfn, gfn + count):
-        if machine.vm.shadowed[other]:
+        if state_of(machine).shadowed[other]:
             return True
     return False
 
@@ -42,24 +43,25 @@ def create(machine, gfn, level, direct, gva, process):
 
     gfn: the gPT page that it shadows, or for a direct page the gfn that gva maps to.
     """
-    vm = machine.vm
-    record = vm.record[0]
-    page = record.free_shadow if record.free_shadow else record.shadows_used
-    if page >= vm.shadow.size:
+    state = state_of(machine)
+    record = state.record[0]
+    vm = machine.vm.record[0]
+    page = record.free_page if record.free_page else record.pages_used
+    if page >= state.page.size:
         return OUT_OF_TABLES, 0
-    hfn = frames.allocate(machine.host.frames, 0, SPT_PAGE, record.id, page)
+    hfn = frames.allocate(machine.host.frames, 0, SPT_PAGE, vm.id, page)
     if hfn == NIL:
         return OUT_OF_HOST_FRAMES, 0
     if not memory.open_table(machine.host.memory, hfn):
         frames.release(machine.host.frames, hfn)
         return OUT_OF_TABLES, 0
-    record.host_tables += 1
-    if record.free_shadow:
-        record.free_shadow = vm.shadow[page].next_free
+    vm.host_tables += 1
+    if record.free_page:
+        record.free_page = state.page[page].next_free
     else:
-        record.shadows_used += 1
+        record.pages_used += 1
     span = 1 << level_shift(level + 1)
-    shadow = vm.shadow[page]
+    shadow = state.page[page]
     shadow.hfn = hfn
     shadow.gfn = gfn & ~((1 << (9 * level)) - 1) if direct else gfn
     shadow.level = level
@@ -69,9 +71,9 @@ def create(machine, gfn, level, direct, gva, process):
     shadow.parent = NIL
     shadow.gva = gva & ~(span - 1)
     # Tables of the kernel half are shared by all processes, their roots are not.
-    shadow.process = NIL if gva < 0 and level < record.levels else process
+    shadow.process = NIL if gva < 0 and level < vm.levels else process
     if not direct:
-        vm.shadowed[gfn] = page
+        state.shadowed[gfn] = page
         reverse_map.write_protect(machine, gfn)
     return OK, page
 
@@ -80,26 +82,26 @@ def create(machine, gfn, level, direct, gva, process):
 def link(machine, page, index, child, rights):
     """Points the sPTE at a child table."""
     hpa = _address(machine, page, index)
-    entry = (machine.vm.shadow[child].hfn << 12) | rights | P | A
+    entry = (state_of(machine).page[child].hfn << 12) | rights | P | A
     old = memory.load(machine.host.memory, hpa)
     if old | A == entry:
         return
     if old:
         drop_entry(machine, page, index)
-    parent = machine.vm.shadow[child].parent
-    if parent != NIL and parent != hpa and machine.vm.shadow[child].process != NIL:
+    parent = state_of(machine).page[child].parent
+    if parent != NIL and parent != hpa and state_of(machine).page[child].process != NIL:
         # The guest moved the table: only one sPTE may point to its shadow.
         memory.store(machine.host.memory, parent, 0)
-        hardware.flush_asid(machine.core)
+        hardware.flush_context(machine.core, machine.vcpu)
     memory.store(machine.host.memory, hpa, entry)
-    machine.vm.shadow[child].parent = hpa
+    state_of(machine).page[child].parent = hpa
 
 
 @kernel
 def child_of(machine, page, index):
     """The shadow page that an sPTE points to, 0 where it is not present or a leaf."""
     entry = memory.load(machine.host.memory, _address(machine, page, index))
-    if not entry & P or entry & PS or machine.vm.shadow[page].level == 1:
+    if not entry & P or entry & PS or state_of(machine).page[page].level == 1:
         return 0
     return reverse_map.page_of(machine, frame_of(entry))
 
@@ -107,9 +109,9 @@ def child_of(machine, page, index):
 @kernel
 def leaf_page(machine, page, gva):
     """The page of level 1 that shadows the leaf gPT of gva, 0 where there is none."""
-    while page and machine.vm.shadow[page].level > 1:
-        page = child_of(machine, page, index_of(gva, machine.vm.shadow[page].level))
-    return 0 if page and machine.vm.shadow[page].direct else page
+    while page and state_of(machine).page[page].level > 1:
+        page = child_of(machine, page, index_of(gva, state_of(machine).page[page].level))
+    return 0 if page and state_of(machine).page[page].direct else page
 
 
 @kernel
@@ -118,34 +120,34 @@ def set_leaf(machine, page, index, spte, gfn):
     a status."""
     hpa = _address(machine, page, index)
     old = memory.load(machine.host.memory, hpa)
-    same = frame_of(old) == frame_of(spte) and machine.vm.spte_gfn[_slot(page, index)] == gfn
+    same = frame_of(old) == frame_of(spte) and state_of(machine).spte_gfn[_slot(page, index)] == gfn
     if old and same and not (old ^ spte) & (RW | US | XD | PS):
         return OK
     if old:
         drop_entry(machine, page, index)
     memory.store(machine.host.memory, hpa, spte)
-    machine.vm.spte_gfn[_slot(page, index)] = gfn
+    state_of(machine).spte_gfn[_slot(page, index)] = gfn
     return reverse_map.add(machine, gfn, hpa)
 
 
 @kernel
 def _free(machine, page):
-    vm = machine.vm
-    shadow = vm.shadow[page]
+    state = state_of(machine)
+    shadow = state.page[page]
     memory.close_table(machine.host.memory, shadow.hfn)
     frames.release(machine.host.frames, shadow.hfn)
-    vm.record[0].host_tables -= 1
+    machine.vm.record[0].host_tables -= 1
     if not shadow.direct:
-        vm.shadowed[shadow.gfn] = 0
+        state.shadowed[shadow.gfn] = 0
     shadow.level = 0
-    shadow.next_free = vm.record[0].free_shadow
-    vm.record[0].free_shadow = page
+    shadow.next_free = state.record[0].free_page
+    state.record[0].free_page = page
 
 
 @kernel
 def _forget_leaf(machine, page, index):
     hpa = _address(machine, page, index)
-    reverse_map.remove(machine, machine.vm.spte_gfn[_slot(page, index)], hpa)
+    reverse_map.remove(machine, state_of(machine).spte_gfn[_slot(page, index)], hpa)
     memory.store(machine.host.memory, hpa, 0)
 
 
@@ -162,7 +164,7 @@ def _free_direct_leaves(machine, page):
 
 @kernel
 def _free_direct(machine, page):
-    if machine.vm.shadow[page].level == 1:
+    if state_of(machine).page[page].level == 1:
         _free_direct_leaves(machine, page)
         return
     for index in range(ENTRIES):
@@ -182,27 +184,29 @@ def _clear(machine, page, index):
     entry = memory.load(machine.host.memory, hpa)
     if not entry & P:
         return 0
-    if machine.vm.shadow[page].level == 1 or entry & PS:
+    if state_of(machine).page[page].level == 1 or entry & PS:
         _forget_leaf(machine, page, index)
         return 1
     child = reverse_map.page_of(machine, frame_of(entry))
     memory.store(machine.host.memory, hpa, 0)
-    if machine.vm.shadow[child].direct:
+    if state_of(machine).page[child].direct:
         _free_direct(machine, child)
-    elif machine.vm.shadow[child].parent == hpa:
-        machine.vm.shadow[child].parent = NIL
+    elif state_of(machine).page[child].parent == hpa:
+        state_of(machine).page[child].parent = NIL
     return 2
 
 
 @kernel
 def drop_entry(machine, page, index):
     """Drops an sPTE, with what hangs below it and what the core remembers of it."""
-    shadow = machine.vm.shadow[page]
+    shadow = state_of(machine).page[page]
     what = _clear(machine, page, index)
     if what == 1:
-        hardware.invlpg(machine.core, shadow.gva + (index << level_shift(shadow.level)))
+        hardware.invlpg(
+            machine.core, machine.vcpu, shadow.gva + (index << level_shift(shadow.level))
+        )
     elif what == 2:
-        hardware.flush_asid(machine.core)
+        hardware.flush_context(machine.core, machine.vcpu)
 
 
 @kernel
@@ -211,9 +215,9 @@ def unshadow(machine, page):
 
     Tables below it stay, unlinked, and are linked again when they are needed.
     """
-    vm = machine.vm
-    shadow = vm.shadow[page]
-    machine.core.stats[0].unshadowed_pages += 1
+    state = state_of(machine)
+    shadow = state.page[page]
+    machine.vcpu.own[UNSHADOWED_PAGES] += 1
     if shadow.unsync:
         clear_unsync(machine, page)
     for index in range(ENTRIES):
@@ -222,22 +226,22 @@ def unshadow(machine, page):
         memory.store(machine.host.memory, shadow.parent, 0)
     if shadow.process == NIL:
         _unlink_from_roots(machine, page)
-    elif vm.process[shadow.process].shadow == page:
-        vm.process[shadow.process].shadow = 0
+    elif state.root[shadow.process] == page:
+        state.root[shadow.process] = 0
     _free(machine, page)
-    hardware.flush_asid(machine.core)
+    hardware.flush_context(machine.core, machine.vcpu)
 
 
 @kernel
 def _unlink_from_roots(machine, page):
     """A table of the kernel half hangs below the roots of all processes."""
-    vm = machine.vm
-    shadow = vm.shadow[page]
-    top = vm.record[0].levels
+    state = state_of(machine)
+    shadow = state.page[page]
+    top = machine.vm.record[0].levels
     if shadow.level != top - 1:
         return
-    for process in range(vm.record[0].processes_used):
-        root = vm.process[process].shadow
+    for process in range(machine.vm.record[0].processes_used):
+        root = state.root[process]
         if root:
             hpa = _address(machine, root, index_of(shadow.gva, top))
             if frame_of(memory.load(machine.host.memory, hpa)) == shadow.hfn:
@@ -247,8 +251,8 @@ def _unlink_from_roots(machine, page):
 @kernel
 def unshadow_range(machine, gfn, count):
     for other in range(gfn, gfn + count):
-        if machine.vm.shadowed[other]:
-            unshadow(machine, machine.vm.shadowed[other])
+        if state_of(machine).shadowed[other]:
+            unshadow(machine, state_of(machine).shadowed[other])
 
 
 # --- Unsync ---------------------------------------------------------------------
@@ -256,23 +260,23 @@ def unshadow_range(machine, gfn, count):
 
 @kernel
 def mark_unsync(machine, page):
-    record = machine.vm.record[0]
-    machine.vm.shadow[page].unsync = 1
-    machine.vm.shadow[page].next_unsync = record.first_unsync
+    record = state_of(machine).record[0]
+    state_of(machine).page[page].unsync = 1
+    state_of(machine).page[page].next_unsync = record.first_unsync
     record.first_unsync = page
-    machine.core.stats[0].unsynced_pages += 1
+    machine.vcpu.own[UNSYNCED_PAGES] += 1
 
 
 @kernel
 def clear_unsync(machine, page):
     """The page is in step with its gPT again, which is write-protected from now on."""
-    vm = machine.vm
-    at = vm.record[0].first_unsync
+    state = state_of(machine)
+    at = state.record[0].first_unsync
     if at == page:
-        vm.record[0].first_unsync = vm.shadow[page].next_unsync
+        state.record[0].first_unsync = state.page[page].next_unsync
     else:
-        while vm.shadow[at].next_unsync != page:
-            at = vm.shadow[at].next_unsync
-        vm.shadow[at].next_unsync = vm.shadow[page].next_unsync
-    vm.shadow[page].unsync = 0
-    vm.shadow[page].next_unsync = 0
+        while state.page[at].next_unsync != page:
+            at = state.page[at].next_unsync
+        state.page[at].next_unsync = state.page[page].next_unsync
+    state.page[page].unsync = 0
+    state.page[page].next_unsync = 0

@@ -1,0 +1,1 @@
+"""Drivers of the guest OS: they ask devices of the host, whoever those are (`techniques.seam`)."""

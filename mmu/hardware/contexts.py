@@ -1,0 +1,60 @@
+"""Contexts: small numbers for what translations belong to, which TLB entries are tagged with.
+
+    context     (VPID, PCID, root of the nested table)     a process of a VM
+                (VPID, GLOBAL, root)                       pages that all processes of a VM share
+                (VPID, PHYSICAL, root)                     guest-physical addresses
+
+A core has a table of the contexts that it has met; a context's number is its place there, so
+that any number of VMs and processes fits into a tag. A full table is emptied, and with it all
+that is tagged (`hardware.core.adopt`). Software names a VPID by its number, 0 on bare metal,
+PCIDs as the processor does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmulab.mmu.hardware.state import CONTEXT
+from mmulab.mmu.kernels.compiling import kernel
+
+CONTEXT_BITS = 16
+CONTEXTS = 1 << CONTEXT_BITS
+ROOM = CONTEXTS // 2  # that many at most: a table that is half empty is searched quickly
+
+# In the place of a PCID, which has 12 bits.
+GLOBAL, PHYSICAL = 1 << 12, 1 << 13
+
+# 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+
+
+def make_contexts() -> np.ndarray:
+    """An empty table: untouched memory until it is used."""
+    return np.zeros(CONTEXTS, CONTEXT)
+
+
+@kernel
+def number_of(core, vpid, pcid, root):
+    """Number of a context, a new one where the core has not met it. There is room for it."""
+    key = (vpid << 14 | pcid) ^ (root << 32)
+    at = ((key * _GOLDEN) >> 40) & (CONTEXTS - 1)
+    while True:
+        context = core.context[at]
+        if not context.used:
+            context.used = 1
+            context.vpid = vpid
+            context.pcid = pcid
+            context.root = root
+            core.record[0].contexts += 1
+            return at
+        if context.vpid == vpid and context.pcid == pcid and context.root == root:
+            return at
+        at = (at + 1) & (CONTEXTS - 1)
+
+
+@kernel
+def forget_all(core):
+    """Empties the table. The caller has dropped all that is tagged."""
+    for at in range(CONTEXTS):
+        core.context[at].used = 0
+    core.record[0].contexts = 0

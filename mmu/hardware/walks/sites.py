@@ -1,0 +1,36 @@
+"""Sites: which reference of a walk is which. Counts of references are kept by site."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mmulab.mmu.memory.entries import MAX_LEVELS
+
+MOST_SITES = 1 << 10  # what fits into a noted reference: see hardware.caches
+
+#: Sites from one level of a guest's table to the next: itself, and the nested walk that
+#: locates a table of that level.
+STEP = MAX_LEVELS + 1
+
+
+class Site(NamedTuple):
+    """A reference.
+
+    dimension: "guest" (the guest's table, or the only one) or "nested". level: of the entry
+    that is read, from 1. located: of a nested reference, the level of the guest's table that is
+    being located, 0 for the page itself; else `level`.
+    """
+
+    dimension: str
+    level: int
+    located: int
+
+
+#: Of a walk in one dimension, and of a walk in two: site `located * STEP + level` is nested,
+#: site `level * STEP` the guest's. No reference has site 0.
+RADIX = tuple(
+    Site("nested", number % STEP, number // STEP)
+    if number % STEP
+    else Site("guest", number // STEP, number // STEP)
+    for number in range(STEP * STEP)
+)

@@ -1,0 +1,36 @@
+"""What a walk is to the run loop: kernels that are compiled into it, and its sites."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmulab.mmu.hardware.caches import MOST_OF_A_WALK
+from mmulab.mmu.hardware.walks.sites import MOST_SITES, Site
+from mmulab.mmu.kernels.namespaces import Kernels
+
+
+class Walk(Kernels):
+    """A walk. module, name: where this object is to be found, for the compiler.
+
+    translate(core, vcpu, memory, gva, kind, user) -> (status, entry, page size): OK with the
+    TLB entry that serves gva, in the layout of an x86 leaf, its frame that of the 4 KiB page
+    of gva, bits 10:9 the page size of the guest's own leaf, D set only where a store needs no
+    D bit set any more; and the page size that the TLB may hold it as. Else why it stopped.
+
+    fetch_ahead(core, vcpu, memory, address, position, end): after a walk, asks the machine
+    that simulates for what the walks of the accesses to come will read; changes no result.
+
+    sites: what each reference is; `caches.reference` is told its number. A walk notes at
+    most `caches.MOST_OF_A_WALK` references.
+    """
+
+    def __init__(
+        self, module: str, name: str, translate: Any, fetch_ahead: Any, sites: tuple[Site, ...]
+    ) -> None:
+        if len(sites) > MOST_SITES:
+            raise ValueError(f"{len(sites)} sites; expected at most {MOST_SITES}")
+        super().__init__(module, name, translate=translate, fetch_ahead=fetch_ahead)
+        self.sites = sites
+
+
+__all__ = ["MOST_OF_A_WALK", "Walk"]

@@ -1,0 +1,17 @@
+"""Devices that the VMM gives to guests: called by the guest's drivers, by address."""
+
+from __future__ import annotations
+
+from mmulab.mmu.host.devices import balloon, disk
+from mmulab.mmu.techniques.technique import linker
+
+#: Writes the devices' addresses into `VM.ops`.
+link = linker(
+    __name__,
+    {
+        "dma_read": disk.read,
+        "dma_write": disk.write,
+        "balloon_give": balloon.give,
+        "balloon_done": balloon.done,
+    },
+)

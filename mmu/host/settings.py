@@ -1,0 +1,119 @@
+"""What a host and its VMs are configured with, checked when it is made.
+
+Sizes are bytes, times seconds of simulated time. Defaults are those of the systems modelled
+and name them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmulab.mmu.errors import InputError, check_choice, check_range
+from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.techniques import registry
+from mmulab.mmu.techniques.specs import parse
+
+VICTIMS = ("clock", "random", "shares")
+SCHEDULERS = ("round-robin", "weighted")
+PAGE_SIZES = ("4k", "2m", "thp")  # of guests: a 1 GiB page could never be reclaimed
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """The host.
+
+    memory: bytes. preset: the processor; `set` changes its numbers. ghz: of its clock, which
+    turns cycles into seconds. quantum: accesses that a VM runs before the next has its turn.
+    scheduler: "round-robin", or "weighted" by shares. vpid: TLB entries tagged by VM; None:
+    as the preset has it. swap: bytes of the host's swap device, 0: none. victims: which pages
+    the host takes when it is short: "clock" (not used since the last look; Linux), "random"
+    (ESX), or "shares" (random pages of the VMs that hold more than their due; ESX). latency,
+    bandwidth: of the storage that swap device and guests' disks lie on, seconds a request and
+    bytes a second.
+    """
+
+    memory: int
+    preset: str = "skylake-sp"
+    set: tuple[tuple[str, str], ...] = ()
+    ghz: float = 2.1  # base clock of the Xeon Platinum 8176 (Skylake-SP), intel.com/ark
+    quantum: int = 100_000  # assumption: some 0.5 ms; Linux's CFS slices from 0.75 ms up
+    scheduler: str = "round-robin"
+    vpid: bool | None = None
+    swap: int = 0
+    victims: str = "clock"
+    latency: float = 100e-6  # assumption: an NVMe drive's 4 KiB read, software included
+    bandwidth: float = 2e9  # assumption: an NVMe drive of four PCIe 3.0 lanes
+
+    def __post_init__(self) -> None:
+        check_range("host memory", self.memory / MIB, 1, 1 << 22, " MiB")
+        check_range("host swap", self.swap / MIB, 0, 1 << 22, " MiB")
+        check_range("ghz", self.ghz, 0.01, 100)
+        check_range("quantum", self.quantum, 100, 1 << 30)
+        check_range("latency", self.latency, 0, 10, " s")
+        check_range("bandwidth", self.bandwidth, 1e3, 1e15, " bytes/s")
+        check_choice("victims", self.victims, VICTIMS)
+        check_choice("scheduler", self.scheduler, SCHEDULERS)
+
+
+@dataclass(frozen=True)
+class VMSettings:
+    """A VM.
+
+    workload: what a trace is named by: a file, a generator, @name. memory: what the guest
+    believes it has. disk: bytes of the disk that the guest pages to, 0: it does not page.
+    shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory. start,
+    stop: seconds, when it is switched on and off; stop 0: never. A VM whose workload has ended
+    keeps its memory until it is off. repeat: begin the workload again. mergeable:
+    deduplication may merge its pages. map_disk: the VMM knows which pages equal blocks of the
+    guest's disk, and drops those instead of writing them; emulate_writes: overwriting a page
+    that the host has paged out reads nothing (VSwapper's mapper and preventer: Amit et al.,
+    ASPLOS 2014). balloon: bytes that a "fixed" policy wants of it. seed: of its workload.
+    """
+
+    name: str
+    workload: str
+    memory: int
+    technique: str = "nested"
+    page_size: str = "4k"
+    host_page_size: str = "4k"
+    levels: int = 4
+    shadow_policy: str = "unsync"
+    disk: int = 0
+    shares: int = 1000
+    reservation: int = 0
+    limit: int = 0
+    start: float = 0.0
+    stop: float = 0.0
+    repeat: bool = False
+    mergeable: bool = True
+    map_disk: bool = False
+    emulate_writes: bool = False
+    balloon: int = 0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        what = f"vm {self.name}"
+        about = parse(self.technique).technique
+        if not about.virtual:
+            raise InputError(
+                f"{what}: technique {self.technique!r} has no VMM that could share its memory; "
+                f"expected {' or '.join(t.name for t in registry.built_in() if t.virtual)}"
+            )
+        check_range(f"{what}: memory", self.memory / MIB, 1, 1 << 22, " MiB")
+        check_range(f"{what}: disk", self.disk / MIB, 0, 1 << 22, " MiB")
+        check_range(f"{what}: shares", self.shares, 1, 1_000_000)
+        check_range(f"{what}: reservation", self.reservation, 0, self.memory, " bytes")
+        if self.limit:
+            check_range(
+                f"{what}: limit", self.limit, max(1, self.reservation), self.memory, " bytes"
+            )
+        check_range(f"{what}: balloon", self.balloon, 0, self.memory, " bytes")
+        check_range(f"{what}: start", self.start, 0, 1e9, " s")
+        if self.stop:
+            check_range(f"{what}: stop", self.stop, self.start, 1e9, " s")
+        elif self.repeat:
+            raise InputError(f"{what}: a workload that repeats needs a time to stop")
+        check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
+        check_choice(f"{what}: host page size", self.host_page_size, SIZE_NAMES[:2])

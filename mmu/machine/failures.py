@@ -1,0 +1,52 @@
+"""Why a machine cannot go on, in words."""
+
+from __future__ import annotations
+
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.memory.frames import IN_USE, OF_KIND, TOTAL
+from mmulab.mmu.memory.state import FRAME_KINDS, Frames
+from mmulab.mmu.memory.status import (
+    LIVELOCK,
+    OUT_OF_DISK,
+    OUT_OF_GUEST_FRAMES,
+    OUT_OF_HOST_FRAMES,
+    OUT_OF_PROCESSES,
+    OUT_OF_STATE,
+    OUT_OF_TABLES,
+    OUT_OF_VMAS,
+)
+from mmulab.mmu.memory.tables import MAX_TABLES
+from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS
+
+
+def frames_by_kind(allocator: Frames) -> dict[str, int]:
+    """4 KiB frames in use by kind."""
+    counts = allocator.counts[OF_KIND:].tolist()
+    return dict(zip(FRAME_KINDS[1:], counts[1:], strict=True))
+
+
+def failure_text(status: int, machine: Machine) -> str:
+    """Why a machine cannot go on."""
+    host = machine.host.frames.counts
+    guest = machine.vm.frames.counts
+    who = ", ".join(f"{name} {n:,}" for name, n in frames_by_kind(machine.host.frames).items() if n)
+    return {
+        OUT_OF_HOST_FRAMES: (
+            f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
+            f"give more with --host-memory"
+        ),
+        OUT_OF_GUEST_FRAMES: (
+            f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
+            f"in use; give more with --memory"
+        ),
+        OUT_OF_DISK: "the disk that the guest pages to is full",
+        OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",
+        OUT_OF_PROCESSES: f"more than {MAX_PROCESSES:,} live processes",
+        OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
+        OUT_OF_STATE: "what the technique keeps for itself is full",
+        LIVELOCK: "an access that faults for ever; please report this as a bug",
+    }[status]
+
+
+def _size(frames: int) -> str:
+    return f"{int(frames) / 256:,.0f} MiB"

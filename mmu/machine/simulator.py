@@ -1,0 +1,103 @@
+"""One machine under one technique, run over chunks of a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError, RunError
+from mmulab.mmu.guest.process import BOOT
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.build import machine_of
+from mmulab.mmu.machine.failures import failure_text, frames_by_kind
+from mmulab.mmu.memory.status import NO_SUCH_PROCESS, OK
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.techniques.specs import Spec, parse
+from mmulab.mmu.trace import EVENT, Chunk
+
+FIRST_PID = 1  # the process that a trace begins in
+
+
+def build(technique: str | Spec, preset: Preset, config: Config, log_size: int = 0) -> Simulator:
+    """A cold machine that has booted its guest and runs process FIRST_PID.
+
+    On bare metal the host is the machine that the VM would have been: its memory is
+    the guest's. Raises InputError where the configuration makes no machine, RunError
+    where its memory cannot hold even the first tables.
+    """
+    spec = parse(technique, config) if isinstance(technique, str) else technique
+    machine, units = machine_of(spec, preset, config, log_size)
+    return Simulator(spec, machine, units, config)
+
+
+class Simulator:
+    """One machine under one technique."""
+
+    def __init__(self, spec: Spec, machine: Machine, units: list[str], config: Config) -> None:
+        self.spec = spec
+        self.technique = spec.text
+        self.machine = machine
+        self.units = units
+        self.config = config
+        self.accesses = 0
+        self.run(*boot_chunk())
+        self.reset_counters()
+
+    def run(self, chunk: Chunk, kinds: np.ndarray, start: int, end: int, event: int) -> int:
+        """Runs accesses [start, end) of a chunk with its events from `event` on.
+
+        kinds: the chunk's kinds as `engine.prepare` marks them. Returns the next event.
+        Raises RunError where the run cannot go on, InputError for an impossible event.
+        """
+        status, position, event = engine.run(
+            self.machine,
+            self.spec.technique.walk,
+            to_read(chunk.address),
+            to_read(kinds),
+            to_read(chunk.events),
+            event,
+            start,
+            end,
+        )
+        self.accesses += position - start
+        if status == NO_SUCH_PROCESS:
+            bad = chunk.events[event]
+            raise InputError(
+                f"event before access {self.accesses:,}: process {bad['pid']} does not exist; "
+                f"expected a fork of it or a switch to it first"
+            )
+        if status != OK:
+            raise self._failure(status, f"at access {self.accesses:,}")
+        return event
+
+    def reset_counters(self) -> None:
+        """Zeroes what has been counted; the state of the machine stays."""
+        core = self.machine.core
+        vcpu = self.machine.vcpu
+        vcpu.stats[:] = np.zeros((), vcpu.stats.dtype)
+        vcpu.exits[:] = 0
+        vcpu.own[:] = 0
+        vcpu.references[:] = 0
+        core.unit["hits"] = 0
+        core.unit["misses"] = 0
+
+    def frames_by_kind(self, which: str = "host") -> dict[str, int]:
+        """4 KiB frames in use by kind, of the host's or the guest's allocator."""
+        return frames_by_kind(
+            self.machine.host.frames if which == "host" else self.machine.vm.frames
+        )
+
+    def _failure(self, status: int, when: str) -> RunError:
+        return RunError(f"{self.technique}: {when}: {failure_text(status, self.machine)}")
+
+
+def boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
+    """What `Simulator.run` takes to start the machine."""
+    events = np.zeros(1, EVENT)
+    events[0]["kind"] = BOOT
+    events[0]["pid"] = FIRST_PID
+    nothing = np.zeros(0, np.uint8)
+    chunk = Chunk(np.zeros(0, np.int64), nothing, np.zeros(0, np.uint16), events)
+    return chunk, nothing, 0, 0, 0

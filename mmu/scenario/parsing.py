@@ -1,0 +1,229 @@
+"""Scenarios from TOML: the file that `mmulab run` is given.
+
+    name = "two desktops"
+
+    [host]
+    memory = "3G"
+    swap = "8G"
+
+    [[vm]]
+    name = "desktop"
+    count = 2
+    memory = "2G"
+    workload = "zipf:keys=400k"
+
+    [balloon]
+
+Keys are the settings of `mmu.host.settings` and of each service; sizes are numbers of bytes
+or texts such as "512M", times are seconds or texts such as "20ms". A table turns its mechanism
+on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+from mmulab.mmu.errors import InputError, MMULabError, unknown
+from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.scenario.settings import Event, Scenario
+from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.ksm import KSMSettings
+from mmulab.mmu.services.reporting import ReportingSettings
+from mmulab.mmu.toml import dotted, tomllib
+from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
+
+_SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
+_TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}
+_MECHANISMS: dict[str, type] = {
+    "balloon": BalloonSettings,
+    "ksm": KSMSettings,
+    "reporting": ReportingSettings,
+}
+_TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
+
+#: Scenarios that come with the package, with what each shows.
+BUNDLED = {
+    "double-paging": "a guest that pages on a host that pages: the anomaly, and what cures it",
+    "desktops": "six guests of one image: what merging saves, and what it costs",
+    "idle-tax": "a busy guest and an idle one: who gives memory to whom",
+}
+
+
+def load(path: str | Path) -> Scenario:
+    """Reads a scenario from a file or, as @name, one that comes with the package. Raises
+    InputError naming the file, the table and the key."""
+    name = str(path)
+    if name.startswith("@"):
+        if name[1:] not in BUNDLED:
+            raise unknown("bundled scenario", name[1:], BUNDLED)
+        path = Path(__file__).parent / "bundled" / f"{name[1:]}.toml"
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"scenario {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"scenario {path}: not a text: {error}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Scenario:
+    """A scenario from TOML. where: what to call it in errors, and unless it has a name."""
+    try:
+        table = tomllib.loads(text)
+    except ValueError as error:
+        raise InputError(f"scenario {where}: not TOML: {error}") from None
+    try:
+        return _scenario(table, Path(where).stem)
+    except MMULabError as error:
+        raise InputError(f"scenario {where}: {error}") from None
+
+
+def override(scenario: Scenario, key: str, text: str) -> Scenario:
+    """The scenario with one setting changed: host.KEY, vm.KEY (of every VM), vm.NAME.KEY,
+    balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
+
+    Raises InputError for an unknown key, with the nearest, or a value of the wrong type.
+    """
+    group, _, name = key.partition(".")
+    where = f"{key}={text}"
+    if key == "seed":
+        return replace(scenario, seed=_value(where, text, int))
+    if group == "host":
+        return replace(scenario, host=_changed(scenario.host, where, name, text))
+    if group == "vm":
+        who, _, last = name.rpartition(".")
+        if who and who not in {vm.name for vm in scenario.vms}:
+            raise InputError(f"{where}: {unknown('vm', who, [vm.name for vm in scenario.vms])}")
+        vms = (
+            _changed(vm, where, last, text) if who in ("", vm.name) else vm for vm in scenario.vms
+        )
+        return replace(scenario, vms=tuple(vms))
+    if group in _MECHANISMS:
+        settings = getattr(scenario, group) or _MECHANISMS[group]()
+        changed: dict[str, Any] = {group: _changed(settings, where, name, text)}
+        return replace(scenario, **changed)
+    raise InputError(f"{where}: {unknown('key', group, ['host', 'vm', 'seed', *_MECHANISMS])}")
+
+
+def _changed(settings: Any, where: str, name: str, text: str) -> Any:
+    """Settings with one of them read from a text."""
+    kind = type(settings)
+    name = name.replace("-", "_")
+    known = [field.name for field in fields(kind) if field.name not in ("name", "set")]
+    if name not in known:
+        raise InputError(f"{where}: {unknown('key', name, known)}")
+    wanted = _type(kind, name)
+    flags = {"true": True, "false": False}
+    value = flags.get(text.lower(), text) if wanted is bool else text
+    return replace(settings, **{name: _value(where, value, wanted, name)})
+
+
+def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
+    for key in table:
+        if key not in _TOP:
+            raise unknown("key", key, _TOP)
+    for key in ("host", "vm"):
+        if key not in table:
+            raise InputError(f"no [{key}]; expected [host] and at least one [[vm]]")
+    seed = _value("seed", table.get("seed", 1), int)
+    settings: dict[str, Any] = {
+        key: _settings(kind, f"[{key}]", table[key])
+        for key, kind in _MECHANISMS.items()
+        if key in table
+    }
+    return Scenario(
+        name=str(table.get("name", name)),
+        host=_host(table["host"]),
+        vms=_vms(_tables("vm", table["vm"]), seed),
+        events=tuple(
+            _settings(Event, "[[event]]", one) for one in _tables("event", table.get("event", []))
+        ),
+        seed=seed,
+        **settings,
+    )
+
+
+def _host(table: Any) -> HostSettings:
+    changes = {}
+    if isinstance(table, Mapping) and "set" in table:
+        if not isinstance(table["set"], Mapping):
+            raise InputError("[host] set: expected a table of KEY = VALUE")
+        changes = {"set": tuple((k, str(v)) for k, v in dotted(table["set"]))}
+        table = {key: value for key, value in table.items() if key != "set"}
+    return replace(_settings(HostSettings, "[host]", table), **changes)
+
+
+def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
+    """VMs, each table as many times as its count; each with a seed of its own."""
+    vms: list[VMSettings] = []
+    for table in tables:
+        if not isinstance(table, Mapping):
+            raise InputError("[[vm]]: expected a table")
+        count = _value("[[vm]] count", table.get("count", 1), int)
+        if not 1 <= count <= 1000:
+            raise InputError(f"[[vm]] count = {count}; expected 1 to 1,000")
+        body = {key: value for key, value in table.items() if key != "count"}
+        for number in range(1, count + 1):
+            name = str(body.get("name", f"vm{len(vms) + 1}"))
+            named = {**body, "name": f"{name}-{number}" if count > 1 else name}
+            named.setdefault("seed", seed + len(vms))
+            vms.append(_settings(VMSettings, f"[[vm]] {named['name']}", named))
+    return tuple(vms)
+
+
+def _tables(key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{key}: expected tables, [[{key}]]")
+    return value
+
+
+def _settings(kind: type, where: str, table: Any) -> Any:
+    """One dataclass of settings from a table."""
+    if not isinstance(table, Mapping):
+        raise InputError(f"{where}: expected a table")
+    known = {field.name: field for field in fields(kind)}
+    values = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise InputError(f"{where}: {unknown('key', key, known)}")
+        values[name] = _value(f"{where} {key}", value, _type(kind, name), name)
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise InputError(f"{where}: no {name}")
+    return kind(**values)
+
+
+def _type(kind: type, name: str) -> type:
+    """Type of a setting, from its annotation."""
+    annotation = str(kind.__annotations__[name])
+    for text, found in (("bool", bool), ("float", float), ("int", int)):
+        if annotation.startswith(text):
+            return found
+    return str
+
+
+def _value(what: str, value: Any, kind: type, name: str = "") -> Any:
+    """A value of a type; sizes, times and counts may be texts with a unit."""
+    readers: dict[type, Callable[[str], float]] = {int: parse_count, float: float}
+    read = readers.get(kind)
+    if name in _SIZES:
+        read, wanted = parse_bytes, 'a number of bytes, such as "512M"'
+    elif name in _TIMES:
+        read, wanted = parse_seconds, 'a time, such as "20ms"'
+    else:
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, str) and read:
+        try:
+            return kind(read(value))
+        except ValueError:
+            pass
+    elif is_number and (kind is float or (kind is int and value == int(value))):
+        return kind(value)
+    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        return value
+    raise InputError(f"{what} = {value!r}; expected {wanted}")

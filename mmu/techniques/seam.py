@@ -1,0 +1,238 @@
+"""The seam: what runs above a technique tells it, and when; and who else is called by address.
+
+A table of addresses (`VM.ops`) stands between parts that are compiled apart. Of a technique it
+holds the hooks below; those that it leaves out take the default. Each takes whole numbers
+beside the machine, and returns one: a status unless it says otherwise. Nothing else in the
+program knows which technique it serves. One more hook is one more line here.
+
+The guest OS and the devices of the host are reached in the same way: the guest is compiled once
+for all techniques, and asks devices without knowing whose they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba import int64
+
+from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.kernels.parts import Far, far_call, type_of
+from mmulab.mmu.memory import guest_tables
+from mmulab.mmu.memory.status import OK
+
+_MACHINE = type_of(Machine)
+
+
+class Op(NamedTuple):
+    """A kernel that is called by address.
+
+    takes: names of its arguments beside the machine. returns: "status", or what the number that
+    it returns means. default: the kernel that serves where nobody else does.
+    """
+
+    number: int
+    name: str
+    takes: tuple[str, ...]
+    meaning: str
+    returns: str
+    default: Any
+
+
+HOOKS: dict[str, Op] = {}  # of techniques
+SERVICES: dict[str, Op] = {}  # of the guest OS and of devices
+
+
+def far(op: Op, function: Any) -> Far:
+    """A kernel that serves as an op."""
+    return Far(function, (_MACHINE, *(int64 for _ in op.takes)), int64)
+
+
+def _op(
+    table: dict[str, Op], name: str, takes: str, meaning: str, default: Any, returns: str = "status"
+) -> Any:
+    number = len(HOOKS) + len(SERVICES)
+    op = Op(number, name, tuple(takes.split()), meaning, returns, default)
+    table[name] = op
+    call = far_call(int64, _MACHINE, *(int64 for _ in op.takes))
+
+    @kernel
+    def through_table(machine, *arguments):
+        return call(machine.vm.ops[number], machine, *arguments)
+
+    return through_table
+
+
+def _hook(name: str, takes: str, meaning: str, default: Any, returns: str = "status") -> Any:
+    return _op(HOOKS, name, takes, meaning, default, returns)
+
+
+# --- Defaults: what the processor does without a VMM --------------------------------
+
+
+@kernel
+def _nothing(machine):
+    return OK
+
+
+@kernel
+def _nothing_1(machine, a):
+    return OK
+
+
+@kernel
+def _nothing_2(machine, a, b):
+    return OK
+
+
+@kernel
+def _nothing_3(machine, a, b, c):
+    return OK
+
+
+@kernel
+def _store(machine, table, index, entry):
+    guest_tables.store_entry(machine, table, index, entry)
+    return OK
+
+
+@kernel
+def _invlpg(machine, gva):
+    hardware.invlpg(machine.core, machine.vcpu, gva)
+    return OK
+
+
+@kernel
+def _load_cr3(machine, process, keep):
+    target = machine.vm.process[process]
+    hardware.load_cr3(machine.core, machine.vcpu, target.cr3, target.asid, keep)
+    return OK
+
+
+@kernel
+def _fault(machine, status, gva, kind, user):
+    return status
+
+
+# --- Hooks of a technique -----------------------------------------------------------
+
+start = _hook("start", "", "the machine starts", _nothing)
+stop = _hook("stop", "", "the machine is switched off: the VMM's tables go back", _nothing)
+
+touch = _hook("touch", "gfn", "the guest kernel overwrites a guest page", _nothing_1)
+read = _hook("read", "gfn", "the guest kernel reads a guest page", _nothing_1)
+
+table_allocated = _hook(
+    "table_allocated",
+    "gfn level gva",
+    "the guest kernel has a new gPT page: its level, and the first address that it will map",
+    _nothing_3,
+)
+table_freed = _hook("table_freed", "gfn", "the guest kernel frees a gPT page", _nothing_1)
+new_root = _hook("new_root", "process cr3", "a process has a top-level gPT page", _nothing_2)
+pin = _hook("pin", "process cr3", "a process's gPT is complete, and will be used", _nothing_2)
+
+_store_through = _hook("store", "table index entry", "the guest kernel writes a gPTE", _store)
+_invlpg_through = _hook("invlpg", "gva", "the guest kernel executes INVLPG", _invlpg)
+_load_cr3_through = _hook(
+    "load_cr3",
+    "process keep",
+    "the guest kernel loads CR3; keep: its bit 63, translations of the new PCID stay valid",
+    _load_cr3,
+)
+
+
+@kernel
+def store(machine, table, index, entry):
+    """The guest kernel writes a gPTE. Returns a status."""
+    machine.vcpu.stats[0].pte_writes += 1
+    return _store_through(machine, table, index, entry)
+
+
+@kernel
+def invlpg(machine, gva):
+    """The guest kernel executes INVLPG. Returns a status."""
+    machine.vcpu.stats[0].invlpgs += 1
+    return _invlpg_through(machine, gva)
+
+
+@kernel
+def load_cr3(machine, process, keep):
+    """The guest kernel loads CR3. Returns a status."""
+    machine.vcpu.stats[0].cr3_loads += 1
+    return _load_cr3_through(machine, process, keep)
+
+
+@kernel
+def _flush_range(machine, process, start, end, cores):
+    return load_cr3(machine, process, 0)
+
+
+flush_range = _hook(
+    "flush_range",
+    "process start end cores",
+    "the guest kernel drops the translations of a range, too many to do it page by page; "
+    "cores: those that may hold them, as bits",
+    _flush_range,
+)
+
+kernel_enter = _hook("kernel_enter", "", "the guest kernel is entered", _nothing)
+kernel_leave = _hook("kernel_leave", "", "the guest kernel returns to the user", _nothing)
+batch_begin = _hook(
+    "batch_begin", "", "the guest kernel begins a series of gPTE writes (lazy MMU mode)", _nothing
+)
+batch_end = _hook("batch_end", "", "the series ends: it must be done now", _nothing)
+mapping_made = _hook("mapping_made", "process start end", "a VMA was added", _nothing_3)
+mapping_removed = _hook("mapping_removed", "process start end", "VMAs were removed", _nothing_3)
+
+fault = _hook(
+    "fault",
+    "status gva kind user",
+    "the core stopped: OK where the VMM has mended it, PAGE_FAULT where it is the guest's",
+    _fault,
+)
+
+drop_mapping = _hook(
+    "drop_mapping",
+    "gfn",
+    "the host page behind a gfn is about to change: nothing may lead to it any more; the VMM "
+    "flushes once, before the VM runs",
+    _nothing_1,
+)
+split = _hook("split", "gfn", "the large host page behind a gfn is cut to 4 KiB", _nothing_1)
+protect = _hook("protect", "gfn", "stores to a page must be seen from now on", _nothing_1)
+test_dirty = _hook(
+    "test_dirty", "gfn", "test and clear", _nothing_1, "1 where it was stored to since `protect`"
+)
+is_mapped = _hook(
+    "is_mapped", "gfn", "since it was last dropped", _nothing_1, "1 where the guest reached it"
+)
+was_accessed = _hook(
+    "was_accessed", "gfn", "test and clear", _nothing_1, "1 where it was used since last asked"
+)
+
+world_in = _hook("world_in", "", "the VM begins to run on this core", _nothing)
+world_out = _hook("world_out", "", "the VM stops running on this core", _nothing)
+pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its address", _nothing_1)
+
+
+# --- The guest OS, called by the machine --------------------------------------------
+
+guest_event = _op(
+    SERVICES, "guest_event", "kind pid start length value", "an event of the trace", None
+)
+guest_fault = _op(
+    SERVICES, "guest_fault", "process gva kind", "a #PF that is the guest's own", None
+)
+
+# --- Devices of the host, called by the guest's drivers ------------------------------
+
+dma_read = _op(SERVICES, "dma_read", "gfn", "a disk reads a guest page", _nothing_1)
+dma_write = _op(SERVICES, "dma_write", "gfn", "a disk overwrites a guest page", _nothing_1)
+balloon_give = _op(
+    SERVICES, "balloon_give", "gfn", "the guest gives a page to the balloon device", _nothing_1
+)
+balloon_done = _op(SERVICES, "balloon_done", "", "it has given what it will for now", _nothing)
+
+OPS = len(HOOKS) + len(SERVICES)

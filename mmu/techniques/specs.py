@@ -1,0 +1,110 @@
+"""Specs: a technique as users name it, `name` or `name:key=value,...`, and lists of them.
+
+    native,shadow:policy=trap,nested:host_page_size=2m
+
+A comma begins a new spec unless what follows, up to the next comma, is `key=value` with no
+colon before the equals sign. A name that ends in .py, or has a slash in it, is a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.techniques import registry
+from mmulab.mmu.techniques.technique import Technique
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A technique with its parameters.
+
+    text: the canonical form, which is the key everywhere: parameters in the order in which the
+    technique declares them, those left out that are as the run's options have them. values:
+    of all parameters.
+    """
+
+    text: str
+    technique: Technique
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.technique.name
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Values as text."""
+        return {name: str(value) for name, value in self.values.items()}
+
+
+def split(text: str) -> list[str]:
+    """The specs of a list: of techniques, traces or values of a sweep. Empty ones are dropped."""
+    specs: list[str] = []
+    for piece in text.split(","):
+        key, equals, _ = piece.partition("=")
+        if specs and equals and ":" not in key:
+            specs[-1] += f",{piece}"
+        else:
+            specs.append(piece)
+    return [spec.strip() for spec in specs if spec.strip()]
+
+
+def parse(text: str, config: Config | None = None) -> Spec:
+    """A technique as a user names it. config: the run's options, which parameters default to.
+
+    Raises InputError naming what is unknown, with the nearest that is known.
+    """
+    config = config or Config()
+    name, _, rest = text.strip().partition(":")
+    technique, origin = registry.get(name), name
+    given: dict[str, Any] = {}
+    known = {parameter.name: parameter for parameter in technique.parameters}
+    for item in rest.split(",") if rest else ():
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise InputError(f"technique {text}: {item!r}: expected KEY=VALUE")
+        if key not in known:
+            if not known:
+                raise InputError(f"technique {text}: {name} has no parameters")
+            raise InputError(f"technique {text}: {unknown('parameter', key, known)}")
+        if key in given:
+            raise InputError(f"technique {text}: {key} is given twice")
+        given[key] = known[key].read(f"{name}:{key}", value)
+    values, differ = {}, []
+    for key, parameter in known.items():
+        default = parameter.preset(config)
+        values[key] = given.get(key, default)
+        if values[key] != default:
+            differ.append(f"{key}={values[key]}")
+    canonical = origin + (":" + ",".join(differ) if differ else "")
+    return Spec(canonical, technique, values)
+
+
+def parse_all(
+    techniques: str | Sequence[str | Spec], config: Config | None = None
+) -> tuple[Spec, ...]:
+    """The techniques of a list, in its order. Raises InputError where there is none, or where
+    two are the same."""
+    texts: Iterable[str | Spec] = split(techniques) if isinstance(techniques, str) else techniques
+    specs = [each if isinstance(each, Spec) else parse(each, config) for each in texts]
+    if not specs:
+        raise InputError(f"no technique; expected one or more of {', '.join(registry.names())}")
+    keys = [spec.text for spec in specs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InputError(f"technique {key} is named twice; expected each once")
+    return tuple(specs)
+
+
+def costs(techniques: Iterable[Technique]) -> dict[str, Cited]:
+    """What techniques' exits and counters cost, by the keys of `--set`: `NAME.REASON`."""
+    return {
+        f"{technique.name}.{name}": cost
+        for technique in techniques
+        for name, cost in technique.costs.items()
+    }

@@ -1,0 +1,127 @@
+"""Comparisons of techniques: a table, bars, and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
+from mmulab.mmu.report.results import Comparison, TechniqueResult
+
+#: What each category is called where there is room for a few words only.
+LABELS = {
+    "work": "work",
+    "l2_tlb": "L2 TLB",
+    "guest_walk": "walk: gPT/sPT",
+    "nested_walk": "walk: nPT",
+    "guest_kernel": "guest kernel",
+    "exit_fault": "exits: faults",
+    "exit_pte": "exits: PTE writes",
+    "exit_flush": "exits: INVLPG, CR3",
+    "shadow": "shadow upkeep",
+}
+_BAR_WIDTH = 60
+_SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
+
+Row = tuple[str, Callable[[TechniqueResult], str]]
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.3f} %" if whole else "-"
+
+
+def _rows(comparison: Comparison) -> list[Row]:
+    def per_access(category: str) -> Callable[[TechniqueResult], str]:
+        return lambda r: f"{r.cycles[category] / comparison.accesses:.3f}"
+
+    def exits(reason: str) -> Callable[[TechniqueResult], str]:
+        return lambda r: f"{r.counts['exits'].get(reason, 0):,}"
+
+    rows: list[Row] = [
+        ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
+        ("time in translation", lambda r: f"{r.translation_percent:.1f} %"),
+        ("", lambda r: ""),
+        ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], comparison.accesses)),
+        ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], comparison.accesses)),
+        ("page walks", lambda r: f"{r.counts['walks']:,}"),
+        ("references per walk", lambda r: f"{r.references_per_walk:.2f}"),
+        ("guest page faults", lambda r: f"{r.counts['guest_faults']:,}"),
+        ("guest PTE writes", lambda r: f"{r.counts['pte_writes']:,}"),
+        ("VM exits", lambda r: f"{r.exits:,}"),
+    ]
+    for reason, label in _exit_labels(comparison).items():
+        if any(result.counts["exits"].get(reason) for result in comparison.results):
+            rows.append((f"  {label}", exits(reason)))
+    rows += [("", lambda r: ""), ("cycles per access in", lambda r: "")]
+    for category, label in LABELS.items():
+        if any(result.cycles[category] for result in comparison.results):
+            rows.append((f"  {label}", per_access(category)))
+    return rows
+
+
+def _exit_labels(comparison: Comparison) -> dict[str, str]:
+    """What each exit reason is called; those of techniques with few of them first."""
+    labels: dict[str, str] = {}
+    for result in sorted(comparison.results, key=lambda result: len(result.labels)):
+        labels |= {reason: text for reason, text in result.labels.items() if reason not in labels}
+    return labels
+
+
+def title(comparison: Comparison) -> str:
+    """One line that says what was compared on what."""
+    settings = comparison.settings
+    pages = f"guest pages {settings['page_size']}, host pages {settings['host_page_size']}"
+    warm = f" after {comparison.warmup:,} of warm-up" if comparison.warmup else ""
+    return (
+        f"{comparison.trace}: {comparison.accesses:,} accesses{warm}; "
+        f"{comparison.preset}, {pages}, seed {comparison.seed}"
+    )
+
+
+def table(comparison: Comparison) -> str:
+    """A comparison as a table, a column a technique, and a bar for each below it."""
+    names = [result.technique for result in comparison.results]
+    rows = [(label, [cell(r) for r in comparison.results]) for label, cell in _rows(comparison)]
+    width = max(len(label) for label, _ in rows)
+    column = max(12, *(len(cell) + 2 for _, cells in rows for cell in cells))
+    lines = [title(comparison), ""]
+    lines.append(" " * width + "".join(f"{name:>{column}}" for name in names))
+    for label, cells in rows:
+        lines.append((f"{label:<{width}}" + "".join(f"{c:>{column}}" for c in cells)).rstrip())
+    return "\n".join([*lines, "", bars(comparison)])
+
+
+def bars(comparison: Comparison) -> str:
+    """Cycles per access as stacked bars of characters."""
+    longest = max(result.cycles_per_access for result in comparison.results)
+    lines = []
+    used: dict[str, None] = {}
+    for result in comparison.results:
+        bar = ""
+        total = 0.0
+        for category, shade in _SHADES.items():
+            total += result.cycles[category] / comparison.accesses
+            length = round(_BAR_WIDTH * total / longest) - len(bar)
+            if length:
+                used[category] = None
+            bar += shade * length
+        lines.append(f"{result.technique:>8} {bar} {result.cycles_per_access:.2f}")
+    legend = "  ".join(f"{_SHADES[c]} {LABELS[c]}" for c in CATEGORIES if c in used)
+    return "\n".join([*lines, f"{'':>8} {legend}"])
+
+
+def summary(comparison: Comparison) -> str:
+    """What the table says, in a sentence for each technique but the first."""
+    first, *others = comparison.results
+    sentences = []
+    for other in others:
+        ratio = other.cycles_per_access / first.cycles_per_access
+        worst = max(
+            (name for name in CATEGORIES if name not in NOT_TRANSLATION),
+            key=lambda name: other.cycles[name] - first.cycles[name],
+        )
+        extra = (other.cycles[worst] - first.cycles[worst]) / comparison.accesses
+        sentences.append(
+            f"{other.technique} takes {ratio:.2f} times the cycles of {first.technique}"
+            + (f", most of the difference in {LABELS[worst]}." if extra > 0 else ".")
+        )
+    return "\n".join(sentences)

@@ -1,0 +1,69 @@
+"""Presets: an overview, and every number with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+
+from mmulab.mmu.presets.preset import TLB, Preset
+
+
+def _geometry(sets: int, ways: int) -> str:
+    return f"{ways} entries, fully associative" if sets == 1 else f"{sets} sets x {ways} ways"
+
+
+def _short(tlb: TLB) -> str:
+    shape = f"{tlb.sets * tlb.ways}" + ("" if tlb.sets == 1 else f" x{tlb.ways}")
+    return f"{shape} {'/'.join(tlb.page_sizes)}"
+
+
+def overview(presets: Sequence[Preset]) -> str:
+    """One line a preset: entries (x ways) of the data TLBs."""
+    lines = [f"{'preset':<13} {'year':<5} {'L1 data TLB':<34} {'L2 TLB':<34} processor"]
+    for preset in presets:
+        l1 = ", ".join(_short(t) for t in preset.tlbs if t.level == 1 and "D" in t.kinds)
+        l2 = ", ".join(_short(t) for t in preset.tlbs if t.level == 2 and "D" in t.kinds)
+        lines.append(f"{preset.name:<13} {preset.year:<5} {l1:<34} {l2:<34} {preset.title}")
+    return "\n".join(lines)
+
+
+def _entry(head: str, source: str) -> str:
+    return f"  {head}\n" + fill(
+        source, width=96, initial_indent="      ", subsequent_indent="      "
+    )
+
+
+def details(preset: Preset) -> str:
+    """Every number of a preset and where it comes from."""
+    lines = [f"{preset.name}: {preset.title} ({preset.year})", "", "TLBs"]
+    for tlb in preset.tlbs:
+        kinds = {"I": "instructions", "D": "data", "ID": "instructions and data"}[tlb.kinds]
+        head = (
+            f"{tlb.name}: level {tlb.level}, {kinds}, {'/'.join(tlb.page_sizes)} pages, "
+            f"{_geometry(tlb.sets, tlb.ways)}, {tlb.policy}"
+        )
+        lines.append(_entry(head, tlb.source))
+    lines += ["", "Walk caches"]
+    for cache in preset.walk_caches:
+        head = f"{cache.name}: {_geometry(cache.sets, cache.ways)}, {cache.policy}"
+        lines.append(_entry(head, cache.source))
+    lines += ["", "Caches that page walks go through"]
+    for level in preset.caches:
+        head = f"{level.name}: {level.size >> 10} KiB, {level.ways} ways"
+        lines.append(_entry(head, level.source))
+        lines.append(_entry(f"  {level.name} latency: {level.latency.value:g} cycles",
+                            level.latency.source))  # fmt: skip
+    for name, cited in (
+        ("memory_latency", preset.memory_latency),
+        ("page_table_share", preset.page_table_share),
+    ):
+        lines.append(_entry(f"{name}: {cited.value:g}", cited.source))
+    lines += ["", "Costs in cycles"]
+    for name, cited in preset.costs.items():
+        lines.append(_entry(f"cost.{name}: {cited.value:g}", cited.source))
+    flags = {"PCID": preset.pcid, "VPID": preset.vpid, "EPT A/D bits": preset.ept_ad}
+    lines += ["", "Features: " + ", ".join(n for n, on in flags.items() if on)]
+    if preset.notes:
+        lines += ["", "Notes", *(fill(n, 96, initial_indent="  ", subsequent_indent="  ")
+                                 for n in preset.notes)]  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""`mmulab compare`: its tables, files and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from drivers.command_line import SMALL
+
+
+def test_compare_prints_a_table_for_each_trace(mmulab) -> None:  # type: ignore
+    result = mmulab("compare", SMALL, "scan:size=1M,accesses=10K")
+    assert result.code == 0
+    assert result.out.count("cycles per access  ") == 2
+    for word in ("native", "shadow", "nested", "20,000 accesses", "seed 1", "skylake-sp"):
+        assert word in result.out
+
+
+def test_compare_of_the_bundled_trace_is_the_default(mmulab) -> None:  # type: ignore
+    result = mmulab("compare", "--techniques", "native")
+    assert result.code == 0
+    assert "1,500,000 accesses" in result.out
+
+
+def test_json_and_csv_say_the_same(mmulab, tmp_path: Path) -> None:  # type: ignore
+    result = mmulab("compare", SMALL, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv")
+    assert result.code == 0
+    (comparison,) = json.loads((tmp_path / "a.json").read_text())
+    assert comparison["schema"] == "mmulab.comparison"
+    assert comparison["schema_version"] == 1
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert len(rows) == len(comparison["results"]) == 3
+    for row, result in zip(rows, comparison["results"], strict=True):
+        assert row["trace"] == comparison["trace"]
+        assert row["technique"] == result["technique"]
+        assert int(row["counts.walks"]) == result["counts"]["walks"]
+        assert int(row["counts.exits.invlpg"]) == result["counts"]["exits"]["invlpg"]
+        assert float(row["cycles.work"]) == result["cycles"]["work"]
+        assert int(row["references.nested.0"]) == result["references"]["nested"][0]
+
+
+def test_output_is_the_same_byte_for_byte(mmulab, tmp_path: Path) -> None:  # type: ignore
+    names = ("a", "b")
+    for name in names:
+        mmulab("compare", SMALL, "--json", tmp_path / f"{name}.json",
+               "--plot", tmp_path / f"{name}.svg")  # fmt: skip
+    for suffix in (".json", ".svg"):
+        one, two = ((tmp_path / (name + suffix)).read_bytes() for name in names)
+        assert one == two
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_plots(mmulab, tmp_path: Path, suffix: str) -> None:  # type: ignore
+    magic = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
+    for command in (("compare", SMALL), ("walk", "0x7f1234567000")):
+        path = tmp_path / f"{command[0]}.{suffix}"
+        assert mmulab(*command, "--plot", path).code == 0
+        assert path.read_bytes().startswith(magic)
+
+
+def test_config_file_says_what_options_say(mmulab, tmp_path: Path) -> None:  # type: ignore
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'traces = ["{SMALL}"]\ntechniques = ["nested"]\npreset = "haswell"\n'
+        'page-size = "2m"\nwarmup = 1000\n[set.cost]\nvm_exit = 7\n'
+    )
+    from_file = mmulab("compare", "--config", config, "--json", "-")
+    options = mmulab("compare", SMALL, "--techniques", "nested", "--preset", "haswell",
+                     "--page-size", "2m", "--warmup", 1000, "--set", "cost.vm_exit=7",
+                     "--json", "-")  # fmt: skip
+    assert from_file.code == 0
+    assert json.loads(from_file.out) == json.loads(options.out)
+    overridden = mmulab("compare", "--config", config, "--preset", "zen-4", "--json", "-")
+    assert json.loads(overridden.out)[0]["preset"] == "zen-4"

@@ -1,0 +1,42 @@
+"""What the commands that list and explain print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmulab.commands import main
+
+
+def test_walk_prints_24_references_for_a_cold_nested_walk(mmulab) -> None:  # type: ignore
+    result = mmulab("walk", "0x7f1234567000", "--techniques", "nested")
+    numbered = [line for line in result.out.splitlines() if line[:3].strip().isdigit()]
+    assert result.code == 0
+    assert len(numbered) == 24
+
+
+@pytest.mark.parametrize("command", ["presets", "workloads"])
+def test_listings(mmulab, command: str) -> None:  # type: ignore
+    result = mmulab(command)
+    assert result.code == 0 and len(result.out.splitlines()) > 5
+
+
+def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # type: ignore
+    from mmulab.mmu import presets
+
+    for name in presets.names():
+        out = " ".join(mmulab("presets", name).out.split())
+        preset = presets.load(name)
+        for structure in (*preset.tlbs, *preset.walk_caches, *preset.caches):
+            assert " ".join(structure.source.split()) in out
+        for cited in preset.costs.values():
+            assert " ".join(cited.source.split()) in out
+
+
+@pytest.mark.parametrize("name", sorted(main.cli.commands))
+def test_each_command_has_help_and_is_in_the_readme(mmulab, name: str) -> None:  # type: ignore
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert mmulab(name, "--help").code == 0
+    assert main.cli.commands[name].help
+    assert f"mmulab {name}" in readme

@@ -1,0 +1,1 @@
+"""What drives the program for the tests, and what makes their inputs."""

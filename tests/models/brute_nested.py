@@ -1,0 +1,150 @@
+"""The two-dimensional walk and its caches in plain lists and dictionaries: slow and obvious.
+
+Tables are handed over as they are, and no longer change; what a walk reads of them, which caches
+it looks into and fills, and what its references cost, is found here anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mmulab.mmu.presets.preset import Preset
+from models.brute_tlb import Array, Hardware, Page
+
+LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+FRAME, LARGE = ((1 << 40) - 1) << 12, 1 << 7
+
+Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
+
+
+class Nested(Hardware):
+    """TLBs and walk caches over guest tables and an EPT, both complete.
+
+    cr3: gfn of the top-level table, by process. hfn_of: host frames of the guest's tables. The
+    entry of each address is there and dirty, so that nothing faults.
+    """
+
+    def __init__(
+        self, preset: Preset, pcid: bool, levels: tuple[int, int], tables: Tables,
+        cr3: dict[int, int], eptp: int,
+    ) -> None:  # fmt: skip
+        super().__init__(preset, None, pcid)
+        self.levels, self.host_levels = levels
+        self.entries = tables
+        self.cr3, self.eptp = cr3, eptp
+        self.ran = set(cr3)
+        self.cached: dict[str, Array] = {}
+        number = len(preset.tlbs)
+        for cache in preset.walk_caches:
+            self.cached[cache.name] = Array(
+                cache.sets, cache.ways, cache.policy, number=number
+            )  # fmt: skip
+            number += 1
+        self.psc = {LEVEL_OF[n]: a for n, a in self.cached.items() if n in LEVEL_OF}
+        self.ept_psc = {
+            LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
+        }  # fmt: skip
+        self.lines: list[Array] = []
+        for cache in preset.caches:
+            wanted = int(cache.size * preset.page_table_share.value) // (64 * cache.ways)
+            sets = 1
+            while 2 * sets <= wanted:
+                sets *= 2
+            self.lines.append(Array(sets, cache.ways, "lru"))
+        self.references: Counter[tuple[int, int, int]] = Counter()
+
+    def access(self, address: int, kind: int) -> bool:
+        done = super().access(address, kind)
+        assert done, f"{address:#x}: nothing may fault here"
+        return done
+
+    # --- the walk
+
+    def _walk(self, address: int) -> Page:
+        """Down the guest's tables, each of which must be found first, and then to the page."""
+        level, frame = self._deepest_cached(self.psc, self.levels, self.asid, address)
+        if frame is None:
+            frame = self._table(self.cr3[self.process], level)
+        while True:
+            entry = self._reference(frame, address, level, level, 0)
+            if level == 1 or entry & LARGE:
+                break
+            frame = self._table((entry & FRAME) >> 12, level - 1)
+            self._remember(self.psc, self.asid, address, level, frame)
+            level -= 1
+        within = (1 << (12 + 9 * (level - 1))) - 1
+        _, host_level = self._nested((entry & FRAME) + (address & within), 0)
+        return Page(("4k", "2m", "1g")[min(level, host_level) - 1], dirty=True)
+
+    def _table(self, gfn: int, guest_level: int) -> int:
+        """hfn of a table of the guest's: from the nested TLB, or by a walk of its own."""
+        ntlb = self.cached.get("ntlb")
+        if ntlb and ntlb.has(gfn):
+            ntlb.hits += 1
+            ntlb.touch(gfn, gfn)
+            return ntlb.value[gfn]  # type: ignore[return-value]
+        hfn, _ = self._nested(gfn << 12, guest_level)
+        if ntlb:
+            ntlb.misses += 1
+            ntlb.fill(gfn, gfn, hfn)
+        return hfn
+
+    def _nested(self, gpa: int, guest_level: int) -> tuple[int, int]:
+        """(hfn, level of the leaf) of a guest-physical address."""
+        level, frame = self._deepest_cached(self.ept_psc, self.host_levels, 0, gpa)
+        if frame is None:
+            frame = self.eptp
+        while True:
+            entry = self._reference(frame, gpa, level, guest_level, level)
+            if level == 1 or entry & LARGE:
+                inside = (gpa >> 12) & ((1 << 9 * (level - 1)) - 1)
+                return ((entry & FRAME) >> 12) + inside, level
+            frame = (entry & FRAME) >> 12
+            self._remember(self.ept_psc, 0, gpa, level, frame)
+            level -= 1
+
+    # --- its caches
+
+    @staticmethod
+    def _prefix(address: int, level: int) -> int:
+        return (address >> (12 + 9 * (level - 1))) & ((1 << 45) - 1)
+
+    def _deepest_cached(
+        self, caches: dict[int, Array], levels: int, owner: int, address: int
+    ) -> tuple[int, int | None]:
+        """Where the walk begins: the level of a table, and its frame where a cache has it."""
+        for level in range(2, levels + 1):
+            if cache := caches.get(level):
+                prefix = self._prefix(address, level)
+                if cache.has((owner, prefix)):
+                    cache.hits += 1
+                    cache.touch(prefix, (owner, prefix))
+                    return level - 1, cache.value[owner, prefix]  # type: ignore[return-value]
+                cache.misses += 1
+        return levels, None
+
+    def _remember(
+        self, caches: dict[int, Array], owner: int, address: int, level: int, frame: int
+    ) -> None:
+        if cache := caches.get(level):
+            prefix = self._prefix(address, level)
+            cache.fill(prefix, (owner, prefix), frame)
+
+    def _reference(
+        self, frame: int, address: int, level: int, guest_level: int, host_level: int
+    ) -> int:
+        """Reads an entry of a table; counts the cache that has its line."""
+        index = (address >> (12 + 9 * (level - 1))) & 511
+        line = (frame << 12 | index << 3) >> 6
+        place = (line * 0x9E3779B97F4A7C15 % (1 << 64)) >> 40
+        found = 3
+        for number, cache in enumerate(self.lines):
+            if cache.has(line):
+                cache.hits += 1
+                cache.touch(place, line)
+                found = number
+                break
+            cache.misses += 1
+            cache.fill(place, line, None)
+        self.references[guest_level, host_level, found] += 1
+        return self.entries[frame][index]

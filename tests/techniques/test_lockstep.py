@@ -1,0 +1,97 @@
+"""Random histories of a guest, under every technique in lockstep, checked after every step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from drivers.guest import BASES, BIG, PAGE, REGION, SMALL, Guest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmulab import workloads
+from mmulab.mmu import simulate
+from mmulab.mmu.check import CheckFailed, check, compare_contents
+from mmulab.mmu.config import Config
+from mmulab.mmu.errors import RunError
+from mmulab.mmu.machine.simulator import Simulator, build
+
+# --- Steps ----------------------------------------------------------------------------
+
+pages = st.integers(0, REGION // PAGE - 1)
+lengths = st.sampled_from([1, 2, 3, 40, 512, 700, 1024])
+regions = st.integers(0, len(BASES) - 1)
+prots = st.sampled_from([0, 1, 3, 5, 7])
+steps = st.one_of(
+    st.tuples(st.just("access"), regions, pages, st.integers(0, 2), st.integers(1, 6)),
+    st.tuples(st.just("access"), regions, pages, st.integers(0, 2), st.integers(1, 6)),
+    st.tuples(st.just("straddle"), regions, pages, st.integers(0, 1)),
+    st.tuples(st.just("kernel"), pages, st.integers(0, 2)),
+    st.tuples(st.just("map"), regions, pages, lengths, prots, st.integers(0, 2)),
+    st.tuples(st.just("unmap"), regions, pages, lengths),
+    st.tuples(st.just("protect"), regions, pages, lengths, prots),
+    st.tuples(st.just("fork")),
+    st.tuples(st.just("switch"), st.integers(0, 7)),
+    st.tuples(st.just("exit"), st.integers(0, 7)),
+    st.tuples(st.just("exec")),
+    st.tuples(st.just("brk"), st.integers(0, 40)),
+    st.tuples(st.just("reclaim"), st.integers(0, 1 << 20)),
+)
+
+
+def machines(config: Config, **changes: object) -> list[Simulator]:
+    """Native, shadow under both policies, nested."""
+    return [
+        build("native", SMALL, config),
+        build("shadow", SMALL, replace(config, shadow_policy="unsync")),
+        build("shadow", SMALL, replace(config, shadow_policy="trap")),
+        build("nested", SMALL, config),
+    ]
+
+
+CONFIGS = {
+    "4k on 4k": Config(memory=BIG),
+    "2m on 4k": Config(memory=BIG, page_size="2m"),
+    "thp on 2m": Config(memory=BIG, host_memory=128 << 20, page_size="thp", host_page_size="2m"),
+    "4k on 2m, flushes": Config(
+        memory=BIG, host_memory=128 << 20, host_page_size="2m", pcid=False, vpid=False
+    ),
+    "five levels, no EPT A/D": Config(memory=BIG, levels=5, host_levels=5, ept_ad=False),
+    "no walk caches": Config(memory=BIG, walk_caches=False),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(steps, min_size=1, max_size=40))
+def test_invariants_hold_after_every_step(name: str, history: list[tuple]) -> None:
+    guest = Guest(machines(CONFIGS[name]))
+    for step in history:
+        guest.play(step)
+        for simulator in guest.simulators:
+            check(simulator)
+        compare_contents(guest.simulators)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(steps, min_size=5, max_size=40))
+def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
+    for technique in ("native", "shadow", "nested"):
+        guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
+        try:
+            for step in history:
+                guest.play(step)
+                check(guest.simulators[0])
+        except CheckFailed:
+            raise
+        except RunError as error:
+            assert "memory is too small" in str(error)
+
+
+# --- The checks can fail --------------------------------------------------------------
+
+
+def test_same_input_same_result() -> None:
+    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=20K")
+    runs = [simulate.compare(trace, SMALL, Config(memory=BIG)).to_dict() for _ in range(2)]
+    assert runs[0] == runs[1]
