@@ -1,6 +1,6 @@
 """Times whole commands: --help, a warm and a cold `compare`, and the memory of a long stream.
 
-    python benchmarks/commands.py [--long]
+    python benchmarks/commands.py [--long] [--tiny]
 
 Prints medians of five runs, except for the cold one, which compiles every kernel
 into an empty cache, and the long one (--long: 200 M accesses), which are run once.
@@ -16,7 +16,12 @@ import sys
 import tempfile
 import time
 
-COMMAND = [sys.executable, "-c", "import cli; cli.main()"]
+from tiny import ARGUMENTS, sized
+
+COMMAND = [sys.executable, "-m", "mmulab"]
+
+
+COMPARE = sized(["compare"], ["compare", "gups:size=1M,accesses=10K", "--techniques", "native"])
 
 
 def run(arguments: list[str], **environment: str) -> tuple[float, float]:
@@ -40,7 +45,7 @@ def _megabytes(usage: resource.struct_rusage) -> float:
 
 
 def median(arguments: list[str]) -> tuple[float, float]:
-    runs = [run(arguments) for _ in range(5)]
+    runs = [run(arguments) for _ in range(sized(5, 1))]
     return statistics.median(seconds for seconds, _ in runs), max(peak for _, peak in runs)
 
 
@@ -51,11 +56,11 @@ def report(name: str, seconds: float, peak: float) -> None:
 def main() -> None:
     report("mmulab --help", *median(["--help"]))
     with tempfile.TemporaryDirectory() as empty:
-        report("mmulab compare, empty kernel cache", *run(["compare"], NUMBA_CACHE_DIR=empty))
-    run(["compare"])
-    report("mmulab compare, warm", *median(["compare"]))
-    if "--long" in sys.argv[1:]:
-        name = "gups:size=256M,accesses=200M"
+        report("mmulab compare, empty kernel cache", *run(COMPARE, NUMBA_CACHE_DIR=empty))
+    run(COMPARE)
+    report("mmulab compare, warm", *median(COMPARE))
+    if "--long" in ARGUMENTS:
+        name = sized("gups:size=256M,accesses=200M", "gups:size=1M,accesses=20K")
         report(f"mmulab compare {name}", *run(["compare", name]))
 
 

@@ -1,6 +1,6 @@
 """Speed of stack distances, in memory, on one core.
 
-    python benchmarks/mrc.py [TRACE]...
+    python benchmarks/mrc.py [TRACE]... [--tiny]
 
 For each trace (the bundled ones unless given), cut or repeated to 20 M accesses, M accesses a
 second for each page size, exact, and for 4K pages with a hundredth of the pages sampled.
@@ -9,9 +9,8 @@ Beside them the time that mmulab's own TLB simulator takes for one geometry.
 
 from __future__ import annotations
 
-import sys
-
-from simulator import best, load
+from simulator import ACCESSES, fastest, load
+from tiny import ARGUMENTS
 
 from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
 from mmulab.mmu.trace import Chunk
@@ -20,17 +19,17 @@ from mmulab.workloads.analysis.stack_distance import StackDistances
 
 
 def seconds(chunk: Chunk, page_size: int, rate: float = 1.0) -> float:
-    return best(lambda: StackDistances(page_size, rate).add(chunk))
+    return fastest(lambda: StackDistances(page_size, rate).add(chunk))
 
 
 def main() -> None:
     print(f"{'M accesses/s':<24}{'4K':>8}{'2M':>8}{'1G':>8}{'sampled':>9}{'one TLB':>9}")
-    for spec in sys.argv[1:] or [f"@{name}" for name in BUNDLED]:
-        chunk = load(spec)
+    for spec in ARGUMENTS or [f"@{name}" for name in BUNDLED]:
+        chunk = load(spec, ACCESSES)
         times = [seconds(chunk, size) for size in range(3)]
         times.append(seconds(chunk, 0, 0.01))
         stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
-        times.append(best(lambda: stream.run(chunk.address)))  # noqa: B023
+        times.append(fastest(lambda: stream.run(chunk.address)))  # noqa: B023
         rates = [chunk.accesses / taken / 1e6 for taken in times]
         print(f"{spec[-24:]:<24}" + "".join(f"{rate:>8.0f}" for rate in rates))
 

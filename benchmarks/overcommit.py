@@ -1,6 +1,6 @@
 """A crowded host: 16 VMs of 4 GiB on 16 GiB, 500 M accesses in all.
 
-    python benchmarks/overcommit.py [ACCESSES]
+    python benchmarks/overcommit.py [ACCESSES] [--tiny]
 
 Prints seconds and peak memory of the run, and what part of the time the services (balloon,
 ksmd) took; kernels are compiled before, by a small run. The aim is 5 minutes, 3 GB, 20 %.
@@ -9,9 +9,10 @@ ksmd) took; kernels are compiled before, by a small run. The aim is 5 minutes, 3
 from __future__ import annotations
 
 import resource
-import sys
 import time
 from typing import Any
+
+from tiny import ARGUMENTS, TINY
 
 from mmulab.mmu.host.system import System
 
@@ -52,8 +53,9 @@ def timed(services: list[Any]) -> list[float]:
 def main(accesses: int) -> None:
     """Runs the scenario, a small part of it first."""
     small = SCENARIO.replace('"16G"', '"96M"').replace('"4G"', '"24M"').replace("5M", "50k")
-    run(small.format(accesses=accesses // 1600), say=False)
-    run(SCENARIO.format(accesses=accesses // 16), say=True)
+    run(small.format(accesses=accesses // 1600), say=TINY)
+    if not TINY:
+        run(SCENARIO.format(accesses=accesses // 16), say=True)
 
 
 def run(text: str, say: bool) -> None:
@@ -79,4 +81,4 @@ def run(text: str, say: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500_000_000)
+    main(int(ARGUMENTS[0]) if ARGUMENTS else 500_000_000)

@@ -1,6 +1,6 @@
 """Speed of trace readers, as MB of file a second and as ratios to a memory pass.
 
-    python benchmarks/parse.py [FORMAT]...
+    python benchmarks/parse.py [FORMAT]... [--tiny]
 
 Writes the bundled trace, several times over, in each format into a temporary directory,
 and reads it back (files are in the page cache then). The floor is np.bitwise_xor.reduce
@@ -9,21 +9,23 @@ over the file's bytes as 64-bit words.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from tiny import ARGUMENTS, sized
 
 from mmulab import workloads
 from mmulab.mmu.trace import FETCH, LOAD, NO_EVENTS, Chunk
 from mmulab.workloads import formats
 from mmulab.workloads.formats.columnar import ColumnarWriter
+from mmulab.workloads.slices import before
 
-TIMES = 5
-REPEATS = 5
+ACCESSES = sized(1 << 30, 2000)  # of each chunk; all
+TIMES = sized(5, 1)
+REPEATS = sized(5, 1)
 
 
 def write_text(path: Path, chunks: list[Chunk], line: str, letters: str) -> None:
@@ -127,9 +129,9 @@ def floor(path: Path) -> float:
 
 
 def main() -> None:
-    chunks = list(workloads.open_trace(workloads.bundled()).chunks())
+    chunks = [before(chunk, ACCESSES) for chunk in workloads.resolve("@python").chunks()]
     print(f"{'format':<10} {'MB':>6} {'M accesses':>11} {'MB/s':>8} {'M acc./s':>9} {'x floor':>8}")
-    for name in sys.argv[1:] or WRITERS:
+    for name in ARGUMENTS or WRITERS:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / name
             WRITERS[name](path, chunks)

@@ -1,6 +1,6 @@
 """What recording costs beside Valgrind alone writing its text to a file, in one run.
 
-    python benchmarks/record.py [-- PROG [ARG]...]
+    python benchmarks/record.py [--tiny] [-- PROG [ARG]...]
 
 Runs the program (`seq 1 100000` unless given) three times each way, in turns, and prints the
 minima and their ratio.
@@ -14,9 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from tiny import sized
+
 from mmulab.workloads.recording import record
 
-TURNS = 3
+TURNS = sized(3, 1)
 
 
 def alone(command: list[str], directory: Path) -> float:
@@ -37,7 +39,8 @@ def recorded(command: list[str], directory: Path) -> tuple[float, int]:
 
 
 def main() -> None:
-    command = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else ["seq", "1", "100000"]
+    counting = ["seq", "1", sized("100000", "10")]
+    command = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else counting
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         recorded(["true"], directory)  # compiles the parser

@@ -1,6 +1,6 @@
 """Speed of whole techniques, in memory, on one core, as ratios within one run.
 
-    python benchmarks/simulator.py [TRACE]...
+    python benchmarks/simulator.py [TRACE]... [--tiny]
 
 For each trace (the bundled one unless given; repeated to 20 M accesses) a row for the
 memory floor (np.bitwise_xor.reduce over the addresses), the TLB simulator alone and each
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from tiny import ARGUMENTS, sized
 
 from mmulab import workloads
 from mmulab.mmu import presets
@@ -26,7 +27,9 @@ from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
 from mmulab.mmu.trace import NO_EVENTS, Chunk
 
-REPEATS = 25
+ACCESSES = sized(20_000_000, 20_000)
+REPEATS = sized(25, 1)
+TABLE = sized("256M", "16M")
 ALONE = "TLB simulator alone"
 
 
@@ -59,6 +62,11 @@ def best(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: min(each) for name, each in times.items()}
 
 
+def fastest(function: Callable[[], object]) -> float:
+    """Seconds of the fastest of several runs."""
+    return best({"": function})[""]
+
+
 def prepared(chunk: Chunk) -> np.ndarray:
     kinds = np.empty_like(chunk.kind)
     engine.prepare(chunk.address, chunk.kind, chunk.size, kinds, np.zeros(3, np.int64), 4)
@@ -77,7 +85,7 @@ def passing(simulator: Simulator, chunk: Chunk, kinds: np.ndarray) -> Callable[[
 
 
 def compare(spec: str) -> None:
-    chunk = load(spec, 20_000_000)
+    chunk = load(spec, ACCESSES)
     kinds = prepared(chunk)
     stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
     stream.run(chunk.address)
@@ -97,14 +105,14 @@ def compare(spec: str) -> None:
 
 
 def walks() -> None:
-    chunk = load("gups:size=256M,accesses=1M,init=0", 1_000_000)
+    chunk = load(f"gups:size={TABLE},accesses=1M,init=0", sized(1_000_000, 1000))
     kinds = prepared(chunk)
     simulators = {
         technique: build(technique, presets.load("skylake-sp"), Config(memory=1 << 30))
         for technique in ("native", "nested")
     }
     seconds = best({name: passing(each, chunk, kinds) for name, each in simulators.items()})
-    print("gups over 256 MiB, 4k pages on 4k, walk caches on")
+    print(f"gups over {TABLE[:-1]} MiB, 4k pages on 4k, walk caches on")
     for technique, simulator in simulators.items():
         walked = simulator.machine.vcpu.stats[0]["walks"].sum() / REPEATS
         print(f"  {technique:<22} {walked / seconds[technique] / 1e6:8.1f} M walks/s")
@@ -112,7 +120,7 @@ def walks() -> None:
 
 def main() -> None:
     try:
-        for spec in sys.argv[1:] or [str(workloads.bundled())]:
+        for spec in ARGUMENTS or [str(workloads.bundled())]:
             compare(spec)
         walks()
     except MMULabError as error:

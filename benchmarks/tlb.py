@@ -1,6 +1,6 @@
 """Speed of the TLB simulator alone, in memory, on one core, as ratios within one run.
 
-    python benchmarks/tlb.py [TRACE]...
+    python benchmarks/tlb.py [TRACE]... [--tiny]
 
 L1 of 16 sets x 4 ways, L2 of 128 x 12, LRU, 4 KiB pages. For each trace (the bundled one
 unless given) a row for all accesses and one for loads and stores; for a .npy file, an int64
@@ -20,14 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from tiny import ARGUMENTS, sized
 
 from mmulab import workloads
 from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
 from mmulab.mmu.trace import FETCH
 
-ACCESSES = 20_000_000
-REPEATS = 7
+ACCESSES = sized(20_000_000, 20_000)
+REPEATS = sized(7, 1)
 
 
 def new_tlb() -> TLBStream:
@@ -107,7 +108,7 @@ def table(specs: list[str]) -> None:
 
 def main() -> None:
     try:
-        table(sys.argv[1:] or [str(workloads.bundled())])
+        table(ARGUMENTS or [str(workloads.bundled())])
     except MMULabError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
@@ -15,7 +16,7 @@ from mmulab.commands.values import Count
 @click.argument("traces", nargs=-1, metavar="[TRACE]...")
 @click.option(
     "--techniques",
-    default="native,shadow,nested",
+    default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
     help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,... or FILE.py.",
@@ -52,7 +53,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, True, techniques)
-    sources = options.resolve(traces, format_, config.seed, 12 + 9 * config.levels)
+    sources = options.resolve(traces, format_, config.seed, config.levels)
     options.say_if_cold()
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results

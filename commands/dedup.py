@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
+from mmulab import api
 from mmulab.commands import options
 from mmulab.commands.progress import progress
-from mmulab.mmu.errors import InputError, unknown
-
-SIZES = ("4k", "2m")
 
 
 @click.command()
@@ -34,17 +32,10 @@ def dedup(
     Each FILE is a VM: pages that are equal within it, and in all of them together.
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
-    sizes = [size.strip().lower() for size in page_sizes.split(",") if size.strip()]
-    for size in sizes:
-        if size not in SIZES:
-            raise unknown("page size", size, SIZES)
-    if not sizes:
-        raise InputError("--page-sizes: expected 4k, 2m or both")
-    from mmulab.plots.terminal import dedup as terminal
-    from mmulab.workloads.analysis import page_sharing
-
     with progress("pages", None) as advance:
-        report = page_sharing.measure(files, sizes, advance)
+        report = api.dedup(files, page_sizes=page_sizes, progress=advance)
+    from mmulab.plots.terminal import dedup as terminal
+
     options.write_text(json_path, lambda: json.dumps(report.to_dict(), indent=2) + "\n")
     options.write_text(csv_path, lambda: _csv(report))
     if "-" not in (json_path, csv_path):

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from mmulab import api
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
@@ -49,17 +50,16 @@ def mrc(
     One pass over the trace answers for all sizes (stack distances, Mattson et al. 1970).
     """
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
-    names = [name.strip() for name in page_sizes.split(",") if name.strip()]
     entries = _entries(sizes)
     sources = options.resolve(traces, format_, seed)
     from mmulab.plots.terminal import mrc as terminal
-    from mmulab.workloads.analysis import miss_ratio
 
     quiet = "-" in (json_path, csv_path)
     measured = []
     for trace in sources:
         with progress(trace.name, trace.length) as advance:
-            one = miss_ratio.measure(trace, names, sample, warmup, most, advance)
+            one = api.miss_ratio(trace, page_sizes=page_sizes, sample=sample, warmup=warmup,
+                                 max=most, progress=advance)  # fmt: skip
         measured.append(one)
         if not quiet:
             click.echo(terminal.table(one, entries) + "\n")

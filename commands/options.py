@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmulab import api, arguments
 from mmulab.commands.values import Bytes
 from mmulab.mmu.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.trace import Trace
 
 
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,52 +53,25 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def machine(options: dict[str, Any], walk_caches: bool, techniques: str = "") -> tuple[Any, Any]:
-    """(preset with its overrides, Config) from the options above. techniques: a list of specs,
-    whose costs can be overridden beside those of the package's techniques."""
-    from mmulab.mmu import presets
-    from mmulab.mmu.config import Config
-    from mmulab.mmu.presets.overrides import override
-
-    preset = presets.load(options["preset"])
-    for item in options["overrides"]:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"--set {item}: expected KEY=VALUE")
-        preset = override(preset, key.strip(), value.strip(), _costs(key, techniques))
-    names = ("memory", "host_memory", "page_size", "host_page_size", "levels", "host_levels",
-             "shadow_policy", "pcid", "vpid", "ept_ad", "seed")  # fmt: skip
-    chosen = options["walk_caches"]
-    config = Config(
-        **{name: options[name] for name in names},
-        walk_caches=walk_caches if chosen is None else chosen,
-    )
-    return preset, config
-
-
-def _costs(key: str, techniques: str) -> list[str]:
-    """Names of techniques' costs, where a key may be one: what knows them loads slowly."""
-    if not key.strip().startswith("cost."):
-        return []
-    from mmulab.mmu.techniques import registry, specs
-
-    others = [specs.parse(text).technique for text in specs.split(techniques)]
-    return list(specs.costs([*registry.built_in(), *others]))
+def machine(
+    options: dict[str, Any], walk_caches: bool, techniques: str = ""
+) -> tuple[Preset, Config]:
+    """(preset with its overrides, Config) from the options above. walk_caches: whether there
+    are, where no option says so. techniques: whose costs can be overridden besides."""
+    names = arguments.Machine.__annotations__
+    chosen: Any = {name: options[name] for name in names}
+    if chosen["walk_caches"] is None:
+        chosen["walk_caches"] = walk_caches
+    changes = arguments.pairs(options["overrides"], "--set")
+    return arguments.machine(options["preset"], changes, chosen, techniques)
 
 
 def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
     """--config: a TOML file whose keys are the command's options, as defaults."""
     if path is None or ctx.resilient_parsing:
         return path
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ModuleNotFoundError:
-            raise InputError(
-                "--config needs Python 3.11 or the package tomli: pip install 'mmulab[toml]'"
-            ) from None
+    from mmulab.mmu.toml import dotted, tomllib
+
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -109,7 +88,7 @@ def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
         if name == "set":
             if not isinstance(value, dict):
                 raise InputError(f"config {path}: set: expected a table of KEY = VALUE")
-            defaults["overrides"] = [f"{k}={v}" for k, v in _dotted(value)]
+            defaults["overrides"] = [f"{k}={v}" for k, v in dotted(value)]
         elif isinstance(value, list) and known[name].nargs == 1 and not known[name].multiple:
             defaults[name] = ",".join(map(str, value))
         else:
@@ -118,24 +97,12 @@ def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
     return path
 
 
-def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in table.items():
-        if isinstance(value, dict):
-            pairs += _dotted(value, f"{prefix}{key}.")
-        else:
-            pairs.append((prefix + key, value))
-    return pairs
-
-
 def resolve(
-    traces: tuple[str, ...], format_: str | None, seed: int = 1, va_bits: int = 57
-) -> list[Any]:
-    """The traces that a command is given; the bundled one without any."""
-    from mmulab import workloads
-
-    specs = traces or (str(workloads.bundled()),)
-    return [workloads.resolve(spec, format=format_, seed=seed, va_bits=va_bits) for spec in specs]
+    traces: tuple[str, ...], format_: str | None, seed: int = 1, levels: int = 5
+) -> list[Trace]:
+    """The traces that a command is given; a bundled one without any."""
+    specs = traces or (arguments.DEFAULT_TRACE,)
+    return [api.trace(spec, format=format_, seed=seed, levels=levels) for spec in specs]
 
 
 def write_text(path: str | None, render: Callable[[], str]) -> None:

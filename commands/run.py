@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from mmulab import api, arguments
 from mmulab.commands import options
 from mmulab.commands.progress import progress
-from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -53,14 +53,10 @@ def run(
     options.check_outputs(plot_path, json=json_path)
     from mmulab.mmu.scenario import parsing
 
-    loaded = parsing.load(scenario)
-    if technique:
-        overrides = (*overrides, f"vm.technique={technique}")
-    for item in overrides:
-        loaded = parsing.override(loaded, *_pair("--set", item))
-    key, values = _pair("--sweep", sweep) if sweep else ("", "")
+    loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
+    ((key, values),) = arguments.pairs(sweep, "--sweep") if sweep else [("", "")]
     settings = {
-        value: parsing.override(loaded, key, value) for value in values.split(",") if value
+        value: parsing.override(loaded, key, value) for value in arguments.listed(values)
     } or {"": loaded}
     options.say_if_cold("host.reclaim", "guest.swap")
     runs = {
@@ -72,22 +68,12 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not value:
-        raise InputError(f"{option} {text}: expected KEY=VALUE")
-    return key.strip(), value.strip()
-
-
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
     """The results of a scenario, or of its variants."""
-    from mmulab.mmu.scenario import run as runner
-    from mmulab.workloads import of_vm
-
     with progress(name, None) as advance:
         if compare:
-            return runner.compare(scenario, of_vm, check, advance)
-        return [runner.run(scenario, of_vm, "as given", check, advance)]
+            return api.run(scenario, compare=True, check=check, progress=advance)
+        return [api.run(scenario, check=check, progress=advance)]
 
 
 def _show(

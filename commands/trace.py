@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mmulab import api
 from mmulab.commands.trace_info import info
 from mmulab.commands.values import Count
 
@@ -93,9 +94,7 @@ def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
 def convert(source: str, output: str, from_format: str | None, to_format: str | None,
             strict: bool) -> None:  # fmt: skip
     """Write a trace in another format."""
-    from mmulab import workloads
-
-    read = workloads.resolve(source, from_format, va_bits=57)
+    read = api.trace(source, format=from_format, levels=5)
     _write(read.chunks(), output, to_format, getattr(read, "metadata", {}), strict)
 
 
@@ -113,13 +112,12 @@ def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | 
         process: int | None, kinds: str | None, format_: str | None,
         to_format: str | None) -> None:  # fmt: skip
     """Write part of a trace. Events are kept, so that mappings are right in what is left."""
-    from mmulab import workloads
     from mmulab.workloads.cut import Sample, Selection
 
     names = tuple(kind.strip().removesuffix("s") for kind in kinds.split(",")) if kinds else ()
     chosen = Sample.parse(sample) if sample else None
     selection = Selection(skip, maximum, chosen, process, names)
-    read = workloads.resolve(source, format_, va_bits=57)
+    read = api.trace(source, format=format_, levels=5)
     made = {**getattr(read, "metadata", {}), "cut": str(selection)}
     _write(selection.of(read.chunks()), output, to_format, made, strict=False)
 
@@ -133,11 +131,10 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
     """Print the first accesses and events of a trace, readable."""
     from itertools import islice
 
-    from mmulab import workloads
     from mmulab.plots.terminal import trace as terminal
     from mmulab.workloads.cut import Selection
 
-    read = workloads.resolve(source, format_, va_bits=57)
+    read = api.trace(source, format=format_, levels=5)
     chunks = Selection(skip, lines).of(read.chunks())
     for line in islice(terminal.lines(chunks, skip), lines):
         click.echo(line)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mmulab import api
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 
@@ -30,10 +31,9 @@ def info(
     options.check_outputs(plot_path, json=json_path)
     (source,) = options.resolve((trace,) if trace else (), format_, seed)
     from mmulab.plots.terminal import info as terminal
-    from mmulab.workloads.analysis import summary
 
     with progress(source.name, source.length) as advance:
-        summed = summary.summarise(source, advance)
+        summed = api.trace_info(source, progress=advance)
     if json_path != "-":
         click.echo(terminal.report(summed, _metadata(source)))
     options.write_text(json_path, lambda: json.dumps(summed.to_dict(), indent=2) + "\n")

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from mmulab.mmu.units import parse_bytes, parse_count
+from mmulab.arguments import address
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.units import A_COUNT, parse_bytes, parse_count
 
 
 class Bytes(click.ParamType):
@@ -19,8 +21,8 @@ class Bytes(click.ParamType):
             return value
         try:
             return parse_bytes(value)
-        except ValueError:
-            self.fail(f"{value!r}: expected a number of bytes, such as 4096, 256M or 16G")
+        except ValueError as error:
+            self.fail(str(error))
 
 
 class Count(click.ParamType):
@@ -36,7 +38,7 @@ class Count(click.ParamType):
         except ValueError:
             number = -1
         if number < 0:
-            self.fail(f"{value!r}: expected a whole number, such as 500000 or 20M")
+            self.fail(f"{value!r}: expected {A_COUNT}")
         return number
 
 
@@ -47,9 +49,6 @@ class Address(click.ParamType):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         try:
-            number = int(value, 0)
-        except ValueError:
-            self.fail(f"{value!r}: expected an address such as 0x7f1234567000")
-        if not 0 <= number < 1 << 64:
-            self.fail(f"{value!r}: expected an address of 64 bits")
-        return number
+            return address(value)
+        except InputError as error:
+            self.fail(str(error))

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.values import Address
 
@@ -14,7 +15,7 @@ from mmulab.commands.values import Address
 @click.argument("gva", type=Address())
 @click.option(
     "--techniques",
-    default="native,shadow,nested",
+    default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
     help="Comma-separated.",

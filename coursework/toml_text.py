@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.toml import tomllib
 
 MOST_CHARACTERS = 200_000  # assumption: the longest filled-in answer file has some 10,000
 MOST_NESTING = 50
@@ -22,29 +22,15 @@ class NotTOML(ValueError):
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The document. Raises NotTOML for anything else, InputError without a TOML parser."""
-    toml = _parser()
+    """The document. Raises NotTOML for anything else."""
     _check(text)
     try:
-        return toml.loads(text)
+        return tomllib.loads(text)
     except RecursionError:
         raise NotTOML("is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError is one; so is an integer of 5,000 digits
         reason = str(error).splitlines()[0][:200]
         raise NotTOML(f"is not TOML: {reason}") from None
-
-
-def _parser() -> Any:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ModuleNotFoundError:
-            raise InputError(
-                "answer files need Python 3.11 or the package tomli: pip install 'mmulab[toml]'"
-            ) from None
-    return tomllib
 
 
 def _check(text: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+#: What errors say was expected.
+A_SIZE = "a number of bytes, such as 4096, 256M or 16G"
+A_COUNT = "a whole number, such as 500000 or 20M"
+
 _POWERS = " KMGT"
 
 
@@ -17,14 +21,23 @@ def _whole(value: float) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """A size with an optional binary suffix: 4096, 256M, 16GiB. Raises ValueError."""
+    """A size with an optional binary suffix: 4096, 256M, 16GiB. Raises ValueError, which
+    says what was expected."""
     body = text.strip().upper().removesuffix("IB").removesuffix("B")
-    return _whole(_scaled(body, 1024))
+    try:
+        return _whole(_scaled(body, 1024))
+    except ValueError:
+        raise ValueError(f"{text!r}: expected {A_SIZE}") from None
 
 
 def parse_count(text: str) -> int:
-    """A number with an optional decimal suffix: 500000, 500_000, 20M. Raises ValueError."""
-    return _whole(_scaled(text.strip().upper().replace("_", "").replace(",", ""), 1000))
+    """A number with an optional decimal suffix: 500000, 500_000, 20M. Raises ValueError,
+    which says what was expected."""
+    body = text.strip().upper().replace("_", "").replace(",", "")
+    try:
+        return _whole(_scaled(body, 1000))
+    except ValueError:
+        raise ValueError(f"{text!r}: expected {A_COUNT}") from None
 
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}

@@ -1,3 +1,113 @@
-"""mmulab: guest, shadow and nested page tables side by side over one memory trace."""
+"""mmulab: guest, shadow and nested page tables side by side over one memory trace.
+
+    import mmulab
+
+    comparison = mmulab.compare("gups:size=64M,accesses=1M", preset="haswell")
+    print(mmulab.table(comparison))
+
+The names of `__all__` are the public interface, described in docs/api.md. Importing this
+package is cheap: a name's module is imported when the name is first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmulab.api import (
+        compare,
+        dedup,
+        miss_ratio,
+        plot,
+        preset,
+        presets,
+        run,
+        table,
+        trace,
+        trace_info,
+        walk,
+    )
+    from mmulab.mmu.by_hand.page_table import PageTable
+    from mmulab.mmu.by_hand.walkthrough import Walk
+    from mmulab.mmu.errors import InputError, MMULabError, RunError
+    from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.scenario.results import RunResult
+    from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+    from mmulab.mmu.trace import Chunk, Trace
+    from mmulab.workloads.analysis.miss_ratio import MissRatios
+    from mmulab.workloads.analysis.page_sharing import Report
+    from mmulab.workloads.analysis.summary import TraceInfo
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Chunk",
+    "Comparison",
+    "Geometry",
+    "InputError",
+    "MMULabError",
+    "MissRatios",
+    "PageTable",
+    "Preset",
+    "Report",
+    "RunError",
+    "RunResult",
+    "Scenario",
+    "TLBStream",
+    "Trace",
+    "TraceInfo",
+    "Walk",
+    "__version__",
+    "compare",
+    "dedup",
+    "miss_ratio",
+    "plot",
+    "preset",
+    "presets",
+    "run",
+    "table",
+    "trace",
+    "trace_info",
+    "walk",
+]
+
+#: Where the names are that `mmulab.api` does not define.
+_ELSEWHERE = {
+    "Chunk": "mmu.trace",
+    "Comparison": "mmu.report.results",
+    "Geometry": "mmu.tlb_stream.stream",
+    "InputError": "mmu.errors",
+    "MMULabError": "mmu.errors",
+    "MissRatios": "workloads.analysis.miss_ratio",
+    "PageTable": "mmu.by_hand.page_table",
+    "Preset": "mmu.presets.preset",
+    "Report": "workloads.analysis.page_sharing",
+    "RunError": "mmu.errors",
+    "RunResult": "mmu.scenario.results",
+    "Scenario": "mmu.scenario.settings",
+    "TLBStream": "mmu.tlb_stream.stream",
+    "Trace": "mmu.trace",
+    "TraceInfo": "workloads.analysis.summary",
+    "Walk": "mmu.by_hand.walkthrough",
+}
+
+if not os.path.isdir(os.path.join(__path__[0], "mmu")):
+    # A checkout: the subpackages lie beside this folder, not in it (package_dir in setup.cfg).
+    __path__.append(os.path.dirname(__path__[0]))
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, on its first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'api')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,6 +32,7 @@ from mmulab.mmu.scenario.settings import Event, Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
 from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
+from mmulab.mmu.toml import dotted, tomllib
 from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
 
 _SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
@@ -71,7 +72,7 @@ def load(path: str | Path) -> Scenario:
 def parse(text: str, where: str) -> Scenario:
     """A scenario from TOML. where: what to call it in errors, and unless it has a name."""
     try:
-        table = _toml().loads(text)
+        table = tomllib.loads(text)
     except ValueError as error:
         raise InputError(f"scenario {where}: not TOML: {error}") from None
     try:
@@ -120,19 +121,6 @@ def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     return replace(settings, **{name: _value(where, value, wanted, name)})
 
 
-def _toml() -> Any:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ModuleNotFoundError:
-            raise InputError(
-                "scenarios need Python 3.11 or the package tomli: pip install 'mmulab[toml]'"
-            ) from None
-    return tomllib
-
-
 def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
     for key in table:
         if key not in _TOP:
@@ -163,19 +151,9 @@ def _host(table: Any) -> HostSettings:
     if isinstance(table, Mapping) and "set" in table:
         if not isinstance(table["set"], Mapping):
             raise InputError("[host] set: expected a table of KEY = VALUE")
-        changes = {"set": tuple((k, str(v)) for k, v in _dotted(table["set"]))}
+        changes = {"set": tuple((k, str(v)) for k, v in dotted(table["set"]))}
         table = {key: value for key, value in table.items() if key != "set"}
     return replace(_settings(HostSettings, "[host]", table), **changes)
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            pairs += _dotted(value, f"{prefix}{key}.")
-        else:
-            pairs.append((prefix + key, value))
-    return pairs
 
 
 def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from drivers.command_line import Result
 
-import cli
+from mmulab.commands import main as cli
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,6 @@ def test_memory_too_small_for_the_run(mmulab, memory: str) -> None:  # type: ign
 
 
 def test_unknown_key_in_a_config_file(mmulab, tmp_path: Path) -> None:  # type: ignore
-    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
     config = tmp_path / "run.toml"
     config.write_text('presett = "haswell"\n')
     check_error(mmulab("compare", "--config", config), 2, "did you mean 'preset'")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,6 @@ def test_plots(mmulab, tmp_path: Path, suffix: str) -> None:  # type: ignore
 
 
 def test_config_file_says_what_options_say(mmulab, tmp_path: Path) -> None:  # type: ignore
-    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
     config = tmp_path / "run.toml"
     config.write_text(
         f'traces = ["{SMALL}"]\ntechniques = ["nested"]\npreset = "haswell"\n'

@@ -22,7 +22,7 @@ COMMANDS = {
 
 def output(arguments: tuple[str, ...], **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", "import cli; cli.main()", *arguments],
+        [sys.executable, "-m", "mmulab", *arguments],
         env={**os.environ, **environment}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -9,16 +9,15 @@ import sys
 import time
 from pathlib import Path
 
-import cli
 from mmulab import workloads
 
 
 def test_interrupt_in_the_middle_of_a_run(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     process = subprocess.Popen(
-        [sys.executable, "-c", "import cli; cli.main()", "compare",
+        [sys.executable, "-m", "mmulab", "compare",
          "gups:size=1G,accesses=100G", "--json", str(out)],
-        cwd=Path(cli.__file__).parent, stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(4)
     os.kill(process.pid, signal.SIGINT)
@@ -31,17 +30,17 @@ def test_interrupt_in_the_middle_of_a_run(tmp_path: Path) -> None:
 
 def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, cli, workloads, plots, mmu.presets\n"
+        "import sys, mmulab.commands.main, mmulab.workloads, mmulab.plots, mmulab.mmu.presets\n"
         "heavy = {'numba', 'matplotlib', 'llvmlite'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=Path(cli.__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_standard_input(tmp_path: Path) -> None:
     data = workloads.bundled().read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", "import cli; cli.main()", "compare", "-", "--techniques", "native"],
-        cwd=Path(cli.__file__).parent, input=data, capture_output=True, check=True,
+        [sys.executable, "-m", "mmulab", "compare", "-", "--techniques", "native"],
+        input=data, capture_output=True, check=True,
     )  # fmt: skip
     assert b"standard input: 1,500,000 accesses" in done.stdout

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from drivers.coursework import SEED
 
-import cli
+from mmulab.commands import main as cli
 
 
 @pytest.fixture

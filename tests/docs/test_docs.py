@@ -25,10 +25,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from drivers import decoys
 
 from mmulab.commands import main
-from mmulab.mmu.hardware.state import EXIT_REASONS
-from mmulab.plots.terminal.compare import EXIT_LABELS
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"
@@ -208,10 +207,7 @@ def test_readme_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_readme_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(decoys.lay(tmp_path))
     block = code_after((ROOT / "README.md").read_text(), "From Python")
     exec(compile(block.replace("1M", "20K"), "README.md", "exec"), {})
     assert Path("gups.svg").read_bytes().startswith(b"<?xml")
-
-
-def test_every_reason_of_an_exit_has_a_label() -> None:
-    assert set(EXIT_LABELS) == set(EXIT_REASONS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drivers import decoys
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 CONTENTS = json.loads(NOTEBOOK.read_text())
@@ -73,7 +74,9 @@ def run_cell(source: str, variables: dict[str, Any]) -> tuple[str, Any]:
 
 
 def test_cells_print_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of the user's own, whose files have names that mmulab has inside itself."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(decoys.lay(tmp_path))
     variables: dict[str, Any] = {"__name__": "__main__"}
     for cell in CODE:
         printed, value = run_cell(text_of(cell["source"]), variables)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cli
 from mmulab import workloads
+from mmulab.commands import main as cli
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import EVENT, MMAP, SWITCH, Chunk
 from mmulab.workloads.convert import convert, writable

@@ -166,19 +166,23 @@ def _sharing(name: str, size: int, low: np.ndarray, high: np.ndarray) -> Sharing
 def measure(
     paths: Sequence[str],
     sizes: Iterable[str] = ("4k", "2m"),
-    progress: Callable[[int], None] = lambda _pages: None,
+    progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Counts equal pages of some images. progress: called with pages read so far.
 
-    Raises InputError for an image that cannot be read, or too many for this machine's memory.
+    Raises InputError where there is none, one cannot be read, or there are too many for this
+    machine's memory.
     """
+    if not paths:
+        raise InputError("expected at least one memory image")
     _check_memory(paths)
     done = 0
 
     def add(count: int) -> None:
         nonlocal done
         done += count
-        progress(done)
+        if progress:
+            progress(done)
 
     read = [(os.path.basename(path) or path, _Image(path, add)) for path in paths]
     low = np.concatenate([image.low for _, image in read])

@@ -110,18 +110,25 @@ def test_a_forged_error_is_only_shown() -> None:
     assert not verdict.ok and len(verdict.message) <= 2000 and "\x1b" not in verdict.message
 
 
+@pytest.mark.parametrize("name", ["mmulab", "coursework", "mmulab.coursework.answers"])
+def test_the_answers_cannot_be_imported(name: str) -> None:
+    """Not even where the grader is run from the checkout."""
+    verdict, _ = asked(f"import {name}\nreturn 1")
+    assert (verdict.kind, verdict.outputs) == ("error", {})
+    assert f"No module named '{name.partition('.')[0]}'" in verdict.message
+
+
 @LINUX
 def test_a_child_does_not_outlive_the_grader(tmp_path: Path) -> None:
     program = (
-        "from coursework import sandbox\n"
+        "from mmulab.coursework import sandbox\n"
         "talk = sandbox.Conversation('def f():\\n    return 1\\n', 'f')\n"
         "print(talk._child._process.pid, flush=True)\n"
         "import os\nos.kill(os.getpid(), 9)\n"
     )
-    root = str(Path(sandbox.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": root, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         check=False,
     )

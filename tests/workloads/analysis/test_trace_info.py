@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cli
 from mmulab import workloads
+from mmulab.commands import main as cli
 from mmulab.mmu.trace import EVENT, FORK, MMAP, SWITCH, Chunk
 from mmulab.workloads.analysis.summary import summarise
 

@@ -1,0 +1,294 @@
+"""The public functions of mmulab: what the commands do.
+
+Arguments are what the command line takes, as texts, or the values that the texts stand for.
+Everything is imported where it is used, so that importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+from mmulab.arguments import (
+    PAGE_SIZES,
+    TECHNIQUES,
+    Machine,
+    address,
+    listed,
+    machine,
+    number,
+    pairs,
+    settle,
+)
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.units import parse_count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from mmulab.arguments import Listed, PathLike, Settings
+    from mmulab.mmu.by_hand.walkthrough import Walk
+    from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.scenario.results import RunResult
+    from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.trace import Trace
+    from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.miss_ratio import MissRatios
+    from mmulab.workloads.analysis.page_sharing import Report
+    from mmulab.workloads.analysis.summary import TraceInfo
+
+    Progress = Callable[[int], None]
+
+
+def trace(
+    source: PathLike | Trace, *, format: str | None = None, seed: int = 1, levels: int = 4
+) -> Trace:
+    """The trace that a TRACE of the command line stands for.
+
+    source: a generator such as "gups:size=1G,accesses=20M", a file, "-" for standard input,
+    "@name" for a trace that comes with the package, a path, or a trace: any object with a
+    name, a length (None: not known) and chunks (see `mmulab.Trace`), which is returned as it
+    is. format: of the file; told by its content unless given. seed: of a generator. levels:
+    of the page table in whose address space the addresses must lie, 4 or 5.
+
+    Raises InputError where there is neither a file nor a generator of that name.
+    """
+    from mmulab import workloads
+
+    va_bits = 12 + 9 * levels
+    if isinstance(source, str):
+        return workloads.resolve(source, format=format, seed=seed, va_bits=va_bits)
+    if isinstance(source, os.PathLike):
+        return workloads.open_trace(os.fspath(source), format, va_bits)
+    if not callable(getattr(source, "chunks", None)):
+        raise InputError(
+            f"a trace of type {type(source).__name__}: expected a text such as gups:size=1G, "
+            "a path, or an object with name, length and chunks"
+        )
+    return source
+
+
+def preset(name: str, *, set: Settings = ()) -> Preset:
+    """A processor: its geometry, costs and features, each number with its source.
+
+    name: one of `presets()`. set: numbers to change, {"cost.vm_exit": 2000},
+    {"cost": {"vm_exit": 2000}} or ["cost.vm_exit=2000"].
+
+    Raises InputError for an unknown name or key, with the nearest, or a bad value.
+    """
+    return machine(name, pairs(set), {})[0]
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the processors, oldest first."""
+    from mmulab.mmu import presets as known
+
+    return known.names()
+
+
+def compare(
+    trace: PathLike | Trace,
+    *,
+    techniques: Listed = TECHNIQUES,
+    preset: str | Preset = "skylake-sp",
+    set: Settings = (),
+    warmup: int | str = 0,
+    format: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Comparison:
+    """Runs a trace through translation techniques side by side: `mmulab compare`.
+
+    trace, format: see `trace`. techniques: specs such as "shadow:policy=trap", or a text of
+    some with commas, in the order of the results. preset, set: see `preset`. warmup: accesses
+    at the beginning that are simulated but not counted, a number or "1M". check: verify the
+    simulator's invariants as it runs (slow). progress: called now and then with the number of
+    accesses read so far. options: the machine, as the options of the command: memory,
+    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy, pcid, vpid,
+    ept_ad, walk_caches, seed.
+
+    Raises InputError for a bad trace or option, RunError where a run cannot go on.
+    """
+    from mmulab.mmu import simulate
+
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    skipped = number("warmup", warmup, parse_count)
+    return simulate.compare(source, chosen, config, specs, skipped, check, progress)
+
+
+_trace = trace  # where a parameter has the name
+
+
+def walk(
+    gva: int | str,
+    technique: str = "nested",
+    *,
+    preset: str | Preset = "skylake-sp",
+    set: Settings = (),
+    store: bool = False,
+    **options: Unpack[Machine],
+) -> Walk:
+    """Every memory reference of one page walk, in order: `mmulab walk`.
+
+    gva: a guest-virtual address, a number or a text such as "0x7f1234567000". preset, set,
+    options: as for `compare`, but there are no walk caches unless walk_caches=True. store:
+    walk for a store, which sets D bits.
+
+    The page has been touched once; nothing is cached but, with walk caches, what the walk
+    itself caches. Raises InputError for an address that is not canonical or a bad option.
+    """
+    from mmulab.mmu.by_hand import walkthrough
+
+    chosen, config = machine(preset, pairs(set), {"walk_caches": False, **options}, [technique])
+    return walkthrough.walk(address(gva), technique, chosen, config, store)
+
+
+@overload
+def run(
+    scenario: PathLike | Scenario,
+    *,
+    compare: Literal[False] = False,
+    technique: str | None = None,
+    set: Settings = (),
+    check: bool = False,
+    progress: Progress | None = None,
+) -> RunResult: ...
+@overload
+def run(
+    scenario: PathLike | Scenario,
+    *,
+    compare: Literal[True],
+    technique: str | None = None,
+    set: Settings = (),
+    check: bool = False,
+    progress: Progress | None = None,
+) -> list[RunResult]: ...
+def run(
+    scenario: PathLike | Scenario,
+    *,
+    compare: bool = False,
+    technique: str | None = None,
+    set: Settings = (),
+    check: bool = False,
+    progress: Progress | None = None,
+) -> RunResult | list[RunResult]:
+    """Runs several VMs on one host with less memory than they believe: `mmulab run`.
+
+    scenario: a TOML file (docs/overcommit.md), "@name" for one that comes with the package,
+    or a Scenario. compare: also without mechanisms, with each alone, with guests fitted to
+    the host, and on a host with memory for all; gives a list of the results. technique: for
+    every VM, "shadow" or "nested". set: settings to change, as {"host.memory": "8G"} or
+    ["vm.NAME.shares=2000"]. check: verify the invariants after every turn; slow. progress:
+    called with the accesses made so far.
+
+    Raises InputError for a bad scenario, setting or trace, RunError where a guest cannot go
+    on. A host that runs out of memory ends the run: the result's `end` says so.
+    """
+    from mmulab.mmu.scenario import run as runner
+    from mmulab.workloads import of_vm
+
+    settled = settle(scenario, pairs(set), technique)
+    if compare:
+        return runner.compare(settled, of_vm, check, progress)
+    return runner.run(settled, of_vm, "as given", check, progress)
+
+
+def miss_ratio(
+    trace: PathLike | Trace,
+    *,
+    page_sizes: Listed = "4k,2m,1g",
+    sample: float = 1.0,
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    format: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> MissRatios:
+    """Miss ratio of a fully associative LRU TLB of every size, in one pass: `mmulab mrc`.
+
+    trace, format, seed: see `trace`. page_sizes: names, or a text with commas. sample: part
+    of the pages that is followed (SHARDS); 1 is exact. warmup: accesses to leave out at the
+    beginning. max: accesses to take, all unless given. progress: called with the accesses
+    taken so far.
+
+    Raises InputError for a bad trace, page size or rate.
+    """
+    from mmulab.workloads.analysis import miss_ratio as analysis
+
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    source = _trace(trace, format=format, seed=seed, levels=5)
+    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
+
+
+def trace_info(
+    trace: PathLike | Trace,
+    *,
+    format: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> TraceInfo:
+    """What a trace is like: footprint, reuse, working set, regions: `mmulab trace info`.
+
+    trace, format, seed: see `trace`. progress: called with the accesses read so far. Raises
+    InputError for a bad trace.
+    """
+    from mmulab.workloads.analysis import summary
+
+    return summary.summarise(_trace(trace, format=format, seed=seed, levels=5), progress)
+
+
+def dedup(
+    files: PathLike | Sequence[PathLike],
+    *,
+    page_sizes: Listed = "4k,2m",
+    progress: Progress | None = None,
+) -> Report:
+    """Equal pages in memory images, within each and in all of them: `mmulab dedup`.
+
+    files: ELF cores, LiME dumps, or any files as they are; each is a VM. page_sizes: "4k",
+    "2m" or both. progress: called with the pages read so far.
+
+    Raises InputError for a bad file or page size.
+    """
+    sizes = [size.lower() for size in listed(page_sizes)]
+    for size in sizes:
+        if size not in PAGE_SIZES:
+            raise unknown("page size", size, PAGE_SIZES)
+    if not sizes:
+        raise InputError("no page size; expected 4k, 2m or both")
+    from mmulab.workloads.analysis import page_sharing
+
+    several = [files] if isinstance(files, (str, os.PathLike)) else files
+    return page_sharing.measure([os.fspath(file) for file in several], sizes, progress)
+
+
+def table(result: Result | Sequence[Result]) -> str:
+    """A result as the command prints it, in plain text.
+
+    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info`, `dedup` or `preset`, or a
+    list of one kind. Raises InputError for anything else.
+    """
+    from mmulab.plots import results
+
+    return results.table(result)
+
+
+def plot(result: Result | Sequence[Result], path: PathLike | None = None) -> Figure:
+    """Draws a result as the command does.
+
+    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info` or `dedup`, or a list of
+    one kind. path: also written there: .svg, .png or .pdf. The figure is matplotlib's and
+    shows itself where it is the value of a notebook's cell.
+
+    Raises InputError for anything else, or a path that cannot be written.
+    """
+    from mmulab.plots import results
+
+    return results.plot(result, path)

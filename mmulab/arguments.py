@@ -1,0 +1,155 @@
+"""What the arguments of the command line and of the public functions stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from operator import index
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.units import parse_bytes, parse_count
+
+if TYPE_CHECKING:
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.scenario.settings import Scenario
+
+    PathLike = str | os.PathLike[str]
+    Listed = str | Iterable[str]  # "a,b", or the names themselves
+    Settings = Mapping[str, Any] | Iterable[str]  # {key: value}, nested or dotted, or "key=value"
+
+TECHNIQUES = "native,shadow,nested"
+PAGE_SIZES = ("4k", "2m")  # of memory images
+DEFAULT_TRACE = "@python"
+
+
+class Machine(TypedDict, total=False):
+    """What describes the simulated machine, beside the preset: the options of the commands.
+
+    memory, host_memory: of the guest and the host, bytes or a text such as "16G", which is
+    the guest's; the host has an eighth more unless told otherwise. page_size: of the guest,
+    "4k", "2m", "1g", or "thp" (2m where a mapping allows it). host_page_size: what the VMM
+    backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
+    or 5. shadow_policy: on writes to guest tables, "unsync" or "trap". pcid, vpid, ept_ad:
+    None: as the preset has it. walk_caches: paging-structure caches and nested TLB. seed: of
+    generators and random replacement.
+    """
+
+    memory: int | str
+    host_memory: int | str
+    page_size: str
+    host_page_size: str
+    levels: int
+    host_levels: int
+    shadow_policy: str
+    pcid: bool | None
+    vpid: bool | None
+    ept_ad: bool | None
+    walk_caches: bool
+    seed: int
+
+
+def listed(names: Listed) -> list[str]:
+    """The names of a list as the command line has it, comma-separated, or of any other."""
+    parts = names.split(",") if isinstance(names, str) else names
+    return [part.strip() for part in parts if part.strip()]
+
+
+def pairs(settings: Settings, what: str = "set") -> list[tuple[str, str]]:
+    """(key, value) of each setting, in order. what: to call one in an error.
+
+    Raises InputError for a text that is no KEY=VALUE.
+    """
+    from mmulab.mmu.toml import dotted
+
+    if isinstance(settings, Mapping):
+        return [(key, str(value)) for key, value in dotted(settings)]
+    found = []
+    for item in [settings] if isinstance(settings, str) else settings:
+        key, equals, value = item.partition("=")
+        if not equals or not value:
+            raise InputError(f"{what} {item}: expected KEY=VALUE")
+        found.append((key.strip(), value.strip()))
+    return found
+
+
+def machine(
+    preset: str | Preset,
+    changes: Iterable[tuple[str, str]],
+    options: Machine,
+    techniques: Listed = "",
+) -> tuple[Preset, Config]:
+    """(preset with the changes, Config of the options). techniques: specs, whose costs can be
+    changed beside those of the package's techniques. Raises InputError."""
+    from mmulab.mmu import presets
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.presets.overrides import override
+
+    chosen = presets.load(preset) if isinstance(preset, str) else preset
+    for key, value in changes:
+        chosen = override(chosen, key, value, _costs(key, techniques))
+    fields: dict[str, Any] = {**options}
+    for name in fields:
+        if name not in Machine.__annotations__:
+            raise unknown("option", name, Machine.__annotations__)
+    for name in ("memory", "host_memory"):
+        if name in fields:
+            fields[name] = number(name, fields[name], parse_bytes)
+    for name in ("levels", "host_levels", "seed"):
+        if name in fields:
+            fields[name] = number(name, fields[name], parse_count)
+    return chosen, Config(**fields)
+
+
+def _costs(key: str, techniques: Listed) -> list[str]:
+    """Names of techniques' costs, where a key may be one: what knows them loads slowly."""
+    if not key.startswith("cost."):
+        return []
+    from mmulab.mmu.techniques import registry, specs
+
+    several = specs.split(techniques) if isinstance(techniques, str) else techniques
+    others = [specs.parse(text).technique for text in several]
+    return list(specs.costs([*registry.built_in(), *others]))
+
+
+def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
+    """A whole number, or what a text with a unit stands for.
+
+    name: to call it in an error. parse: reads a text, and raises ValueError which says what
+    was expected. Raises InputError.
+    """
+    try:
+        return parse(value) if isinstance(value, str) else index(value)
+    except ValueError as error:
+        raise InputError(f"{name.replace('_', ' ')} {error}") from None
+    except TypeError:
+        raise InputError(f"{name.replace('_', ' ')} {value!r}: expected a whole number") from None
+
+
+def address(gva: int | str) -> int:
+    """An address of 64 bits, of a number or a text. Raises InputError."""
+    try:
+        number = int(gva, 0) if isinstance(gva, str) else index(gva)
+    except (TypeError, ValueError):
+        raise InputError(f"{gva!r}: expected an address such as 0x7f1234567000") from None
+    if not 0 <= number < 1 << 64:
+        raise InputError(f"{gva!r}: expected an address of 64 bits")
+    return number
+
+
+def settle(
+    scenario: PathLike | Scenario,
+    changes: Iterable[tuple[str, str]] = (),
+    technique: str | None = None,
+) -> Scenario:
+    """The scenario with its settings changed. Raises InputError."""
+    from mmulab.mmu.scenario import parsing
+    from mmulab.mmu.scenario.settings import Scenario
+
+    loaded = scenario if isinstance(scenario, Scenario) else parsing.load(os.fspath(scenario))
+    for key, value in changes:
+        loaded = parsing.override(loaded, key, value)
+    if technique:
+        loaded = parsing.override(loaded, "vm.technique", technique)
+    return loaded

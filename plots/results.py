@@ -1,0 +1,91 @@
+"""Any result as the commands print and draw it, for `mmulab.table` and `mmulab.plot`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+
+from mmulab.mmu.by_hand.walkthrough import Walk
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.results import Comparison
+from mmulab.mmu.scenario.results import RunResult
+from mmulab.plots import compare, dedup, info, mrc, scenario, walk
+from mmulab.plots.figures import check_path, save
+from mmulab.plots.terminal import compare as compare_text
+from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import info as info_text
+from mmulab.plots.terminal import mrc as mrc_text
+from mmulab.plots.terminal import presets as presets_text
+from mmulab.plots.terminal import scenario as scenario_text
+from mmulab.plots.terminal import walk as walk_text
+from mmulab.workloads.analysis.miss_ratio import MissRatios
+from mmulab.workloads.analysis.page_sharing import Report
+from mmulab.workloads.analysis.summary import TraceInfo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Result: TypeAlias = Union[Comparison, Walk, RunResult, MissRatios, TraceInfo, Report, Preset]  # noqa: UP007
+
+
+class _Kind(NamedTuple):
+    """How results of a type are shown: a list of them as text; as a figure, None: never."""
+
+    text: Callable[[Any], str]
+    draw: Callable[[Any], Figure] | None
+
+
+def _each(show: Callable[[Any], str]) -> Callable[[Sequence[Any]], str]:
+    return lambda results: "\n\n".join(show(result) for result in results)
+
+
+def _only(draw: Callable[[Any], Figure]) -> Callable[[Sequence[Any]], Figure]:
+    def one(results: Sequence[Any]) -> Figure:
+        if len(results) > 1:
+            raise InputError(f"{len(results)} results; expected one, a figure shows one of these")
+        return draw(results[0])
+
+    return one
+
+
+_KINDS: dict[type, _Kind] = {
+    Comparison: _Kind(_each(compare_text.table), compare.draw),
+    Walk: _Kind(_each(walk_text.table), walk.draw),
+    RunResult: _Kind(scenario_text.text, scenario.draw),
+    MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
+    TraceInfo: _Kind(_each(info_text.report), _only(info.draw)),
+    Report: _Kind(_each(dedup_text.table), _only(dedup.draw)),
+    Preset: _Kind(_each(presets_text.details), None),
+}
+
+
+def _kind(result: Result | Sequence[Result]) -> tuple[_Kind, Sequence[Result]]:
+    """How to show a result or a list of them, and the list. Raises InputError."""
+    several = result if isinstance(result, Sequence) else [result]
+    types = {type(one) for one in several}
+    if len(types) != 1 or not types <= set(_KINDS):
+        names = ", ".join(sorted(each.__name__ for each in types)) or "an empty list"
+        known = ", ".join(each.__name__ for each in _KINDS)
+        raise InputError(f"cannot show {names}; expected one or more of one kind: {known}")
+    return _KINDS[types.pop()], several
+
+
+def table(result: Result | Sequence[Result]) -> str:
+    """The text that the command prints. Raises InputError for what is no result."""
+    kind, results = _kind(result)
+    return kind.text(results)
+
+
+def plot(result: Result | Sequence[Result], path: str | os.PathLike[str] | None = None) -> Figure:
+    """The figure that the command draws, also written to a .svg, .png or .pdf file where a
+    path is given. Raises InputError for what has no figure, or a path of another kind."""
+    kind, results = _kind(result)
+    if kind.draw is None:
+        raise InputError(f"{type(results[0]).__name__}: there is no figure of it")
+    target = None if path is None else check_path(os.fspath(path))
+    figure = kind.draw(results)
+    if target is not None:
+        save(figure, target)
+    return figure
