@@ -70,7 +70,7 @@ def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
     """--config: a TOML file whose keys are the command's options, as defaults."""
     if path is None or ctx.resilient_parsing:
         return path
-    from mmulab.mmu.toml import dotted, tomllib
+    from mmulab.mmu.config.toml import dotted, tomllib
 
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from mmulab.arguments import address
+from mmulab.mmu.config.units import A_COUNT, parse_bytes, parse_count
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.units import A_COUNT, parse_bytes, parse_count
 
 
 class Bytes(click.ParamType):

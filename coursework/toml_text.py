@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmulab.mmu.toml import tomllib
+from mmulab.mmu.config.toml import tomllib
 
 MOST_CHARACTERS = 200_000  # assumption: the longest filled-in answer file has some 10,000
 MOST_NESTING = 50

@@ -13,8 +13,10 @@ from mmulab import __version__
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.kernels.warm import compile_together
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.events import check_events
+from mmulab.mmu.machine.parts import parts_of
 from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
@@ -61,6 +63,7 @@ def compare(
             f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
             f"which has {trace.length:,}"
         )
+    compile_together(parts_of(specs))
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
     if check:

@@ -21,8 +21,8 @@ from mmulab.arguments import (
     pairs,
     settle,
 )
+from mmulab.mmu.config.units import parse_count
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.units import parse_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

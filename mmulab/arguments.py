@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import index
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from mmulab.mmu.config.units import parse_bytes, parse_count
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.units import parse_bytes, parse_count
 
 if TYPE_CHECKING:
     from mmulab.mmu.config import Config
@@ -61,7 +61,7 @@ def pairs(settings: Settings, what: str = "set") -> list[tuple[str, str]]:
 
     Raises InputError for a text that is no KEY=VALUE.
     """
-    from mmulab.mmu.toml import dotted
+    from mmulab.mmu.config.toml import dotted
 
     if isinstance(settings, Mapping):
         return [(key, str(value)) for key, value in dotted(settings)]

@@ -18,7 +18,7 @@ from drivers import decoys
 
 import mmulab
 from mmulab import workloads
-from mmulab.mmu.toml import tomllib
+from mmulab.mmu.config.toml import tomllib
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("mmulab", "mmu", "workloads", "plots", "coursework", "commands")

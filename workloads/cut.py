@@ -34,7 +34,7 @@ class Sample:
     @classmethod
     def parse(cls, text: str) -> Sample:
         """From PERIOD:LENGTH. Raises InputError."""
-        from mmulab.mmu.units import parse_count
+        from mmulab.mmu.config.units import parse_count
 
         period, _, length = text.partition(":")
         try:

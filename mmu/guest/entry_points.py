@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from mmulab.mmu.guest.faults import page_fault
 from mmulab.mmu.guest.process import handle
-from mmulab.mmu.techniques.technique import linker
+from mmulab.mmu.techniques.seam import SERVICES
 
-#: Writes the guest OS's addresses into `VM.ops`.
-link = linker(__name__, {"guest_event": handle, "guest_fault": page_fault})
+#: Writes the guest OS's addresses into `VM.ops`, and devices that do nothing.
+link = SERVICES.linker(
+    __name__, {**SERVICES.defaults, "guest_event": handle, "guest_fault": page_fault}
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, vma
-from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware import instructions
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
@@ -217,8 +217,7 @@ def handle(machine, kind, pid, start, length, value):
     if status != OK:
         return status
     if kind == FLUSH:
-        hardware.flush_all(machine.core)
-        return OK
+        return instructions.flush_all(machine)
     process = find(machine.vm, pid)
     if kind == CONTENT:
         if process == NIL:

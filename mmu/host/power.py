@@ -9,7 +9,7 @@ from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
 from mmulab.mmu.techniques import seam
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import backing, exits
 
 
 @entry
@@ -29,4 +29,4 @@ def power_off(machine: Machine):
             backing.release(machine, gfn)
         gfn += count
     vm.record[0].ballooned = 0
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)

@@ -15,7 +15,7 @@ from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
 from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
 from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.techniques import seam
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import backing, exits
 
 
 @kernel
@@ -53,7 +53,7 @@ def discard(machine: Machine, gfns):
     """Takes away the host frames of pages that the guest has given up."""
     for gfn in gfns:
         take(machine, gfn)
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
 
 
 @entry
@@ -87,7 +87,7 @@ def page_out(machine: Machine, gfns, second_chance):
         isolate(machine, gfn)
         if backing.page_out(machine, gfn) == OK:
             done += 1
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return done
 
 
@@ -97,7 +97,7 @@ def watch(machine: Machine, gfns):
     for gfn in gfns:
         if is_backed(machine, gfn):
             seam.drop_mapping(machine, gfn)
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
 
 
 @entry
@@ -132,5 +132,5 @@ def report_free(machine: Machine, order):
                 if machine.vm.p2m[other]:
                     take(machine, other)
         gfn += count
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return frames.available(machine.host.frames) - before

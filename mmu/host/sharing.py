@@ -13,7 +13,7 @@ from mmulab.mmu.kernels.compiling import entry, kernel
 from mmulab.mmu.memory import frames, sharers
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.state import MERGED_PAGE
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import backing, exits
 
 MERGED, CUT = 1, 2  # flags of what `join` did
 
@@ -63,5 +63,5 @@ def join_held(machine: Machine, gfns, hfns, tags):
         frames.release(machine.host.frames, hfns[position])
         merged += int(done & MERGED != 0)
         cut += int(done & CUT != 0)
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return merged, cut

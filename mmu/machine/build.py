@@ -6,7 +6,9 @@ import numpy as np
 
 from mmulab.mmu.config import HUGE_POLICIES, Config
 from mmulab.mmu.guest import entry_points
+from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.build import build_core, build_vcpu
+from mmulab.mmu.hardware.ops import OPS
 from mmulab.mmu.hardware.state import VCPU, Machine
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
@@ -15,9 +17,13 @@ from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
 from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD, VMA
 from mmulab.mmu.presets.preset import Preset
-from mmulab.mmu.techniques import seam
+from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import Nothing, Sizes, link_defaults
+from mmulab.mmu.techniques.technique import Nothing, Sizes
+from mmulab.mmu.vmm import calls
+
+#: What writes addresses into `VM.ops` before a technique does; first what only a VMM needs.
+LINKS = (calls.link, instructions.link, link_defaults, entry_points.link)
 
 
 def machine_of(
@@ -83,8 +89,8 @@ def make_vm(
     this["host_size"] = HUGE_POLICIES.index(values.get("host_page_size", "4k"))
     this["pcid"] = technique.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
     this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
-    ops = np.zeros(seam.OPS, np.int64)
-    for link in (link_defaults, entry_points.link, technique.link):
+    ops = np.zeros(OPS, np.int64)
+    for link in (*(LINKS if virtual else LINKS[1:]), technique.link):
         link(ops)
     sizes = Sizes(
         guest_frames=count,
@@ -113,7 +119,7 @@ def _no_vm() -> VM:
     """The outer VM of a VM that lies on the host itself."""
     return VM(
         record=np.zeros(1, VM_RECORD),
-        ops=np.zeros(seam.OPS, np.int64),
+        ops=np.zeros(OPS, np.int64),
         private=Nothing(),
         frames=make_frames(1),
         contents=np.zeros(0, np.int64),

@@ -6,37 +6,45 @@ A part is named by text (`kernels.warm.Part`), so that another process can be to
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 from numba.core import types
 from numba.np.numpy_support import from_dtype
 
 from mmulab.mmu.guest import entry_points
+from mmulab.mmu.hardware import instructions as processor
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.namespaces import KernelsType
 from mmulab.mmu.kernels.parts import type_of
 from mmulab.mmu.kernels.warm import Part
 from mmulab.mmu.machine import run
 from mmulab.mmu.techniques import registry
+from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import link_defaults
 from mmulab.mmu.trace import EVENT
+from mmulab.mmu.vmm import calls
 
 _TABLE = (types.Array(types.int64, 1, "C"),)
 
 
 def parts_of(specs: Iterable[Spec]) -> list[Part]:
-    """What a comparison of techniques runs, the longest to compile first."""
+    """What a comparison of techniques runs. Of two processes one begins with the guest OS, the
+    other with the run loops, which share most of what they are made of."""
     specs = list(specs)
-    walks = {spec.technique.walk.where: None for spec in specs}
-    origins = {spec.origin: None for spec in specs}
-    return [
-        Part(__name__, "guest"),
-        *(Part(__name__, "technique", (origin,)) for origin in origins),
-        *(Part(__name__, "run_loop", where) for where in walks),
-        Part(__name__, "defaults"),
-        Part(__name__, "prepare"),
+    loops = [Part(__name__, "run_loop", spec.technique.walk.where) for spec in specs]
+    hooks = [
+        Part(__name__, "technique", (spec.origin,))
+        for spec in sorted(specs, key=lambda spec: -len(spec.technique.hooks))
     ]
+    first, *others = dict.fromkeys(loops)
+    parts = [Part(__name__, "guest"), first]
+    for pair in zip_longest(dict.fromkeys(hooks), others):
+        parts += [part for part in pair if part]
+    if any(spec.technique.virtual for spec in specs):
+        parts.append(Part(__name__, "host_memory"))
+    small = ("instructions", "defaults", "prepare")
+    return parts + [Part(__name__, name) for name in small]
 
 
 def guest() -> tuple[Any, Any]:
@@ -50,6 +58,14 @@ def technique(origin: str) -> tuple[Any, Any]:
 
 def defaults() -> tuple[Any, Any]:
     return link_defaults, _TABLE
+
+
+def instructions() -> tuple[Any, Any]:
+    return processor.link, _TABLE
+
+
+def host_memory() -> tuple[Any, Any]:
+    return calls.link, _TABLE
 
 
 def run_loop(module: str, name: str) -> tuple[Any, Any]:

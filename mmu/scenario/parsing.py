@@ -26,14 +26,14 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mmulab.mmu.config.toml import dotted, tomllib
+from mmulab.mmu.config.units import parse_bytes, parse_count, parse_seconds
 from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario.settings import Event, Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
 from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
-from mmulab.mmu.toml import dotted, tomllib
-from mmulab.mmu.units import parse_bytes, parse_count, parse_seconds
 
 _SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
 _TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}

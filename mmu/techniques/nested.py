@@ -40,7 +40,8 @@ from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf
 from mmulab.mmu.techniques.technique import Exit, Technique
 from mmulab.mmu.techniques.unshare import unshare
 from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.backing import back, overwrite, own, vm_exit
+from mmulab.mmu.vmm.calls import back, overwrite, own
+from mmulab.mmu.vmm.exits import vm_exit
 
 EPT_VIOLATIONS = 0  # index of the exit reason
 

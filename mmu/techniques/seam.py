@@ -11,61 +11,20 @@ for all techniques, and asks devices without knowing whose they are.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from numba import int64
-
-from mmulab.mmu.hardware import core as hardware
-from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.hardware import instructions
+from mmulab.mmu.hardware.ops import Section
 from mmulab.mmu.kernels.compiling import kernel
-from mmulab.mmu.kernels.parts import Far, far_call, type_of
 from mmulab.mmu.memory import guest_tables
 from mmulab.mmu.memory.status import OK
 
-_MACHINE = type_of(Machine)
-
-
-class Op(NamedTuple):
-    """A kernel that is called by address.
-
-    takes: names of its arguments beside the machine. returns: "status", or what the number that
-    it returns means. default: the kernel that serves where nobody else does.
-    """
-
-    number: int
-    name: str
-    takes: tuple[str, ...]
-    meaning: str
-    returns: str
-    default: Any
-
-
-HOOKS: dict[str, Op] = {}  # of techniques
-SERVICES: dict[str, Op] = {}  # of the guest OS and of devices
-
-
-def far(op: Op, function: Any) -> Far:
-    """A kernel that serves as an op."""
-    return Far(function, (_MACHINE, *(int64 for _ in op.takes)), int64)
-
-
-def _op(
-    table: dict[str, Op], name: str, takes: str, meaning: str, default: Any, returns: str = "status"
-) -> Any:
-    number = len(HOOKS) + len(SERVICES)
-    op = Op(number, name, tuple(takes.split()), meaning, returns, default)
-    table[name] = op
-    call = far_call(int64, _MACHINE, *(int64 for _ in op.takes))
-
-    @kernel
-    def through_table(machine, *arguments):
-        return call(machine.vm.ops[number], machine, *arguments)
-
-    return through_table
+HOOKS = Section(32, 48)  # of techniques
+SERVICES = Section(80, 16)  # of the guest OS and of devices
 
 
 def _hook(name: str, takes: str, meaning: str, default: Any, returns: str = "status") -> Any:
-    return _op(HOOKS, name, takes, meaning, default, returns)
+    return HOOKS.op(name, takes, meaning, default, returns)
 
 
 # --- Defaults: what the processor does without a VMM --------------------------------
@@ -99,15 +58,13 @@ def _store(machine, table, index, entry):
 
 @kernel
 def _invlpg(machine, gva):
-    hardware.invlpg(machine.core, machine.vcpu, gva)
-    return OK
+    return instructions.invlpg(machine, gva)
 
 
 @kernel
 def _load_cr3(machine, process, keep):
     target = machine.vm.process[process]
-    hardware.load_cr3(machine.core, machine.vcpu, target.cr3, target.asid, keep)
-    return OK
+    return instructions.load_cr3(machine, target.cr3, target.asid, keep)
 
 
 @kernel
@@ -219,20 +176,19 @@ pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its addr
 
 # --- The guest OS, called by the machine --------------------------------------------
 
-guest_event = _op(
-    SERVICES, "guest_event", "kind pid start length value", "an event of the trace", None
+guest_event = SERVICES.op(
+    "guest_event", "kind pid start length value", "an event of the trace", None
 )
-guest_fault = _op(
-    SERVICES, "guest_fault", "process gva kind", "a #PF that is the guest's own", None
-)
+guest_fault = SERVICES.op("guest_fault", "process gva kind", "a #PF that is the guest's own", None)
 
 # --- Devices of the host, called by the guest's drivers ------------------------------
 
-dma_read = _op(SERVICES, "dma_read", "gfn", "a disk reads a guest page", _nothing_1)
-dma_write = _op(SERVICES, "dma_write", "gfn", "a disk overwrites a guest page", _nothing_1)
-balloon_give = _op(
-    SERVICES, "balloon_give", "gfn", "the guest gives a page to the balloon device", _nothing_1
+dma_read = SERVICES.op("dma_read", "gfn", "a disk reads a guest page", _nothing_1)
+dma_write = SERVICES.op("dma_write", "gfn", "a disk overwrites a guest page", _nothing_1)
+balloon_give = SERVICES.op(
+    "balloon_give", "gfn", "the guest gives a page to the balloon device", _nothing_1
 )
-balloon_done = _op(SERVICES, "balloon_done", "", "it has given what it will for now", _nothing)
+balloon_done = SERVICES.op("balloon_done", "", "it has given what it will for now", _nothing)
 
-OPS = len(HOOKS) + len(SERVICES)
+#: Writes the defaults of all hooks.
+link_defaults = HOOKS.linker(__name__, HOOKS.defaults)

@@ -9,8 +9,6 @@ from typing import Any
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.walk import Walk
-from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.kernels.parts import addresses_of
 from mmulab.mmu.kernels.structs import Struct
 from mmulab.mmu.presets.preset import Cited
 from mmulab.mmu.techniques import seam
@@ -94,17 +92,17 @@ class Technique:
 
     def __post_init__(self) -> None:
         for name in self.hooks:
-            if name not in seam.HOOKS:
+            if name not in seam.HOOKS.ops:
                 raise InputError(
                     f"technique {self.name}: no hook {name!r}; expected some of "
-                    f"{', '.join(seam.HOOKS)}"
+                    f"{', '.join(seam.HOOKS.ops)}"
                 )
         if len(self.exits) > MAX_REASONS or len(self.counters) > MAX_COUNTERS:
             raise InputError(
                 f"technique {self.name}: expected at most {MAX_REASONS} exit reasons and "
                 f"{MAX_COUNTERS} counters"
             )
-        object.__setattr__(self, "link", linker(self.module, self.hooks))
+        object.__setattr__(self, "link", seam.HOOKS.linker(self.module, self.hooks))
 
     link: Any = field(init=False, repr=False, compare=False)
 
@@ -113,33 +111,3 @@ class Technique:
         """What its exits and counters cost, by name."""
         of_counters = {each.name: each.cost for each in self.counters if each.cost}
         return {each.reason: each.cost for each in self.exits} | of_counters
-
-
-def linker(module: str, kernels: Mapping[str, Any]) -> Any:
-    """An entry that writes the addresses of kernels, by the names of ops, into `VM.ops`.
-
-    module: whose part it is, and which it is cached with.
-    """
-    ops = seam.HOOKS | seam.SERVICES
-    # A tuple, so that what is kept on disk can be told by what it is made of.
-    write = addresses_of(
-        tuple((ops[name].number, seam.far(ops[name], each)) for name, each in kernels.items())
-    )
-
-    def link(table):
-        write(table)
-
-    link.__module__ = module
-    link.__qualname__ = "link"
-    return entry(link)
-
-
-#: Writes the defaults of all ops that have one.
-link_defaults = linker(
-    seam.__name__,
-    {
-        name: op.default
-        for name, op in (seam.HOOKS | seam.SERVICES).items()
-        if op.default is not None
-    },
-)

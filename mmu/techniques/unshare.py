@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.p2m import is_merged
 from mmulab.mmu.techniques import seam
-from mmulab.mmu.vmm.backing import flush_vm
+from mmulab.mmu.vmm.exits import flush_vm
 
 
 @kernel

@@ -6,8 +6,7 @@ What a technique has mapped is the technique's to drop first (`techniques.seam`)
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import contents, tlb, walk_caches
-from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import disk, frames, sharers
 from mmulab.mmu.memory.entries import INDEX_BITS, pages_in
@@ -241,22 +240,3 @@ def page_out(machine, gfn):
     vm.p2m[gfn] = paged_out_to(slot, 0)
     vm.record[0].paged_out += 1
     return OK
-
-
-# --- Exits and flushes ------------------------------------------------------------
-
-
-@kernel
-def vm_exit(machine, reason):
-    """Counts a VM exit, by the number of its reason. Without VPIDs the entry after it drops the
-    VM's linear and combined translations (Intel SDM vol. 3C, 29.4.3.1)."""
-    machine.vcpu.exits[reason] += 1
-    if not machine.vm.record[0].has_vpid:
-        tlb.flush_all(machine.core)
-        walk_caches.drop_linear(machine.core, machine.vcpu)
-
-
-@kernel
-def flush_vm(machine):
-    """Drops all of a VM's translations after a p2m change (INVEPT or, under shadow, INVVPID)."""
-    hardware.flush_vpid(machine.core, machine.vcpu)

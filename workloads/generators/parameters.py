@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.config.units import parse_bytes, parse_count, show
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import EVENT, MMAP, NO_EVENTS, PROT_READ, PROT_WRITE, Chunk
-from mmulab.mmu.units import parse_bytes, parse_count, show
 
 CHUNK = 1 << 20
 

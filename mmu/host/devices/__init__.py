@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmulab.mmu.host.devices import balloon, disk
-from mmulab.mmu.techniques.technique import linker
+from mmulab.mmu.techniques.seam import SERVICES
 
 #: Writes the devices' addresses into `VM.ops`.
-link = linker(
+link = SERVICES.linker(
     __name__,
     {
         "dma_read": disk.read,

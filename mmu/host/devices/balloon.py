@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.status import OK
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import exits
 
 
 @kernel
@@ -18,5 +18,5 @@ def give(machine, gfn):
 @kernel
 def done(machine):
     """The guest has given what it will: its translations of those pages go."""
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return OK

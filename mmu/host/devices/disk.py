@@ -7,7 +7,7 @@ from mmulab.mmu.memory.p2m import is_paged_out
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.unshare import unshare
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import calls
 
 
 @kernel
@@ -16,7 +16,7 @@ def read(machine, gfn):
     again: double paging (Goldberg and Hassinger, 1979)."""
     if is_paged_out(machine, gfn):
         machine.vcpu.stats[0].double_faults += 1
-    status = backing.back(machine, gfn)
+    status = calls.back(machine, gfn)
     return status if status != OK else seam.pin_dma(machine, gfn)
 
 
@@ -24,5 +24,5 @@ def read(machine, gfn):
 def write(machine, gfn):
     """The disk is about to fill a page."""
     unshare(machine, gfn)
-    status = backing.overwrite(machine, gfn, True)
+    status = calls.overwrite(machine, gfn, True)
     return status if status != OK else seam.pin_dma(machine, gfn)

@@ -19,7 +19,7 @@ The pages themselves are in `shadow_pages`.
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.rights import denies, narrow
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import frames, guest_tables
@@ -43,7 +43,8 @@ from mmulab.mmu.techniques.shadow import pages, reverse_map
 from mmulab.mmu.techniques.shadow.state import SHADOW_FILLS, SYNCED_ENTRIES, state_of
 from mmulab.mmu.techniques.unshare import unshare
 from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.backing import back, overwrite, own, vm_exit
+from mmulab.mmu.vmm.calls import back, overwrite, own
+from mmulab.mmu.vmm.exits import vm_exit
 
 #: Index of each exit reason.
 BACKING, SHADOW_FILL, REFLECTED, PTE_WRITE, INVLPG, CR3_LOAD = range(6)
@@ -305,7 +306,7 @@ def invlpg(machine, gva):
             status = pages.set_leaf(machine, page, index, spte, frame_of(gpte))
             if status != OK:
                 return status
-    hardware.invlpg(machine.core, machine.vcpu, gva)
+    instructions.invlpg(machine, gva)
     return OK
 
 
@@ -322,7 +323,7 @@ def load_cr3(machine, process, keep):
         state.root[process] = page
     _sync_process(machine, process)
     frame = state.page[state.root[process]].hfn
-    hardware.load_cr3(machine.core, machine.vcpu, frame, 0, False)
+    instructions.load_cr3(machine, frame, 0, 0)
     return OK
 
 

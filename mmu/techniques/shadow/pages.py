@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware import instructions
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory import tables as memory
@@ -92,7 +92,7 @@ def link(machine, page, index, child, rights):
     if parent != NIL and parent != hpa and state_of(machine).page[child].process != NIL:
         # The guest moved the table: only one sPTE may point to its shadow.
         memory.store(machine.host.memory, parent, 0)
-        hardware.flush_context(machine.core, machine.vcpu)
+        instructions.flush_context(machine)
     memory.store(machine.host.memory, hpa, entry)
     state_of(machine).page[child].parent = hpa
 
@@ -202,11 +202,9 @@ def drop_entry(machine, page, index):
     shadow = state_of(machine).page[page]
     what = _clear(machine, page, index)
     if what == 1:
-        hardware.invlpg(
-            machine.core, machine.vcpu, shadow.gva + (index << level_shift(shadow.level))
-        )
+        instructions.invlpg(machine, shadow.gva + (index << level_shift(shadow.level)))
     elif what == 2:
-        hardware.flush_context(machine.core, machine.vcpu)
+        instructions.flush_context(machine)
 
 
 @kernel
@@ -229,7 +227,7 @@ def unshadow(machine, page):
     elif state.root[shadow.process] == page:
         state.root[shadow.process] = 0
     _free(machine, page)
-    hardware.flush_context(machine.core, machine.vcpu)
+    instructions.flush_context(machine)
 
 
 @kernel

@@ -7,7 +7,7 @@ frame's own `reverse` tells its shadow page.
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import core as hardware
+from mmulab.mmu.hardware import instructions
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import PAGE_SHIFT, RW, A, pages_in
@@ -125,4 +125,4 @@ def write_protect(machine, gfn):
                 found = True
             node = state.reverse[node].next
     if found:
-        hardware.flush_context(machine.core, machine.vcpu)
+        instructions.flush_context(machine)
