@@ -19,6 +19,7 @@ import numpy as np
 
 from mmulab.mmu.hardware.state import FIFO, LRU, PLRU, RANDOM, ROUTE_COLUMNS
 from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.structs import JIT_OFF
 from mmulab.mmu.kernels.vectors import MEDIUM, NARROW, WIDE, equal_mask, least, lowest_bit, seldom
 from mmulab.mmu.memory.status import NIL
 
@@ -233,8 +234,13 @@ def look_up(core, route, index, tag):
 @inlined
 def fill(core, route, unit, tag, clock):
     """Fills a tag into the set in which the route has last looked one up in vain, and where
-    nothing has been filled since; returns the slot, whose data is the caller's."""
+    nothing has been filled since; returns the slot, whose data is the caller's. That this holds
+    is checked where kernels run as plain Python."""
     slot = route.oldest
+    if JIT_OFF:
+        first = first_slot(route, tag)  # sets are told apart by the low bits of a tag
+        assert first <= slot < first + route.stride, "looked up in another set"
+        assert find(core, route, tag, tag) == NIL, "filled in the meantime"
     if unit.policy > FIFO and _stamp_of(slot, core.age[np.uint64(slot)]):
         slot = _victim_not_by_age(core, unit, slot)
     _put(core, slot, tag, clock)

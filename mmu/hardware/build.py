@@ -9,7 +9,7 @@ from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
-from mmulab.mmu.hardware.lookahead import HINTS
+from mmulab.mmu.hardware.fetch_ahead import HINTS
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,

@@ -27,12 +27,12 @@ from mmulab.mmu.memory.status import NIL
 
 LINE_SHIFT = 6  # 64-byte lines, eight entries a line
 
-#: References of walks that are priced at a time, at most: an assumption, enough to go through a
-#: level at full speed, few enough to stay in an L1 cache.
-NOTED = 1024
-
 #: References that one walk notes at most: three dimensions of five levels make 215.
 MOST_OF_A_WALK = 256
+
+#: References of walks that are priced at a time, and those of the last walk: an assumption,
+#: enough to go through a level at full speed, few enough to stay in an L1 cache.
+NOTED = 1024 + MOST_OF_A_WALK
 
 # 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)

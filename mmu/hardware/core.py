@@ -24,18 +24,20 @@ _LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 
 
 @inlined
-def _mark_store(core, memory, kind, entry):
-    """A store reaches the 4 KiB frame of a TLB entry; see `mmu.hardware.contents`."""
+def _mark_store(core, memory, kind, entry, gva, size):
+    """A store reaches the 4 KiB frame of gva, in the page of a TLB entry; see `contents`."""
     if kind == STORE and core.record[0].tracking:
-        memory.written[frame_of(entry)] = 1
+        memory.written[frame_of(tlb.exact_frame(core, entry, gva, size))] = 1
 
 
 @inlined
 def _predict(core, kind, gva, slot, size, entry):
-    """Predicts the next access of this kind to this page, unless it is a store that must be
-    marked and the slot's page is large: predictions tell 4 KiB pages apart by low bits only,
-    and the store may be the first to its frame. A store after a load hits the same slot where
-    it needs no walk, and no mark."""
+    """Predicts where the next access of this kind to this 4 KiB page hits: a slot.
+
+    A store is not predicted where it must be marked and its page is large: low bits tell 4 KiB
+    pages apart, and the store may be the first to its frame. A load predicts the store that
+    may follow it where that needs no walk and no mark.
+    """
     tracking = core.record[0].tracking
     if size == 0 or kind != STORE or not tracking:
         tlb.predict(core, kind, gva, slot)
@@ -150,7 +152,7 @@ def translate(core, vcpu, memory, walk, gva, kind, user, clock):
         if allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
             _predict(core, kind, gva, slot, size, core.data[slot])
-            _mark_store(core, memory, kind, tlb.exact_frame(core, core.data[slot], gva, size))
+            _mark_store(core, memory, kind, core.data[slot], gva, size)
             return OK
     else:
         stats.l1_misses[np.uint64(kind)] += 1
@@ -177,7 +179,7 @@ def translate(core, vcpu, memory, walk, gva, kind, user, clock):
         tlb.fill_l2(core, vcpu, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held)
     _predict(core, kind, gva, slot, size, entry)
-    _mark_store(core, memory, kind, entry)
+    _mark_store(core, memory, kind, entry, gva, 0)
     return OK
 
 

@@ -43,7 +43,7 @@ CORE_RECORD = np.dtype(
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
         ("touch", np.int64),  # what an L1 hit updates: see hardware.core
         ("noted", np.int64),  # references to be priced; none between two runs
-        ("walked", np.int64),  # 1 once there has been a walk: see hardware.lookahead
+        ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
     ]
@@ -101,7 +101,7 @@ CACHE = np.dtype(
     ]
 )
 
-#: Where the leaf table of a region lies: see hardware.lookahead.
+#: Where the leaf table of a region lies: see hardware.fetch_ahead.
 HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
 # Rows of `Core.route`: what is looked for; see `hardware.assoc.route_to`.
@@ -204,7 +204,7 @@ class Core(Struct):
     owner: np.ndarray  # [L1 slots]: the unit of a slot
     first: np.ndarray  # [L1 slots]
     span: np.ndarray  # [L1 slots]
-    hint: np.ndarray  # [2 * lookahead.HINTS]: of guest or shadow tables, of nested ones
+    hint: np.ndarray  # [2 * fetch_ahead.HINTS]: of guest or shadow tables, of nested ones
     cache: np.ndarray  # [CACHE_LEVELS - 1]
     line: np.ndarray  # [lines of cache levels with short ones]: see hardware.caches
     long_line: np.ndarray  # [lines of the others]

@@ -97,8 +97,11 @@ def _guest_size(entry):
 
 @inlined
 def _forget(core, kind, gva, size, slot):
-    """Forgets that accesses of a kind hit a slot: its new page may share the prediction of the
-    page there before it, but denies what that allowed, or has had no store marked."""
+    """Forgets that accesses of a kind hit a slot, which a new page has come to.
+
+    The prediction was made for the page before it. The new one may have the same low bits, and
+    deny what that allowed, or have had no store marked yet.
+    """
     row = kind << PREDICTOR_BITS
     if size == 0:
         core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
@@ -164,6 +167,8 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
 @inlined
 def exact_frame(core, entry, gva, size):
     """The entry with the frame of gva's own 4 KiB page in place of its page's first."""
+    if size == 0:
+        return entry
     return entry | (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
 
 

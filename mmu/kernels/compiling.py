@@ -20,7 +20,7 @@ from typing import Any
 
 from numba import njit
 
-from mmulab.mmu.kernels import struct_types  # noqa: F401  (tells numba what a Struct is)
+from mmulab.mmu.kernels import structs_in_numba  # noqa: F401  (tells numba what a Struct is)
 from mmulab.mmu.kernels.cache import keep
 from mmulab.mmu.kernels.numba_patches import full, lean
 

@@ -9,7 +9,7 @@ that patch alone is left out: results are the same, only later.
     calls, and then does so again for each of its callers. A kernel is only ever called from
     compiled code, so that all of that but the last time, in the entry that Python calls, is
     thrown away. A lean library keeps its unlinked code and passes on what it needs to be
-    linked with; nothing in it is optimised before that. Without: three times slower.
+    linked with. Without: three times slower.
 flags
     numba compares the compiler's flags, option by option, whenever it resolves a call: about
     a tenth of the time, most of which is saved by comparing first what has been set.
@@ -52,7 +52,6 @@ _LEAN_NEEDED = (
     (getattr(codegen, "JITCodeLibrary", None), "get_pointer_to_function"),
     (getattr(codegen, "JITCodeLibrary", None), "_finalize_dynamic_globals"),
     (getattr(codegen, "JITCodeLibrary", None), "_raise_if_finalized"),
-    (getattr(codegen, "JITCodeLibrary", None), "_optimize_functions"),
     (getattr(codegen, "JITCPUCodegen", None), "set_env"),
     (getattr(codegen, "JITCPUCodegen", None), "_library_class"),
     (getattr(codegen, "JitEngine", None), "is_symbol_defined"),
@@ -132,13 +131,6 @@ if LEAN:
 
             visit(self)
             return order[-2::-1]
-
-        def _optimize_functions(self, module: Any) -> None:
-            """Of a lean library the data layout alone is set, as numba does it here."""
-            if self._lean:
-                module.data_layout = self._codegen._data_layout
-            else:
-                super()._optimize_functions(module)
 
         def finalize(self) -> None:
             if not self._lean:

@@ -73,7 +73,7 @@ else:
     from numba.core import cgutils, types
     from numba.core.extending import intrinsic
 
-    from mmulab.mmu.kernels.struct_types import StructType
+    from mmulab.mmu.kernels.structs_in_numba import StructType
 
     _WORD = ir.IntType(64)
 

@@ -15,7 +15,6 @@ from numba.np.numpy_support import from_dtype
 from mmulab.mmu.guest import entry_points
 from mmulab.mmu.hardware import instructions as processor
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.kernels.namespaces import KernelsType
 from mmulab.mmu.kernels.parts import type_of
 from mmulab.mmu.kernels.warm import Part
 from mmulab.mmu.machine import run
@@ -70,6 +69,8 @@ def host_memory() -> tuple[Any, Any]:
 
 def run_loop(module: str, name: str) -> tuple[Any, Any]:
     """The run loop with the walk that is to be found there."""
+    from mmulab.mmu.kernels.namespaces import KernelsType  # there is none in plain Python
+
     position = (types.int64,) * 3
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
     return run.run_once, (type_of(Machine), KernelsType((module, name)), *columns, *position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import lookahead
+from mmulab.mmu.hardware.fetch_ahead import GUEST, fetch_linear
 from mmulab.mmu.hardware.walks.forms import X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -10,7 +10,7 @@ from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, offset_in
 
-linear_walk = make_walk(X86, in_place, STEP, lookahead.GUEST)
+linear_walk = make_walk(X86, in_place, STEP, GUEST)
 
 
 @inlined
@@ -23,7 +23,7 @@ def translate(core, vcpu, memory, gva, kind, user):
 @inlined
 def fetch_ahead(core, vcpu, memory, address, position, end):
     """See `walk.Walk`."""
-    lookahead.fetch_linear(core, memory, address, position, end)
+    fetch_linear(core, memory, address, position, end)
 
 
 WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX)

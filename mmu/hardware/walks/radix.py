@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmulab.mmu.hardware.caches import reference
-from mmulab.mmu.hardware.lookahead import remember as remember_leaf_table
+from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
@@ -29,7 +29,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
 
     locate(core, vcpu, memory, frame, level) -> (status, hfn): where the table of a level in
     that frame lies. step: of its sites, from one level to the next. hints: first record of
-    `lookahead` for leaf tables of this dimension.
+    `fetch_ahead` for leaf tables of this dimension.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0. Where it

@@ -3,7 +3,7 @@ page's own: hardware nested paging (EPT, NPT)."""
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import lookahead
+from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_nested
 from mmulab.mmu.hardware.walk_caches import nested_find, nested_remember
 from mmulab.mmu.hardware.walks.forms import EPT, X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
@@ -24,7 +24,7 @@ from mmulab.mmu.memory.entries import (
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.trace import LOAD, STORE
 
-nested_walk = make_walk(EPT, in_place, 1, lookahead.NESTED)
+nested_walk = make_walk(EPT, in_place, 1, NESTED)
 
 
 @inlined
@@ -43,7 +43,7 @@ def _locate(core, vcpu, memory, gfn, level):
     return status, hfn
 
 
-guest_walk = make_walk(X86, _locate, STEP, lookahead.GUEST)
+guest_walk = make_walk(X86, _locate, STEP, GUEST)
 
 
 @inlined
@@ -73,8 +73,8 @@ def translate(core, vcpu, memory, gva, kind, user):
 @inlined
 def fetch_ahead(core, vcpu, memory, address, position, end):
     """See `walk.Walk`."""
-    lookahead.fetch_linear(core, memory, address, position, end)
-    lookahead.fetch_nested(core, memory, address, position, end)
+    fetch_linear(core, memory, address, position, end)
+    fetch_nested(core, memory, address, position, end)
 
 
 WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX)
