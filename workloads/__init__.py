@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ class FileTrace:
         self._first = True
         count = getattr(self._format, "length", None)
         self._length: int | None = count(self._stream) if count else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without the open file: a copy opens it again."""
+        return {**self.__dict__, "_stream": None, "_format": self._format.__name__, "_first": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _format=import_module(state["_format"]))
 
     @property
     def length(self) -> int | None:

@@ -168,15 +168,8 @@ class System:
         self._enter(guest)
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
-        left = self._quantum(guest)
-
-        def go_on() -> int:
-            nonlocal left
-            status, done = guest.run(left)
-            left -= done
-            return status
-
-        self._mend_until_ok(guest, go_on)
+        guest.left = self._quantum(guest)
+        self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles
         guest.cycles = sum(guest.price().values())
         self.now += (guest.cycles - before) / self.hertz

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +15,19 @@ from mmulab.mmu.host import devices, power
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.build import NO_VM, make_vcpu, make_vm
+from mmulab.mmu.machine.build import NO_VM, link, make_vcpu, make_vm
 from mmulab.mmu.machine.events import check_events
+from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_references
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, Chunk, Trace
+from mmulab.mmu.trace import LOAD, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -37,7 +39,8 @@ class Guest:
     """A VM while it runs.
 
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
-    in seconds. cycles: of its vCPU. stalled: seconds that it waited for storage.
+    in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
+    stalled: seconds that it waited for storage.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Guest:
         self.config = config
         self.spec = parse(settings.technique, config)
         vm = make_vm(self.spec, preset, config, host, number, settings.disk >> 12)
-        devices.link(vm.ops)
+        self._link(vm)
         vm.record[0]["tracked"] = 1
         vm.record[0]["map_disk"] = settings.map_disk
         vm.record[0]["emulate_writes"] = settings.emulate_writes
@@ -68,14 +71,24 @@ class Guest:
         self.frames = config.guest_frames
         self.kinds = np.zeros(3, np.int64)
         self.accesses = 0
+        self.left = 0
         self.cycles = 0.0
         self.stalled = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.ended_at = 0.0
-        self._chunks: Iterator[Chunk] = iter(())
+        self._feed = Feed(trace)
         self._chunk, self._marked, self._position, _, self._event = boot_chunk()
         self._filled = 0  # bytes of a CONTENT event that are done
+
+    def _link(self, vm: VM) -> None:
+        """Code lies at other addresses in each process: it is linked, never kept."""
+        link(vm.ops, self.spec)
+        devices.link(vm.ops)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._link(self.vm)
 
     @property
     def machine(self) -> Machine:
@@ -105,8 +118,13 @@ class Guest:
     def start(self) -> int:
         """Boots the guest. Returns a status."""
         self.started = True
-        self._chunks = self.trace.chunks()
         return self.run(0)[0]
+
+    def go_on(self) -> int:
+        """Runs what is left of its turn. Returns a status."""
+        status, done = self.run(self.left)
+        self.left -= done
+        return status
 
     def run(self, quantum: int) -> tuple[int, int]:
         """Runs up to so many accesses: (status, accesses). It may begin again where the
@@ -199,10 +217,10 @@ class Guest:
 
     def _next_chunk(self) -> bool:
         """Takes the workload's next chunk; begins it again where it repeats."""
-        chunk = next(self._chunks, None)
+        chunk = self._feed.next()
         if chunk is None and self.settings.repeat and self.accesses:
-            self._chunks = self.trace.chunks()
-            chunk = next(self._chunks, None)
+            self._feed.restart()
+            chunk = self._feed.next()
         if chunk is None:
             return False
         marked = np.empty_like(chunk.kind)

@@ -84,6 +84,11 @@ class Struct:
         self._table = np.array(words, np.int64)
         self.address = self._table.ctypes.data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its fields, from which the table of addresses is made again."""
+        fields = {name: getattr(self, name) for name in self.FIELDS}
+        return _remake, (type(self), fields)
+
     def _check(self, name: str, field: ArrayField, value: np.ndarray) -> None:
         fits = value.dtype == field.dtype and value.ndim == field.ndim
         if not fits or not value.flags.c_contiguous:
@@ -91,3 +96,7 @@ class Struct:
                 f"{type(self).__name__}.{name}: expected a contiguous array of "
                 f"{field.ndim} dimensions of {field.dtype}"
             )
+
+
+def _remake(struct: type[Struct], fields: dict[str, Any]) -> Struct:
+    return struct(**fields)

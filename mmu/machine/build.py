@@ -26,6 +26,13 @@ from mmulab.mmu.vmm import calls
 LINKS = (calls.link, instructions.link, link_defaults, entry_points.link)
 
 
+def link(ops: np.ndarray, spec: Spec) -> None:
+    """Writes the addresses of what a VM of a technique calls into its table."""
+    for each in LINKS if spec.technique.virtual else LINKS[1:]:
+        each(ops)
+    spec.technique.link(ops)
+
+
 def machine_of(
     spec: Spec, preset: Preset, config: Config, log_size: int = 0
 ) -> tuple[Machine, list[str]]:
@@ -90,8 +97,7 @@ def make_vm(
     this["pcid"] = technique.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
     this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
     ops = np.zeros(OPS, np.int64)
-    for link in (*(LINKS if virtual else LINKS[1:]), technique.link):
-        link(ops)
+    link(ops, spec)
     sizes = Sizes(
         guest_frames=count,
         host_frames=host_frames,

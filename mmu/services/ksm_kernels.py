@@ -25,7 +25,7 @@ from mmulab.mmu.kernels.vectors import prefetch
 from mmulab.mmu.memory.p2m import hfn_of, is_backed, is_merged
 from mmulab.mmu.memory.state import MERGED_PAGE, Host
 from mmulab.mmu.memory.status import NIL
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import exits
 
 #: What a scan is told, and what it counts: names as in /sys/kernel/mm/ksm.
 SCAN = np.dtype(
@@ -365,5 +365,5 @@ def scan_vm(machine: Machine, trees: Trees, items, gfn, budget):
             items[gfn].age = 0
             scan.rmap_items -= 1
         gfn += 1
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return gfn, visited, ordered

@@ -33,6 +33,10 @@ class Spec:
     technique: Technique
     values: dict[str, Any]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by where its technique is found: that is code."""
+        return _found_again, (self.text, self.origin, self.values)
+
     @property
     def name(self) -> str:
         return self.technique.name
@@ -41,6 +45,10 @@ class Spec:
     def parameters(self) -> dict[str, str]:
         """Values as text."""
         return {name: str(value) for name, value in self.values.items()}
+
+
+def _found_again(text: str, origin: str, values: dict[str, Any]) -> Spec:
+    return Spec(text, origin, registry.get(origin), values)
 
 
 def split(text: str) -> list[str]:

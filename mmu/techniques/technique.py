@@ -63,7 +63,7 @@ class Technique:
     name: as users write it. source: the paper or manual. module: `__name__` of its file.
     walk: what its hardware does on a TLB miss. hooks: kernels by name, of those in
     `seam.HOOKS`; those that it leaves out take the default. exits, counters: at the index that
-    its kernels count them by (`vmm.backing.vm_exit`, `VCPU.own`). state: makes its private
+    its kernels count them by (`vmm.exits.vm_exit`, `VCPU.own`). state: makes its private
     state from sizes and its parameters' values. reference: the slow, obvious translation that
     --check compares with. table: the guest's table that its hardware walks, "gPT" or "sPT".
     assumptions: where it departs from its source.

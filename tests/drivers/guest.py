@@ -24,7 +24,7 @@ from mmulab.mmu.trace import (
     SWITCH,
     Chunk,
 )
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import backing, exits
 
 PAGE = 4096
 REGION = 4 << 20  # two large pages, so that some ranges hold an aligned one
@@ -45,7 +45,7 @@ SMALL = replace(
 def _drop_backing(machine: Machine, gfn):
     seam.drop_mapping(machine, gfn)
     backing.release(machine, gfn)
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
 
 
 class Guest:

@@ -19,7 +19,7 @@ from mmulab.mmu.memory.state import MERGED_PAGE, SHARER, SHARERS_RECORD, Host, S
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.reference import CheckFailed
-from mmulab.mmu.vmm import backing
+from mmulab.mmu.vmm import backing, exits
 
 Key = tuple[int, int]  # VM, site
 
@@ -43,7 +43,7 @@ def _own(machine: Machine, gfn):
     """What a store to a shared page comes to."""
     seam.drop_mapping(machine, gfn)
     status = backing.own(machine, gfn)
-    backing.flush_vm(machine)
+    exits.flush_vm(machine)
     return status
 
 

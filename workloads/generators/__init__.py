@@ -76,6 +76,13 @@ class Generated:
         chunks: Iterator[Chunk] = self._module.chunks(self._values, self._seed)
         return chunks
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._module.__name__, self._values, self._seed)
+
+
+def _again(module: str, values: Values, seed: int) -> Generated:
+    return Generated(import_module(module), values, seed)
+
 
 def create(spec: str, seed: int = 1) -> Generated:
     """A generator from `name[:key=value,...]`. Raises InputError naming what is wrong."""
