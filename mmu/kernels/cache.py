@@ -170,7 +170,7 @@ class EntryCache:
 def _version(module: str) -> str | None:
     """A short digest of the sources of a module's entries; None where they are not at hand."""
     code = sources.digest([module])
-    return code and code.hex()[:12]
+    return code.hex()[:12] if code else None
 
 
 def _type_described(kind: Any, modules: set[str]) -> str:
