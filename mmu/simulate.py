@@ -54,6 +54,8 @@ def compare(
     """
     config = config or Config()
     specs = parse_all(techniques, config)
+    for spec in specs:
+        cost.check_categories(spec.technique)
     if warmup < 0:
         raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
     if trace.length is not None and warmup >= trace.length:

@@ -17,7 +17,7 @@ from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import Nothing, Sizes, link_defaults
+from mmulab.mmu.techniques.technique import Nothing, Sizes, compiled_for, link_defaults
 
 
 def machine_of(
@@ -84,8 +84,10 @@ def make_vm(
     this["pcid"] = technique.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
     this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
     ops = np.zeros(seam.OPS, np.int64)
-    for link in (link_defaults, entry_points.link, technique.link):
-        link(ops)
+    link_defaults(ops)
+    entry_points.link(ops)
+    with compiled_for(technique):
+        technique.link(ops)
     sizes = Sizes(
         guest_frames=count,
         host_frames=host_frames,

@@ -86,7 +86,7 @@ def _load(name: str, load: Any) -> Any:
         return load()
     except MMULabError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line_of(error)
         raise InputError(
             f"technique {name}{line}: {type(error).__name__}: {error}".split("\n")[0]
