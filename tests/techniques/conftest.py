@@ -1,0 +1,23 @@
+"""The command line, run in this process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from drivers.command_line import Result
+
+import cli
+
+
+@pytest.fixture
+def mmulab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):  # type: ignore
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["mmulab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        captured = capsys.readouterr()
+        code = exit.value.code
+        return Result(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
