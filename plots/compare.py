@@ -23,8 +23,9 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
     Traces whose costs differ by more than an order of magnitude keep axes of their own.
     """
     rows = len(comparisons)
-    most = max(len("\n".join(_names(each)).split("\n")) for each in comparisons)
-    figure = new_figure(9.0, 1.3 + max(1.5, 0.2 * most) * rows)
+    names = _names(comparisons[0])
+    lines = len(names) * max(name.count("\n") + 1 for name in names)
+    figure = new_figure(9.0, 1.3 + max(1.5, 0.5 + 0.18 * lines) * rows)
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=[3, 1])
     used: dict[str, Any] = {}
     for comparison, (cycles, misses) in zip(comparisons, axes, strict=True):

@@ -64,7 +64,8 @@ def parse(text: str, config: Config | None = None) -> Spec:
     Raises InputError naming what is unknown, with the nearest that is known.
     """
     config = config or Config()
-    name, _, rest = text.strip().partition(":")
+    name, _, rest = text.partition(":")
+    name = name.strip()
     technique = registry.get(name)
     given: dict[str, Any] = {}
     known = {parameter.name: parameter for parameter in technique.parameters}

@@ -35,7 +35,7 @@ def numbers(result: TechniqueResult) -> tuple[object, ...]:
     return result.counts, result.references, result.structures, result.cycles, result.frames
 
 
-# --- They are as good as the package's own ---------------------------------------------------
+# --- They are as good as the package's own --------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{}, {"page_size": "2m", "host_page_size": "2m"}])
@@ -94,7 +94,7 @@ def test_a_check_that_fails_ends_the_run(tmp_path: Path) -> None:
         compared(name)
 
 
-# --- Files ---------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------
 
 
 def test_an_edited_file_is_another_module(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_no_such_file_is_one_sentence(mmulab, tmp_path: Path, monkeypatch: pytes
     check_error(mmulab("compare", "--techniques", name), 2, expected)
 
 
-# --- Other packages --------------------------------------------------------------------------------
+# --- Other packages -------------------------------------------------------------------
 
 
 @pytest.fixture
