@@ -104,9 +104,9 @@ def vm_table(run: RunResult) -> str:
     """Each VM at the end of a run, a row a VM; sizes in MiB, pages of 4 KiB."""
     width = max(9, *(len(vm.technique) for vm in run.vms))
     head = (
-        f"{'VM':<16} {'technique':<{width}} {'accesses':>12} {'busy s':>8} {'stalled':>8} {'slower':>7} "
-        f"{'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} {'host in/out':>17} "
-        f"{'guest in/out':>17}"
+        f"{'VM':<16} {'technique':<{width}} {'accesses':>12} {'busy s':>8} {'stalled':>8} "
+        f"{'slower':>7} {'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} "
+        f"{'host in/out':>17} {'guest in/out':>17}"
     )
     return "\n".join([head, *(_vm_row(vm, width) for vm in run.vms)])
 
