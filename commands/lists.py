@@ -1,8 +1,10 @@
-"""`mmulab presets` and `mmulab workloads`: what there is to choose from."""
+"""`mmulab presets`, `techniques` and `workloads`: what there is to choose from."""
 
 from __future__ import annotations
 
 import click
+
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -16,6 +18,32 @@ def presets(name: str | None) -> None:
         click.echo(terminal.overview([known.load(each) for each in known.names()]))
     else:
         click.echo(terminal.details(known.load(name)))
+
+
+@click.command()
+@click.argument("name", required=False)
+def techniques(name: str | None) -> None:
+    """List the techniques, or the parameters, counts and costs of one, with their sources.
+
+    NAME is a technique, or the file of one.
+    """
+    from mmulab.mmu.techniques import registry
+    from mmulab.plots.terminal import techniques as terminal
+
+    if name is None:
+        click.echo(terminal.overview({each: _summary(each) for each in registry.names()}))
+    else:
+        click.echo(terminal.details(registry.get(name)))
+
+
+def _summary(name: str) -> str:
+    """What a technique is; of another package's that is broken, how."""
+    from mmulab.mmu.techniques import registry
+
+    try:
+        return registry.get(name).summary
+    except InputError as error:
+        return f"unusable: {error}"
 
 
 @click.command()

@@ -12,7 +12,7 @@ from mmulab import __version__
 from mmulab.commands.assignment import assignment
 from mmulab.commands.compare import compare
 from mmulab.commands.dedup import dedup
-from mmulab.commands.lists import presets, workloads
+from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
 from mmulab.commands.progress import heed_interrupts
 from mmulab.commands.run import run
@@ -28,7 +28,18 @@ def cli() -> None:
     under nested page tables? One memory trace, side by side."""
 
 
-for _command in (compare, walk, run, mrc, dedup, trace, workloads, presets, assignment):
+for _command in (
+    compare,
+    walk,
+    run,
+    mrc,
+    dedup,
+    trace,
+    workloads,
+    techniques,
+    presets,
+    assignment,
+):
     cli.add_command(_command)
 
 

@@ -13,10 +13,9 @@ from mmulab import __version__
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
-from mmulab.mmu.kernels.warm import compile_together
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.events import check_events
-from mmulab.mmu.machine.parts import parts_of
+from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
@@ -56,6 +55,8 @@ def compare(
     """
     config = config or Config()
     specs = parse_all(techniques, config)
+    for spec in specs:
+        cost.check_categories(spec.technique)
     if warmup < 0:
         raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
     if trace.length is not None and warmup >= trace.length:
@@ -63,7 +64,7 @@ def compare(
             f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
             f"which has {trace.length:,}"
         )
-    compile_together(parts_of(specs))
+    compile_parts(specs)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
     if check:

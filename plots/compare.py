@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmulab.mmu.report.cost import CATEGORIES
 from mmulab.mmu.report.results import Comparison
 from mmulab.plots.figures import COLOURS, new_figure, save
-from mmulab.plots.terminal.compare import LABELS
+from mmulab.plots.terminal.compare import LABELS, in_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,9 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
     Traces whose costs differ by more than an order of magnitude keep axes of their own.
     """
     rows = len(comparisons)
-    figure = new_figure(9.0, 1.3 + 1.5 * rows)
+    names = _names(comparisons[0])
+    lines = len(names) * max(name.count("\n") + 1 for name in names)
+    figure = new_figure(9.0, 1.3 + max(1.5, 0.5 + 0.18 * lines) * rows)
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=[3, 1])
     used: dict[str, Any] = {}
     for comparison, (cycles, misses) in zip(comparisons, axes, strict=True):
@@ -52,8 +54,12 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
+def _names(comparison: Comparison) -> list[str]:
+    return ["\n".join(in_lines(result.technique)) for result in comparison.results]
+
+
 def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
-    names = [result.technique for result in comparison.results]
+    names = _names(comparison)
     left = [0.0] * len(names)
     for category in _ORDER:
         widths = [result.cycles[category] / comparison.accesses for result in comparison.results]
@@ -74,7 +80,7 @@ def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
 
 
 def _misses(axes: Any, comparison: Comparison) -> None:
-    names = [result.technique for result in comparison.results]
+    names = _names(comparison)
     rates = [1000 * r.counts["l2_tlb_misses"] / comparison.accesses for r in comparison.results]
     axes.barh(names, rates, color="#444444", height=0.7)
     for name, rate in zip(names, rates, strict=True):

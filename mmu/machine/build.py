@@ -19,7 +19,7 @@ from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import Nothing, Sizes
+from mmulab.mmu.techniques.technique import Nothing, Sizes, compiled_for
 from mmulab.mmu.vmm import calls
 
 #: What writes addresses into `VM.ops` before a technique does; first what only a VMM needs.
@@ -30,7 +30,8 @@ def link(ops: np.ndarray, spec: Spec) -> None:
     """Writes the addresses of what a VM of a technique calls into its table."""
     for each in LINKS if spec.technique.virtual else LINKS[1:]:
         each(ops)
-    spec.technique.link(ops)
+    with compiled_for(spec.technique):
+        spec.technique.link(ops)
 
 
 def machine_of(

@@ -30,7 +30,7 @@ def failure_text(status: int, machine: Machine) -> str:
     host = machine.host.frames.counts
     guest = machine.vm.frames.counts
     who = ", ".join(f"{name} {n:,}" for name, n in frames_by_kind(machine.host.frames).items() if n)
-    return {
+    known = {
         OUT_OF_HOST_FRAMES: (
             f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
             f"give more with --host-memory"
@@ -45,7 +45,8 @@ def failure_text(status: int, machine: Machine) -> str:
         OUT_OF_VMAS: f"more than {MAX_VMAS:,} memory mappings",
         OUT_OF_STATE: "what the technique keeps for itself is full",
         LIVELOCK: "an access that faults for ever; please report this as a bug",
-    }[status]
+    }
+    return known.get(status, f"the technique leaves status {status} as it is: see memory/status.py")
 
 
 def _size(frames: int) -> str:

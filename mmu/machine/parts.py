@@ -10,17 +10,19 @@ from itertools import zip_longest
 from typing import Any
 
 from numba.core import types
+from numba.core.errors import NumbaError
 from numba.np.numpy_support import from_dtype
 
 from mmulab.mmu.guest import entry_points
 from mmulab.mmu.hardware import instructions as processor
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.parts import type_of
-from mmulab.mmu.kernels.warm import Part
+from mmulab.mmu.kernels.warm import Part, compile_together
 from mmulab.mmu.machine import run
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
+from mmulab.mmu.techniques.technique import compiled_for
 from mmulab.mmu.trace import EVENT
 from mmulab.mmu.vmm import calls
 
@@ -44,6 +46,19 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
         parts.append(Part(__name__, "host_memory"))
     small = ("instructions", "defaults", "prepare")
     return parts + [Part(__name__, name) for name in small]
+
+
+def compile_parts(specs: Iterable[Spec]) -> None:
+    """Compiles what a comparison runs, in all cores. Raises InputError where numba cannot
+    compile what a technique brings."""
+    specs = list(specs)
+    try:
+        compile_together(parts_of(specs))
+    except NumbaError:
+        for spec in specs:
+            with compiled_for(spec.technique):
+                compile_together(parts_of([spec]))
+        raise
 
 
 def guest() -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from mmulab.mmu.machine.failures import failure_text, frames_by_kind
 from mmulab.mmu.memory.status import NO_SUCH_PROCESS, OK
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.specs import Spec, parse
+from mmulab.mmu.techniques.technique import compiled_for
 from mmulab.mmu.trace import EVENT, Chunk
 
 FIRST_PID = 1  # the process that a trace begins in
@@ -29,7 +30,8 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     """
     spec = parse(technique, config) if isinstance(technique, str) else technique
     machine, units = machine_of(spec, preset, config, log_size)
-    return Simulator(spec, machine, units, config)
+    with compiled_for(spec.technique):
+        return Simulator(spec, machine, units, config)
 
 
 class Simulator:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.technique import Technique
 
@@ -44,6 +45,9 @@ CATEGORIES = {
     "shadow": "bringing shadow tables up to date",
 }
 
+#: Counts of the guest kernel's work that an exit may stand in for.
+REPLACED = ("invlpgs", "cr3_loads")
+
 #: Categories that a program would have with free translation, too.
 NOT_TRANSLATION = ("work", "guest_kernel")
 
@@ -60,6 +64,20 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, float]:
         name: preset.costs.get(f"{technique.name}.{name}", cost).value
         for name, cost in technique.costs.items()
     }
+
+
+def check_categories(technique: Technique) -> None:
+    """Raises InputError where what a technique counts is to be charged to no category, or in
+    the place of a count that has no cost."""
+    for each in (*technique.exits, *technique.counters):
+        if each.category not in CATEGORIES:
+            raise InputError(
+                f"technique {technique.name}: {unknown('category', each.category, CATEGORIES)}"
+            )
+    for one in technique.exits:
+        if one.instead_of and one.instead_of not in REPLACED:
+            problem = unknown("count that an exit stands for", one.instead_of, REPLACED)
+            raise InputError(f"technique {technique.name}: {problem}")
 
 
 def price(

@@ -106,7 +106,7 @@ def leaf_address(machine, gfn):
 
 
 @kernel
-def _map(machine, gfn):
+def map_page(machine, gfn):
     """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a status."""
     size = host_size_of(machine, gfn)
     hpa, level = leaf_address(machine, gfn)
@@ -134,7 +134,7 @@ def touch(machine, gfn):
         unshare(machine, gfn)
         status = overwrite(machine, gfn, False)
         if status == OK:
-            status = _map(machine, gfn)
+            status = map_page(machine, gfn)
         if status != OK:
             return status
     if machine.vcpu.regs[0].root_ad:
@@ -152,7 +152,7 @@ def read(machine, gfn):
         return OK
     vm_exit(machine, EPT_VIOLATIONS)
     status = back(machine, gfn)
-    return status if status != OK else _map(machine, gfn)
+    return status if status != OK else map_page(machine, gfn)
 
 
 @kernel
@@ -167,7 +167,7 @@ def fault(machine, status, gva, kind, user):
         status = own(machine, gfn)
     else:
         status = back(machine, gfn)
-    return status if status != OK else _map(machine, gfn)
+    return status if status != OK else map_page(machine, gfn)
 
 
 @kernel
@@ -220,9 +220,9 @@ class NestedReference(Reference):
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
         self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
-        self._nested = leaves_of(self._nested_entries())
+        self._nested = leaves_of(self.nested_entries())
 
-    def _nested_entries(self) -> Iterator[Entry]:
+    def nested_entries(self) -> Iterator[Entry]:
         levels = int(self.tables.regs["root_levels"])
         return self.tables.entries(self.root, levels, EPT_RWX, lambda frame: frame)
 
@@ -241,12 +241,12 @@ class NestedReference(Reference):
     def physical_uppers(self) -> dict[tuple[int, int], int]:
         return {
             (entry.level, entry.address >> (12 + 9 * (entry.level - 1))): entry.frame
-            for entry in self._nested_entries()
+            for entry in self.nested_entries()
             if not entry.is_leaf
         }
 
     def host_tables(self) -> dict[int, int]:
-        below = {entry.frame for entry in self._nested_entries() if not entry.is_leaf}
+        below = {entry.frame for entry in self.nested_entries() if not entry.is_leaf}
         return dict.fromkeys({self.root} | below, NPT_PAGE)
 
 

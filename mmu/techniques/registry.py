@@ -59,6 +59,8 @@ def _from_file(path: Path) -> Technique:
         source = path.read_bytes()
     except OSError as error:
         raise InputError(f"technique {path}: {error.strerror or error}") from None
+    if path.suffix != ".py":
+        raise InputError(f"technique {path}: expected a Python file, NAME.py")
     where = path.resolve()
     digest = hashlib.sha256(str(where).encode(errors="surrogateescape") + source).hexdigest()[:16]
     name = f"mmulab_technique_{digest}"
@@ -68,8 +70,7 @@ def _from_file(path: Path) -> Technique:
 
 def _module(name: str, path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"technique {path}: expected a Python file, NAME.py")
+    assert spec is not None and spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -86,11 +87,10 @@ def _load(name: str, load: Any) -> Any:
         return load()
     except MMULabError:
         raise
-    except Exception as error:
-        line = _line_of(error)
-        raise InputError(
-            f"technique {name}{line}: {type(error).__name__}: {error}".split("\n")[0]
-        ) from error
+    except (Exception, SystemExit) as error:
+        said = error.msg if isinstance(error, SyntaxError) else error
+        what = f"technique {name}{_line_of(error)}: {type(error).__name__}: {said}"
+        raise InputError(what.split("\n")[0]) from error
 
 
 def _line_of(error: BaseException) -> str:

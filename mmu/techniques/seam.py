@@ -19,12 +19,14 @@ from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import guest_tables
 from mmulab.mmu.memory.status import OK
 
-HOOKS = Section(32, 48)  # of techniques
-SERVICES = Section(80, 16)  # of the guest OS and of devices
+HOOK_SECTION = Section(32, 48)
+HOOKS = HOOK_SECTION.ops  # of techniques, by name
+
+SERVICE_SECTION = Section(80, 16)  # of the guest OS and of devices
 
 
 def _hook(name: str, takes: str, meaning: str, default: Any, returns: str = "status") -> Any:
-    return HOOKS.op(name, takes, meaning, default, returns)
+    return HOOK_SECTION.op(name, takes, meaning, default, returns)
 
 
 # --- Defaults: what the processor does without a VMM --------------------------------
@@ -176,19 +178,21 @@ pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its addr
 
 # --- The guest OS, called by the machine --------------------------------------------
 
-guest_event = SERVICES.op(
+guest_event = SERVICE_SECTION.op(
     "guest_event", "kind pid start length value", "an event of the trace", None
 )
-guest_fault = SERVICES.op("guest_fault", "process gva kind", "a #PF that is the guest's own", None)
+guest_fault = SERVICE_SECTION.op(
+    "guest_fault", "process gva kind", "a #PF that is the guest's own", None
+)
 
 # --- Devices of the host, called by the guest's drivers ------------------------------
 
-dma_read = SERVICES.op("dma_read", "gfn", "a disk reads a guest page", _nothing_1)
-dma_write = SERVICES.op("dma_write", "gfn", "a disk overwrites a guest page", _nothing_1)
-balloon_give = SERVICES.op(
+dma_read = SERVICE_SECTION.op("dma_read", "gfn", "a disk reads a guest page", _nothing_1)
+dma_write = SERVICE_SECTION.op("dma_write", "gfn", "a disk overwrites a guest page", _nothing_1)
+balloon_give = SERVICE_SECTION.op(
     "balloon_give", "gfn", "the guest gives a page to the balloon device", _nothing_1
 )
-balloon_done = SERVICES.op("balloon_done", "", "it has given what it will for now", _nothing)
+balloon_done = SERVICE_SECTION.op("balloon_done", "", "it has given what it will for now", _nothing)
 
 #: Writes the defaults of all hooks.
-link_defaults = HOOKS.linker(__name__, HOOKS.defaults)
+link_defaults = HOOK_SECTION.linker(__name__, HOOK_SECTION.defaults)

@@ -46,6 +46,10 @@ class Spec:
         """Values as text."""
         return {name: str(value) for name, value in self.values.items()}
 
+    def is_same(self, other: Spec) -> bool:
+        """Whether both name one technique with the same values: a file by two paths, say."""
+        return self.technique is other.technique and self.values == other.values
+
 
 def _found_again(text: str, origin: str, values: dict[str, Any]) -> Spec:
     return Spec(text, origin, registry.get(origin), values)
@@ -69,8 +73,9 @@ def parse(text: str, config: Config | None = None) -> Spec:
     Raises InputError naming what is unknown, with the nearest that is known.
     """
     config = config or Config()
-    name, _, rest = text.strip().partition(":")
-    technique, origin = registry.get(name), name
+    name, _, rest = text.partition(":")
+    name = name.strip()
+    technique = registry.get(name)
     given: dict[str, Any] = {}
     known = {parameter.name: parameter for parameter in technique.parameters}
     for item in rest.split(",") if rest else ():
@@ -103,10 +108,10 @@ def parse_all(
     specs = [each if isinstance(each, Spec) else parse(each, config) for each in texts]
     if not specs:
         raise InputError(f"no technique; expected one or more of {', '.join(registry.names())}")
-    keys = [spec.text for spec in specs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"technique {key} is named twice; expected each once")
+    for number, spec in enumerate(specs):
+        for other in specs[:number]:
+            if spec.text == other.text or spec.is_same(other):
+                raise InputError(f"technique {spec.text} is named twice; expected each once")
     return tuple(specs)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
-from mmulab.mmu.errors import InputError
+from numba.core.errors import NumbaError
+
+from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.walk import Walk
-from mmulab.mmu.kernels.structs import Struct
+from mmulab.mmu.kernels.structs import JIT_OFF, Struct
 from mmulab.mmu.presets.preset import Cited
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
@@ -71,6 +77,9 @@ class Technique:
     Capabilities. virtual: a VMM runs below the guest, which can share the host's memory with
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
     touches.
+
+    Raises InputError where a hook is not one of the seam's, is no kernel or takes other
+    arguments, or where there are too many exits or counters.
     """
 
     name: str
@@ -91,18 +100,27 @@ class Technique:
     eager: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.hooks:
-            if name not in seam.HOOKS.ops:
-                raise InputError(
-                    f"technique {self.name}: no hook {name!r}; expected some of "
-                    f"{', '.join(seam.HOOKS.ops)}"
-                )
+        for name, function in self.hooks.items():
+            self._check_hook(name, function)
         if len(self.exits) > MAX_REASONS or len(self.counters) > MAX_COUNTERS:
             raise InputError(
                 f"technique {self.name}: expected at most {MAX_REASONS} exit reasons and "
                 f"{MAX_COUNTERS} counters"
             )
-        object.__setattr__(self, "link", seam.HOOKS.linker(self.module, self.hooks))
+        object.__setattr__(self, "link", seam.HOOK_SECTION.linker(self.module, self.hooks))
+
+    def _check_hook(self, name: str, function: Any) -> None:
+        if name not in seam.HOOKS:
+            raise InputError(f"technique {self.name}: {unknown('hook', name, seam.HOOKS)}")
+        if not JIT_OFF and not hasattr(function, "py_func"):
+            raise InputError(f"technique {self.name}: hook {name}: expected a @kernel")
+        expected = ["machine", *seam.HOOKS[name].takes]
+        given = list(signature(getattr(function, "py_func", function)).parameters)
+        if len(given) != len(expected):
+            raise InputError(
+                f"technique {self.name}: hook {name} takes ({', '.join(given)}); "
+                f"expected ({', '.join(expected)})"
+            )
 
     link: Any = field(init=False, repr=False, compare=False)
 
@@ -111,3 +129,19 @@ class Technique:
         """What its exits and counters cost, by name."""
         of_counters = {each.name: each.cost for each in self.counters if each.cost}
         return {each.reason: each.cost for each in self.exits} | of_counters
+
+
+@contextmanager
+def compiled_for(technique: Technique) -> Iterator[None]:
+    """Raises InputError where numba cannot compile what a technique brings."""
+    try:
+        yield
+    except NumbaError as error:
+        # What went wrong stands below the innermost of the functions that failed for it.
+        text = str(error).rpartition("Failed in nopython mode pipeline")[2]
+        said = [line.strip() for line in text.splitlines()[1:] if line.strip()] or [str(error)]
+        where = re.search(r'File "(.*)", line (\d+)', text)
+        at = f" ({Path(where[1]).name}, line {where[2]})" if where else ""
+        raise InputError(
+            f"technique {technique.name}: numba cannot compile it: {said[0]}{at}"
+        ) from error

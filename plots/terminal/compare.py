@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 
 from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
 from mmulab.mmu.report.results import Comparison, TechniqueResult
@@ -77,22 +78,32 @@ def title(comparison: Comparison) -> str:
     )
 
 
+def in_lines(technique: str) -> list[str]:
+    """A technique's spec in lines: its name, and each of its parameters."""
+    name, _, parameters = technique.partition(":")
+    return [name, *filter(None, parameters.split(","))]
+
+
 def table(comparison: Comparison) -> str:
     """A comparison as a table, a column a technique, and a bar for each below it."""
     names = [result.technique for result in comparison.results]
     rows = [(label, [cell(r) for r in comparison.results]) for label, cell in _rows(comparison)]
     width = max(len(label) for label, _ in rows)
-    column = max(12, *(len(cell) + 2 for _, cells in rows for cell in cells))
+    widest = max(12, *(len(cell) + 2 for _, cells in rows for cell in cells))
+    heads = [in_lines(name) for name in names]
+    columns = [max(widest, *(len(line) + 2 for line in head)) for head in heads]
+    rows = [("", list(line)) for line in zip_longest(*heads, fillvalue="")] + rows
     lines = [title(comparison), ""]
-    lines.append(" " * width + "".join(f"{name:>{column}}" for name in names))
     for label, cells in rows:
-        lines.append((f"{label:<{width}}" + "".join(f"{c:>{column}}" for c in cells)).rstrip())
+        line = "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, columns, strict=True))
+        lines.append(f"{label:<{width}}{line}".rstrip())
     return "\n".join([*lines, "", bars(comparison)])
 
 
 def bars(comparison: Comparison) -> str:
     """Cycles per access as stacked bars of characters."""
     longest = max(result.cycles_per_access for result in comparison.results)
+    width = max(8, *(len(result.technique) for result in comparison.results))
     lines = []
     used: dict[str, None] = {}
     for result in comparison.results:
@@ -104,9 +115,9 @@ def bars(comparison: Comparison) -> str:
             if length:
                 used[category] = None
             bar += shade * length
-        lines.append(f"{result.technique:>8} {bar} {result.cycles_per_access:.2f}")
+        lines.append(f"{result.technique:>{width}} {bar} {result.cycles_per_access:.2f}")
     legend = "  ".join(f"{_SHADES[c]} {LABELS[c]}" for c in CATEGORIES if c in used)
-    return "\n".join([*lines, f"{'':>8} {legend}"])
+    return "\n".join([*lines, f"{'':>{width}} {legend}"])
 
 
 def summary(comparison: Comparison) -> str:

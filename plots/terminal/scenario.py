@@ -102,22 +102,23 @@ def _grid(names: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str:
 
 def vm_table(run: RunResult) -> str:
     """Each VM at the end of a run, a row a VM; sizes in MiB, pages of 4 KiB."""
+    width = max(9, *(len(vm.technique) for vm in run.vms))
     head = (
-        f"{'VM':<16} {'technique':<9} {'accesses':>12} {'busy s':>8} {'stalled':>8} {'slower':>7} "
-        f"{'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} {'host in/out':>17} "
-        f"{'guest in/out':>17}"
+        f"{'VM':<16} {'technique':<{width}} {'accesses':>12} {'busy s':>8} {'stalled':>8} "
+        f"{'slower':>7} {'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} "
+        f"{'host in/out':>17} {'guest in/out':>17}"
     )
-    return "\n".join([head, *(_vm_row(vm) for vm in run.vms)])
+    return "\n".join([head, *(_vm_row(vm, width) for vm in run.vms)])
 
 
-def _vm_row(vm: VMResult) -> str:
+def _vm_row(vm: VMResult, width: int) -> str:
     last = {name: int(values[-1]) for name, values in vm.series.items()}
     stalled = f"{100 * vm.stalled / vm.busy:.0f} %" if vm.busy else "-"
     slower = f"{vm.slowdown:.2f}" if vm.slowdown is not None else "-"
     host = f"{last['host_swap_ins']:,}/{last['host_swap_outs']:,}"
     guest = f"{last['guest_swap_ins']:,}/{last['guest_swap_outs']:,}"
     return (
-        f"{vm.name:<16.16} {vm.technique:<9} {vm.accesses:>12,} {vm.busy:>8.3f} {stalled:>8} "
+        f"{vm.name:<16.16} {vm.technique:<{width}} {vm.accesses:>12,} {vm.busy:>8.3f} {stalled:>8} "
         f"{slower:>7} {mib(last['private']):>9} {mib(last['merged']):>8} "
         f"{mib(last['balloon']):>8} {mib(last['paged_out']):>8} {host:>17} {guest:>17}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from drivers.command_line import check_error
 
 from mmulab.commands import main
 
@@ -32,6 +33,36 @@ def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # ty
             assert " ".join(structure.source.split()) in out
         for cited in preset.costs.values():
             assert " ".join(cited.source.split()) in out
+
+
+def test_techniques_are_listed(mmulab) -> None:  # type: ignore
+    head, *lines = mmulab("techniques").out.splitlines()
+    assert head.split()[0] == "technique"
+    assert [line.split()[0] for line in lines] == ["native", "shadow", "nested"]
+
+
+def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type: ignore
+    from mmulab.mmu.techniques import registry
+
+    for technique in registry.built_in():
+        out = " ".join(mmulab("techniques", technique.name).out.split())
+        said = [technique.summary, technique.source, *technique.assumptions]
+        for parameter in technique.parameters:
+            said += [
+                f"{parameter.name}: {', '.join(parameter.choices)}; default",
+                parameter.meaning,
+            ]
+        said += [f"exits.{each.reason}: {each.label}" for each in technique.exits]
+        said += [f"{each.name}: {each.meaning}" for each in technique.counters]
+        for name, cost in technique.costs.items():
+            said.append(f"cost.{technique.name}.{name}: {cost.value:g} {cost.source}")
+        for text in said:
+            assert " ".join(text.split()) in out
+        assert ("runs a VMM below the guest" in out) == technique.virtual
+
+
+def test_a_technique_that_is_not_there_is_one_sentence(mmulab) -> None:  # type: ignore
+    check_error(mmulab("techniques", "shadw"), 2, "did you mean 'shadow'?")
 
 
 @pytest.mark.parametrize("name", sorted(main.cli.commands))

@@ -181,7 +181,7 @@ def test_command_runs(
     where: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").mkdir()
+    shutil.copytree(ROOT / "docs" / "extending", tmp_path / "docs" / "extending")
     words = scaled(command)
     mmulab(words)
     if "--plot" in words:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmulab.mmu.host.devices import balloon, disk
-from mmulab.mmu.techniques.seam import SERVICES
+from mmulab.mmu.techniques.seam import SERVICE_SECTION
 
 #: Writes the devices' addresses into `VM.ops`.
-link = SERVICES.linker(
+link = SERVICE_SECTION.linker(
     __name__,
     {
         "dma_read": disk.read,
