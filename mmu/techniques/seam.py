@@ -179,11 +179,9 @@ pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its addr
 # --- The guest OS, called by the machine --------------------------------------------
 
 guest_event = SERVICE_SECTION.op(
-    "guest_event", "kind pid start length value", "an event of the trace", None
+    "guest_event", "kind pid start length value", "an event of the trace"
 )
-guest_fault = SERVICE_SECTION.op(
-    "guest_fault", "process gva kind", "a #PF that is the guest's own", None
-)
+guest_fault = SERVICE_SECTION.op("guest_fault", "process gva kind", "a #PF that is the guest's own")
 
 # --- Devices of the host, called by the guest's drivers ------------------------------
 
@@ -192,7 +190,9 @@ dma_write = SERVICE_SECTION.op("dma_write", "gfn", "a disk overwrites a guest pa
 balloon_give = SERVICE_SECTION.op(
     "balloon_give", "gfn", "the guest gives a page to the balloon device", _nothing_1
 )
-balloon_done = SERVICE_SECTION.op("balloon_done", "", "it has given what it will for now", _nothing)
+balloon_done = SERVICE_SECTION.op(
+    "balloon_done", "", "the guest has given what it will for now", _nothing
+)
 
 #: Writes the defaults of all hooks.
 link_defaults = HOOK_SECTION.linker(__name__, HOOK_SECTION.defaults)

@@ -95,8 +95,8 @@ def parse(text: str, config: Config | None = None) -> Spec:
         values[key] = given.get(key, default)
         if values[key] != default:
             differ.append(f"{key}={values[key]}")
-    canonical = origin + (":" + ",".join(differ) if differ else "")
-    return Spec(canonical, origin, technique, values)
+    canonical = name + (":" + ",".join(differ) if differ else "")
+    return Spec(canonical, name, technique, values)
 
 
 def parse_all(

@@ -21,7 +21,7 @@ TECHNIQUE = Technique(
 
 #: Bare metal by a walk of its own: the radix walk, made anew.
 OWN_WALK = """
-from mmulab.mmu.hardware import lookahead
+from mmulab.mmu.hardware import fetch_ahead
 from mmulab.mmu.hardware.walks.forms import X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -31,7 +31,7 @@ from mmulab.mmu.memory.entries import PAGE_SHIFT, offset_in
 from mmulab.mmu.techniques.reference import Reference
 from mmulab.mmu.techniques.technique import Technique
 
-radix = make_walk(X86, in_place, STEP, lookahead.GUEST)
+radix = make_walk(X86, in_place, STEP, fetch_ahead.GUEST)
 
 
 @inlined
