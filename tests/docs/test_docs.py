@@ -27,8 +27,7 @@ import pytest
 from click.testing import CliRunner
 
 from mmulab.commands import main
-from mmulab.mmu.hardware.state import EXIT_REASONS
-from mmulab.plots.terminal.compare import EXIT_LABELS
+from mmulab.mmu.techniques import registry
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"
@@ -214,4 +213,7 @@ def test_readme_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_reason_of_an_exit_has_a_label() -> None:
-    assert set(EXIT_LABELS) == set(EXIT_REASONS)
+    exits = [each for technique in registry.built_in() for each in technique.exits]
+    labels = {each.reason: each.label for each in exits}
+    assert len(set(labels.values())) == len(labels) > 0 and all(labels.values())
+    assert all(labels[each.reason] == each.label for each in exits)  # a table has one row
