@@ -82,17 +82,19 @@ def table(comparison: Comparison) -> str:
     names = [result.technique for result in comparison.results]
     rows = [(label, [cell(r) for r in comparison.results]) for label, cell in _rows(comparison)]
     width = max(len(label) for label, _ in rows)
-    column = max(12, *(len(cell) + 2 for _, cells in rows for cell in cells))
+    cells = [*names, *(cell for _, row in rows for cell in row)]
+    column = max(12, *(len(cell) + 2 for cell in cells))
     lines = [title(comparison), ""]
     lines.append(" " * width + "".join(f"{name:>{column}}" for name in names))
-    for label, cells in rows:
-        lines.append((f"{label:<{width}}" + "".join(f"{c:>{column}}" for c in cells)).rstrip())
+    for label, row in rows:
+        lines.append((f"{label:<{width}}" + "".join(f"{c:>{column}}" for c in row)).rstrip())
     return "\n".join([*lines, "", bars(comparison)])
 
 
 def bars(comparison: Comparison) -> str:
     """Cycles per access as stacked bars of characters."""
     longest = max(result.cycles_per_access for result in comparison.results)
+    width = max(8, *(len(result.technique) for result in comparison.results))
     lines = []
     used: dict[str, None] = {}
     for result in comparison.results:
@@ -104,9 +106,9 @@ def bars(comparison: Comparison) -> str:
             if length:
                 used[category] = None
             bar += shade * length
-        lines.append(f"{result.technique:>8} {bar} {result.cycles_per_access:.2f}")
+        lines.append(f"{result.technique:>{width}} {bar} {result.cycles_per_access:.2f}")
     legend = "  ".join(f"{_SHADES[c]} {LABELS[c]}" for c in CATEGORIES if c in used)
-    return "\n".join([*lines, f"{'':>8} {legend}"])
+    return "\n".join([*lines, f"{'':>{width}} {legend}"])
 
 
 def summary(comparison: Comparison) -> str:

@@ -145,3 +145,14 @@ def test_out_of_guest_disk_is_one_sentence() -> None:
     )
     with pytest.raises(RunError, match="vm a: .*disk that the guest pages to is full"):
         run(replace(scenario, vms=vms), of_vm)
+
+
+def test_costs_of_techniques_can_be_set() -> None:
+    vms = (VMSettings(name="a", workload="gups:size=64K,accesses=1k", memory=MIB),)
+    cycles = []
+    for cost in ("1", "1001"):
+        host = HostSettings(memory=8 * MIB, set=(("cost.nested.ept_violation", cost),))
+        (vm,) = run(Scenario("one", host, vms), of_vm).vms
+        cycles.append(vm.cycles["exit_fault"])
+        violations = vm.counts["exits"]["ept_violation"]
+    assert violations > 0 and cycles[1] - cycles[0] == 1000 * violations

@@ -7,7 +7,6 @@ from mmulab.mmu.report.cost import COSTS, costs_of
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import costs
 
-
 OF_TECHNIQUES = costs(registry.built_in())
 
 

@@ -67,7 +67,10 @@ def test_each_count_lands_in_its_category() -> None:
 
 
 def test_a_fetch_only_trace_has_work() -> None:
-    assert price(counts(fetches=10), references(), PRESET, SHADOW)["work"] == 10 * COST["work_per_access"]
+    assert (
+        price(counts(fetches=10), references(), PRESET, SHADOW)["work"]
+        == 10 * COST["work_per_access"]
+    )
 
 
 def test_references_are_priced_by_the_level_that_serves_them() -> None:
