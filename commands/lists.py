@@ -17,7 +17,10 @@ def presets(name: str | None) -> None:
     if name is None:
         click.echo(terminal.overview([known.load(each) for each in known.names()]))
     else:
-        click.echo(terminal.details(known.load(name)))
+        preset = known.load(name)
+        from mmulab.mmu.techniques import registry, specs  # loads slowly
+
+        click.echo(terminal.details(preset, specs.costs(registry.built_in())))
 
 
 @click.command()

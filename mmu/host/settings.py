@@ -95,8 +95,8 @@ class VMSettings:
 
     def __post_init__(self) -> None:
         what = f"vm {self.name}"
-        about = parse(self.technique).technique
-        if not about.virtual:
+        spec = parse(self.technique)
+        if not spec.technique.virtual:
             raise InputError(
                 f"{what}: technique {self.technique!r} has no VMM that could share its memory; "
                 f"expected {' or '.join(t.name for t in registry.built_in() if t.virtual)}"
@@ -116,4 +116,5 @@ class VMSettings:
         elif self.repeat:
             raise InputError(f"{what}: a workload that repeats needs a time to stop")
         check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
-        check_choice(f"{what}: host page size", self.host_page_size, SIZE_NAMES[:2])
+        for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
+            check_choice(f"{what}: host page size", size, SIZE_NAMES[:2])

@@ -31,6 +31,7 @@ from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
+from mmulab.mmu.techniques import registry, specs
 from mmulab.mmu.trace import Trace
 
 OpenTrace = Callable[[VMSettings], Trace]
@@ -74,8 +75,9 @@ class System:
         self.settings = settings
         self.hertz = settings.ghz * 1e9
         preset = presets.load(settings.preset)
+        techniques = [*registry.built_in(), *(specs.parse(vm.technique).technique for vm in vms)]
         for key, value in settings.set:
-            preset = override(preset, key, value)
+            preset = override(preset, key, value, specs.costs(techniques))
         self.preset = preset
         total = settings.memory >> 12
         self.host = Host(

@@ -27,7 +27,7 @@ def override(preset: Preset, key: str, text: str, more: Iterable[str] = ()) -> P
         changed: dict[str, Any] = {key: Cited(_number(key, text), "set by the user")}
         return replace(preset, **changed)
     if group == "cost":
-        known = (*preset.costs, *more)
+        known = _costs(preset, more)
         if rest not in known:
             raise unknown("key", key, [f"cost.{name}" for name in known])
         costs = {**preset.costs, rest: Cited(_number(key, text), "set by the user")}
@@ -47,13 +47,17 @@ def override(preset: Preset, key: str, text: str, more: Iterable[str] = ()) -> P
     raise unknown("key", key, settable(preset, more))
 
 
+def _costs(preset: Preset, more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys((*preset.costs, *more)))
+
+
 def _fields(structure: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(structure) if f.name not in ("name", "source")]
 
 
 def settable(preset: Preset, more: Iterable[str] = ()) -> list[str]:
     """Every key that `override` takes for a preset."""
-    keys = list(_CITED) + [f"cost.{name}" for name in (*preset.costs, *more)]
+    keys = list(_CITED) + [f"cost.{name}" for name in _costs(preset, more)]
     for group, attribute in _GROUPS.items():
         for structure in getattr(preset, attribute):
             keys += [f"{group}.{structure.name}.{field}" for field in _fields(structure)]

@@ -12,6 +12,7 @@ them), more than one walk at a time, and the VMM's own use of TLBs and caches.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,13 +103,15 @@ def price(
             n * latency for n, latency in zip(served, latencies(preset), strict=True)
         )
     exits = counts["exits"]
-    instead = {each.instead_of: exits[each.reason] for each in technique.exits}
+    instead: Counter[str] = Counter()
+    for each in technique.exits:
+        instead[each.instead_of] += exits[each.reason]
     cycles["guest_kernel"] = (
         cost["guest_fault"] * counts["guest_faults"]
         + cost["page_zero"] * counts["pages_zeroed"]
         + cost["page_copy"] * counts["pages_copied"]
-        + cost["invlpg"] * (counts["invlpgs"] - instead.get("invlpgs", 0))
-        + cost["cr3_load"] * (counts["cr3_loads"] - instead.get("cr3_loads", 0))
+        + cost["invlpg"] * (counts["invlpgs"] - instead["invlpgs"])
+        + cost["cr3_load"] * (counts["cr3_loads"] - instead["cr3_loads"])
     )
     own = costs_of(preset, technique)
     for each in technique.exits:

@@ -120,7 +120,7 @@ def _result(
         vms.append(
             VMResult(
                 name=guest.name,
-                technique=guest.settings.technique,
+                technique=guest.spec.text,
                 accesses=guest.accesses,
                 seconds=max(0.0, guest.ended_at - guest.settings.start),
                 stalled=guest.stalled,

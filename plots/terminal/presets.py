@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-from mmulab.mmu.presets.preset import TLB, Preset
+from mmulab.mmu.presets.preset import TLB, Cited, Preset
 
 
 def _geometry(sets: int, ways: int) -> str:
@@ -33,8 +33,9 @@ def _entry(head: str, source: str) -> str:
     )
 
 
-def details(preset: Preset) -> str:
-    """Every number of a preset and where it comes from."""
+def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
+    """Every number of a preset and where it comes from. of_techniques: their costs, by key, which
+    a preset may have otherwise."""
     lines = [f"{preset.name}: {preset.title} ({preset.year})", "", "TLBs"]
     for tlb in preset.tlbs:
         kinds = {"I": "instructions", "D": "data", "ID": "instructions and data"}[tlb.kinds]
@@ -59,7 +60,8 @@ def details(preset: Preset) -> str:
     ):
         lines.append(_entry(f"{name}: {cited.value:g}", cited.source))
     lines += ["", "Costs in cycles"]
-    for name, cited in preset.costs.items():
+    others = {name: cited for name, cited in of_techniques.items() if name not in preset.costs}
+    for name, cited in {**preset.costs, **others}.items():
         lines.append(_entry(f"cost.{name}: {cited.value:g}", cited.source))
     flags = {"PCID": preset.pcid, "VPID": preset.vpid, "EPT A/D bits": preset.ept_ad}
     lines += ["", "Features: " + ", ".join(n for n, on in flags.items() if on)]

@@ -7,6 +7,7 @@ import pytest
 from drivers.crowd import BASE, PAGE, Crowd, crowd
 
 from mmulab.mmu.check.host import check_system
+from mmulab.mmu.hardware.tlb import CONTEXT_SHIFT
 from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.techniques.reference import CheckFailed
 from mmulab.mmu.trace import LOAD, STORE
@@ -59,7 +60,7 @@ def forget_to_flush(machine: Crowd) -> None:
     guest = machine.system.guests[0]
     machine._run(0, [((BASE + 301) * PAGE, LOAD, 8)])
     core = guest.machine.core
-    mine = (core.tag >= 0) & (core.tag >> 59 == int(core.regs[0]["vpid"]))
+    mine = (core.tag >= 0) & (core.context["vpid"][core.tag >> CONTEXT_SHIFT] == guest.number)
     slots = np.flatnonzero(mine[: len(core.owner)])
     core.data[slots[0]] ^= 1 << 13
 

@@ -54,12 +54,7 @@ def break_rights(simulator: Simulator) -> None:
 
     tables = tables_of(simulator)
     current = int(vm.record[0]["current"])
-    entries = (
-        tables.shadow_entries(int(vm.process[current]["shadow"]))
-        if simulator.technique == "shadow"
-        else tables.guest_entries(int(vm.process[current]["cr3"]))
-    )
-    for one in entries:
+    for one in simulator.spec.technique.reference(tables).entries(current):
         if one.is_leaf and one.value & RW:
             contents = tables.contents(one.table)
             assert contents is not None
@@ -68,9 +63,8 @@ def break_rights(simulator: Simulator) -> None:
 
 def break_shadow_frame(simulator: Simulator) -> None:
     machine = simulator.machine
-    page = next(
-        p for p in machine.vm.shadow[1:] if p["level"] == 1 and not p["unsync"] and not p["direct"]
-    )
+    pages = machine.vm.private.page[1:]
+    page = next(p for p in pages if p["level"] == 1 and not p["unsync"] and not p["direct"])
     entries = entries_in(machine.host.memory, int(page["hfn"]))
     index = int(np.flatnonzero(entries & P)[0])
     entries[index] = (int(entries[index]) & ~FRAME) | (7 << 12)

@@ -25,14 +25,16 @@ def test_listings(mmulab, command: str) -> None:  # type: ignore
 
 def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # type: ignore
     from mmulab.mmu import presets
+    from mmulab.mmu.techniques import registry
+    from mmulab.mmu.techniques.specs import costs
 
     for name in presets.names():
         out = " ".join(mmulab("presets", name).out.split())
         preset = presets.load(name)
         for structure in (*preset.tlbs, *preset.walk_caches, *preset.caches):
             assert " ".join(structure.source.split()) in out
-        for cited in preset.costs.values():
-            assert " ".join(cited.source.split()) in out
+        for key, cited in (costs(registry.built_in()) | preset.costs).items():
+            assert f"cost.{key}: {cited.value:g} {' '.join(cited.source.split())}" in out
 
 
 def test_techniques_are_listed(mmulab) -> None:  # type: ignore

@@ -28,6 +28,7 @@ from click.testing import CliRunner
 from drivers import decoys
 
 from mmulab.commands import main
+from mmulab.mmu.techniques import registry
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"
@@ -211,3 +212,10 @@ def test_readme_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block = code_after((ROOT / "README.md").read_text(), "From Python")
     exec(compile(block.replace("1M", "20K"), "README.md", "exec"), {})
     assert Path("gups.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_every_reason_of_an_exit_has_a_label() -> None:
+    exits = [each for technique in registry.built_in() for each in technique.exits]
+    labels = {each.reason: each.label for each in exits}
+    assert len(set(labels.values())) == len(labels) > 0 and all(labels.values())
+    assert all(labels[each.reason] == each.label for each in exits)  # a table has one row

@@ -68,5 +68,5 @@ def run(
 
 def make_late(core: Core, ticks: int) -> None:
     """Sets all clocks of a cold core to so many ticks before time stamps begin anew."""
-    core.regs[0]["clock"] = LATE - 2 * ticks
+    core.record[0]["clock"] = LATE - 2 * ticks
     core.unit["clock"][core.unit["base"] >= core.owner.size] = LATE - ticks

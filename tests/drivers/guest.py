@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmulab.mmu import presets
-from mmulab.mmu.hardware.state import NATIVE, Machine
+from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.simulator import Simulator
 from mmulab.mmu.techniques import seam
@@ -122,7 +122,7 @@ class Guest:
         """The VMM takes a host page of each VM away, one that holds no page table."""
         for simulator in self.simulators:
             machine = simulator.machine
-            if int(machine.vm.record[0]["technique"]) == NATIVE:
+            if machine.vm.record[0]["identity"]:
                 continue
             p2m = machine.vm.p2m
             backed = np.flatnonzero(p2m)

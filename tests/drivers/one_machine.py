@@ -26,11 +26,11 @@ class Driver:
 
     @property
     def regs(self) -> np.void:
-        return self.machine.core.regs[0]
+        return self.machine.vcpu.regs[0]
 
     @property
     def stats(self) -> np.void:
-        return self.machine.core.stats[0]
+        return self.machine.vcpu.stats[0]
 
     def run(self, addresses: Sequence[int], kinds: Sequence[int], size: int = 1) -> None:
         address = np.array(addresses, np.int64)
@@ -44,9 +44,9 @@ class Driver:
 
     def access(self, gva: int, kind: int = LOAD, size: int = 1) -> int:
         """Makes one access; returns the page-table references of its walks."""
-        before = int(self.machine.core.references.sum())
+        before = int(self.machine.vcpu.references.sum())
         self.run([gva], [kind], size)
-        return int(self.machine.core.references.sum()) - before
+        return int(self.machine.vcpu.references.sum()) - before
 
     def event(
         self, kind: int, start: int = 0, length: int = 0, value: int = 0, pid: int = FIRST_PID

@@ -9,6 +9,7 @@ import numpy as np
 from mmulab.mmu.guest import fill
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.kernels.compiling import entry
@@ -18,8 +19,7 @@ from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import OK
-from mmulab.mmu.scenario.settings import HostSettings, KSMSettings, Scenario, VMSettings
-from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.ksm import KSM, KSMSettings
 from mmulab.mmu.trace import Chunk
 
 BASE = 0x7F00_0000_0000
@@ -63,7 +63,7 @@ class AtRest:
         )  # fmt: skip
         host = HostSettings(memory=64 << 20, swap=64 << 20)
         self.merging = KSMSettings(smart_scan=False, use_zero_pages=False)
-        self.system = System(Scenario("rest", host, settings), lambda vm: Silent())
+        self.system = System(host, settings, 1, lambda vm: Silent())
         for guest in self.system.guests:
             assert guest.start() == OK
         self.ksm = KSM(self.merging, self.system)

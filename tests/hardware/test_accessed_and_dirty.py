@@ -57,7 +57,7 @@ def nested_bits(driver: Driver) -> dict[int, int]:
 
 def nested_table(driver: Driver, gfn: int) -> int:
     """hfn of the lowest nPT page that translates a gfn."""
-    hfn = int(driver.regs["eptp"])
+    hfn = int(driver.regs["root"])
     for level in (4, 3, 2):
         hfn = int(driver.table(hfn)[gfn >> (9 * (level - 1)) & 511]) >> 12 & ((1 << 40) - 1)
     return hfn

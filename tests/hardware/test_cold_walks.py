@@ -11,6 +11,7 @@ import pytest
 from drivers.one_machine import Driver
 from drivers.walks import DEPTH_OFF, GVA, LARGE_MEMORY, PAGE, cold
 
+from mmulab.mmu.hardware.walks.sites import STEP
 from mmulab.mmu.report.counts import references_of
 from mmulab.mmu.trace import LOAD
 
@@ -45,7 +46,7 @@ def test_references_by_guest_and_host_level():
     driver.access(GVA)
     # then each guest table is read once and located by one reference at each host level,
     # and so is the page (guest level 0).
-    counts = references_of(driver.machine.core).sum(axis=2)
+    counts = references_of(driver.machine.vcpu).sum(axis=1).reshape(-1, STEP)
     assert counts[1:5, :5].tolist() == [[1] * 5] * 4
     assert counts[0, :5].tolist() == [0, 1, 1, 1, 1]
     assert counts.sum() == 24

@@ -14,9 +14,10 @@ from models.brute_nested import LEVEL_OF, Nested
 
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
-from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.hardware.build import build_core, build_vcpu
 from mmulab.mmu.hardware.caches import price
-from mmulab.mmu.hardware.state import CACHE_LEVELS, Core
+from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
+from mmulab.mmu.hardware.walks.sites import STEP
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.presets.preset import Cache, Cited, Preset, WalkCache
@@ -86,7 +87,7 @@ class Both:
         cr3 = {int(of[p]["pid"]): int(of[p]["cr3"]) for p in tables.processes()}
         self.model = Nested(
             preset, bool(config.pcid), (config.levels, config.host_levels), entries,
-            {process: cr3[process] for process in PROCESSES}, int(tables.regs["eptp"]),
+            {process: cr3[process] for process in PROCESSES}, int(tables.regs["root"]),
         )  # fmt: skip
 
     def _event(self, *event: int) -> None:
@@ -105,17 +106,18 @@ class Both:
                 self.model.access((address | 4095) + 1, kind)
 
     def compare(self) -> None:
-        core, model = self.simulator.machine.core, self.model
-        assert core.stats[0]["walks"].tolist() == model.counts.walks
-        assert core.stats[0]["l1_misses"].tolist() == model.counts.l1_misses
-        assert core.stats[0]["l2_hits"].tolist() == model.counts.l2_hits
-        references = references_of(core)
+        machine, model = self.simulator.machine, self.model
+        stats = machine.vcpu.stats[0]
+        assert stats["walks"].tolist() == model.counts.walks
+        assert stats["l1_misses"].tolist() == model.counts.l1_misses
+        assert stats["l2_hits"].tolist() == model.counts.l2_hits
+        references = references_of(machine.vcpu).reshape(STEP, STEP, -1)
         counted = {
             (int(g), int(h), int(c)): int(references[g, h, c])
             for g, h, c in zip(*np.nonzero(references), strict=True)
         }
         assert counted == dict(model.references)
-        found = read_structures(core, self.simulator.units, self.preset)
+        found = read_structures(machine.core, machine.vcpu, self.simulator.units, self.preset)
         arrays = {f"walk cache {name}": array for name, array in model.cached.items()}
         arrays |= {f"cache L{number}": array for number, array in enumerate(model.lines, 1)}
         for name, array in arrays.items():
@@ -125,7 +127,8 @@ class Both:
 
 def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     """All TLBs and caches as they were before the first access; tables stay."""
-    core, (fresh, _) = simulator.machine.core, build_core(preset, config)
+    frames = max(config.host_frames, config.guest_frames)
+    core, (fresh, _) = simulator.machine.core, build_core(preset, frames, config.seed)
     for name in (
         "unit", "route", "tag", "digest", "age", "data", "tree", "owner", "first", "span", "hint",
         "predictor", "line", "long_line",
@@ -162,8 +165,8 @@ steps = st.one_of(
 
 
 @entry
-def priced(core):
-    return price(core)
+def priced(core, vcpu):
+    return price(core, vcpu)
 
 
 @QUIET
@@ -226,21 +229,22 @@ def test_lines_of_a_large_host_are_told_apart() -> None:
     preset = presets.load("skylake-sp")
     counted = []
     for host_memory in (100 << 30, 4 << 40):
-        core, _ = build_core(preset, Config(host_memory=host_memory))
+        core, _ = build_core(preset, host_memory >> 12)
+        vcpu = build_vcpu(1)
         assert core.cache["short"].all() == (host_memory == 100 << 30)
         rng = np.random.default_rng(1)
         for span in (100, 1000, 5000, 20000) * 3:
-            price_lines(core, rng.integers(0, span, core.noted.size))
-        counted.append(core.references[:4].tolist())
+            price_lines(core, vcpu, rng.integers(0, span, core.noted.size))
+        counted.append(vcpu.references[:4].tolist())
     assert counted[0] == counted[1] and min(counted[0]) > 0
     alike = 30_000 + (np.arange(16) << 32)
-    before = core.references.copy()
-    price_lines(core, np.tile(alike, 2))
-    assert (core.references - before)[:4].tolist() == [16, 0, 0, 16]
+    before = vcpu.references.copy()
+    price_lines(core, vcpu, np.tile(alike, 2))
+    assert (vcpu.references - before)[:4].tolist() == [16, 0, 0, 16]
 
 
-def price_lines(core: Core, lines: np.ndarray) -> None:
-    """References to lines, as of the nested walk of a page, level 0."""
-    core.noted[: lines.size] = lines << 8
-    core.regs[0]["noted"] = lines.size
-    priced(core)
+def price_lines(core: Core, vcpu: VCPU, lines: np.ndarray) -> None:
+    """References to lines, of site 0."""
+    core.noted[: lines.size] = lines << 12
+    core.record[0]["noted"] = lines.size
+    priced(core, vcpu)

@@ -16,6 +16,7 @@ from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware.assoc import PADDING_AGE, STAMP_SHIFT
 from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.hardware.walks.sites import STEP
 from mmulab.mmu.machine.run import FAULT_LIMIT, STRETCH
 from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import MAX_LEVELS
@@ -129,14 +130,14 @@ class Both:
         self._event(MMAP, process, page, 4096, 7 | 1 << 8)
 
     def compare(self) -> None:
-        stats = self.simulator.machine.core.stats[0]
+        stats = self.simulator.machine.vcpu.stats[0]
         counts = self.model.counts
         assert stats["l1_misses"].tolist() == counts.l1_misses
         assert stats["l2_hits"].tolist() == counts.l2_hits
         assert stats["walks"].tolist() == counts.walks
         assert int(stats["dirty_walks"]) == counts.dirty_walks
-        by_level = references_of(self.simulator.machine.core)[:, 0].sum(axis=1).tolist()
-        assert by_level == counts.references
+        by_site = references_of(self.simulator.machine.vcpu).sum(axis=1).reshape(-1, STEP)
+        assert by_site[:, 0].tolist() == counts.references
         units = dict(zip(self.simulator.units, self.simulator.machine.core.unit, strict=True))
         for tlb, array in self.model.tlbs:
             if tlb.level == 2:
@@ -190,7 +191,7 @@ def test_time_stamps_begin_anew(ways: int) -> None:
         pages = random.zipf(1.2, 500) % 64
         both.play([(REGIONS["4k"][0] + 4096 * int(page), 0, 1) for page in pages])
     both.compare()
-    assert core.regs[0]["clock"] < LATE // 2 and core.unit["clock"].max() < LATE // 2
+    assert core.record[0]["clock"] < LATE // 2 and core.unit["clock"].max() < LATE // 2
 
 
 def test_clocks_are_looked_at_within_a_run() -> None:
@@ -200,7 +201,7 @@ def test_clocks_are_looked_at_within_a_run() -> None:
     pages = np.where(random.random(3 * STRETCH) < 0.01, random.integers(0, 64, 3 * STRETCH), 7)
     both.play([(REGIONS["4k"][0] + 4096 * int(page), 0, 1) for page in pages])
     both.compare()
-    assert both.simulator.machine.core.regs[0]["clock"] < LATE // 2
+    assert both.simulator.machine.core.record[0]["clock"] < LATE // 2
 
 
 def test_an_age_has_room_for_two_halves_of_time_and_any_slot() -> None:

@@ -11,6 +11,8 @@ from drivers.geometries import make_late
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.hardware.state import Core
+from mmulab.mmu.hardware.tlb import CONTEXT_SHIFT
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.scenario.results import to_json
@@ -62,13 +64,32 @@ def test_techniques_give_guests_the_same_memory() -> None:
     assert counts[0] == counts[1]
 
 
-def test_more_vms_than_vpids_share_them() -> None:
+def test_any_number_of_vms_is_told_apart() -> None:
+    """Whose translations are whose is checked while those of all are in the TLBs."""
     vms = tuple(
-        VMSettings(name=f"v{n}", workload="gups:size=256K,accesses=4k", memory=MIB, seed=n)
-        for n in range(1, 20)
+        VMSettings(name=f"v{n}", workload="gups:size=64K,accesses=1k", memory=MIB, seed=n)
+        for n in range(1, 41)
     )
-    scenario = Scenario("many", HostSettings(memory=64 * MIB, quantum=500), vms)
-    assert run(scenario, of_vm, check=True).end == "finished"
+    wide = (("tlb.stlb.ways", "64"),)  # VMs use the same addresses, and so the same sets
+    host = HostSettings(memory=128 * MIB, quantum=250, set=wide)
+    system = build(Scenario("many", host, vms), of_vm)
+    core = system.core
+    most, steps = 0, 0
+    while system.step():
+        if steps % 10 == 0:
+            check_system(system)
+        most, steps = max(most, len(in_tlbs(core))), steps + 1
+    assert all(guest.accesses == 1000 for guest in system.guests)
+    assert most == 40
+
+
+def in_tlbs(core: Core) -> set[int]:
+    """Numbers of the VMs that TLBs have translations of."""
+    held: set[int] = set()
+    for unit in core.unit[core.unit["sizes"] > 0]:
+        tags = core.tag[unit["base"] : unit["base"] + unit["sets"] * unit["stride"]]
+        held |= set(core.context["vpid"][tags[tags >= 0] >> CONTEXT_SHIFT].tolist())
+    return held
 
 
 @pytest.mark.parametrize("vpid", [True, False])
@@ -79,14 +100,13 @@ def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
     counted = []
     for is_late in (False, True):
         system = build(scenario, of_vm)
-        cores = [guest.machine.core for guest in system.guests]
         if is_late:
-            for core in cores:
-                make_late(core, 60_000)
+            make_late(system.core, 60_000)
         while system.step():
             check_system(system)
-        counted.append([(core.stats.tobytes(), core.references.tolist()) for core in cores])
-        assert all(core.regs[0]["clock"] < LATE // 2 for core in cores)
+        vcpus = [guest.vcpu for guest in system.guests]
+        counted.append([(vcpu.stats.tobytes(), vcpu.references.tolist()) for vcpu in vcpus])
+        assert system.core.record[0]["clock"] < LATE // 2
     assert counted[0] == counted[1]
 
 
@@ -125,3 +145,14 @@ def test_out_of_guest_disk_is_one_sentence() -> None:
     )
     with pytest.raises(RunError, match="vm a: .*disk that the guest pages to is full"):
         run(replace(scenario, vms=vms), of_vm)
+
+
+def test_costs_of_techniques_can_be_set() -> None:
+    vms = (VMSettings(name="a", workload="gups:size=64K,accesses=1k", memory=MIB),)
+    cycles = []
+    for cost in ("1", "1001"):
+        host = HostSettings(memory=8 * MIB, set=(("cost.nested.ept_violation", cost),))
+        (vm,) = run(Scenario("one", host, vms), of_vm).vms
+        cycles.append(vm.cycles["exit_fault"])
+        violations = vm.counts["exits"]["ept_violation"]
+    assert violations > 0 and cycles[1] - cycles[0] == 1000 * violations

@@ -38,7 +38,7 @@ def test_a_reservation_that_is_not_reached_yet_is_kept(victims: str) -> None:
     machine.play(("take", 0, 10))
     machine.play(("free_up", 400))
     assert first.held == held and second.held >= second.reservation
-    assert int(second.machine.core.stats[0]["host_swap_outs"]) > 200
+    assert int(second.machine.vcpu.stats[0]["host_swap_outs"]) > 200
 
 
 def test_a_swap_device_that_was_full_is_used_again() -> None:
@@ -61,7 +61,7 @@ def test_pages_that_need_no_block_leave_where_there_is_none(swap: int) -> None:
     machine.play(("access", 0, 0, 300, STORE))
     machine.play(("content", 0, 300, 500, 1 << 62))
     machine.play(("free_up", 1280))
-    stats = machine.system.guests[0].machine.core.stats[0]
+    stats = machine.system.guests[0].machine.vcpu.stats[0]
     assert int(stats["host_drops"]) == 500
     assert int(stats["host_swap_outs"]) == swap * 256
 

@@ -7,7 +7,9 @@ import pytest
 from drivers.one_machine import Driver
 from models.unicorn_mmu import KINDS, agree_on, agree_on_bits, started, tables_of
 
-from mmulab.mmu.hardware.walks import radix as walker
+from mmulab.mmu.hardware.caches import make_room
+from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.memory.entries import FRAME, RW, US, XD, P
 from mmulab.mmu.memory.state import NPT_PAGE
@@ -32,10 +34,12 @@ HEAP_PAGES, LARGE_BYTES, CODE_PAGES, KERNEL_PAGES = 300, 8 << 20, 40, 20
 
 
 @entry
-def translate(core, memory, gva, kind, user):
+def translate(machine: Machine, walk: Walk, gva, kind, user):
     """(status, hfn, page-fault error code) of a walk by the machine's core."""
-    status, leaf, _ = walker.translate(core, memory, gva, kind, user)
-    return status, (leaf & FRAME) >> 12, core.regs[0].fault_code
+    vcpu = machine.vcpu
+    make_room(machine.core, vcpu)
+    status, leaf, _ = walk.translate(machine.core, vcpu, machine.host.memory, gva, kind, user)
+    return status, (leaf & FRAME) >> 12, vcpu.regs[0].fault_code
 
 
 def random_addresses(rng: np.random.Generator, count: int) -> list[int]:
@@ -116,8 +120,8 @@ def test_tables_of_a_machine(technique, options):
     reverse = driver.machine.host.frames.frame["reverse"]
 
     def walk(gva: int, kind: int, user: bool):
-        machine = driver.machine
-        status, hfn, code = translate(machine.core, machine.host.memory, gva, kind, user)
+        of = driver.simulator.spec.technique.walk
+        status, hfn, code = translate(driver.machine, of, gva, kind, user)
         if status != OK:
             return None, code
         return (int(reverse[hfn]) - 1 if technique == "nested" else hfn), 0

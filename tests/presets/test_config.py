@@ -9,6 +9,7 @@ from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.presets.overrides import override, settable
+from mmulab.mmu.techniques.specs import parse
 
 SKYLAKE = presets.load("skylake-sp")
 
@@ -62,13 +63,13 @@ def l2_name() -> str:
 def test_impossible_geometry(field: str, text: str, expected: str) -> None:
     preset = override(SKYLAKE, f"tlb.{l2_name()}.{field}", text)
     with pytest.raises(InputError, match=expected):
-        build_core(preset, Config())
+        build_core(preset, 1)
 
 
 def test_tree_plru_needs_a_power_of_two() -> None:
     preset = override(SKYLAKE, f"tlb.{l2_name()}.policy", "plru")
     with pytest.raises(InputError, match="tree-PLRU needs a power of two"):
-        build_core(override(preset, f"tlb.{l2_name()}.ways", "12"), Config())
+        build_core(override(preset, f"tlb.{l2_name()}.ways", "12"), 1)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +86,4 @@ def test_tree_plru_needs_a_power_of_two() -> None:
 )
 def test_bad_config(field: str, value: object, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
-        Config(**{field: value})  # type: ignore[arg-type]
+        parse("native", Config(**{field: value}))  # type: ignore[arg-type]

@@ -40,8 +40,8 @@ def test_unknown_name_suggests_the_nearest():
 
 def test_importing_the_package_loads_nothing_heavy_and_no_preset():
     code = (
-        "import sys, mmu.presets; "
-        "print(*[m for m in sys.modules if m in ('numpy', 'numba', 'mmu.presets.haswell')])"
+        "import sys, mmulab.mmu.presets; "
+        "print(*[m for m in sys.modules if m in ('numpy', 'numba', 'mmulab.mmu.presets.haswell')])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

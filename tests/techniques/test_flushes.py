@@ -66,8 +66,8 @@ def test_exits_flush_without_vpids(vpid):
     driver.access(GVA)
     assert driver.access(GVA) == 0
     # when an EPT violation exits to the VMM,
-    exits = int(driver.stats["exits"].sum())
+    exits = int(driver.machine.vcpu.exits.sum())
     driver.access(GVA + PAGE)
-    assert driver.stats["exits"].sum() > exits
+    assert driver.machine.vcpu.exits.sum() > exits
     # then the page is still there only if the guest's entries are tagged.
     assert (driver.access(GVA) == 0) == vpid

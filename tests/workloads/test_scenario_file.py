@@ -62,6 +62,8 @@ BAD = {
     "not a size": (GOOD.replace('"16M"', '"lots"'), "slow memory = 'lots'.*number of bytes"),
     "not a time": (GOOD.replace('"20ms"', '"soon"'), "expected a time"),
     "negative": (GOOD.replace("memory = \"16M\"", "memory = -4096"), "expected 1 to"),
+    "1G": (GOOD.replace('"shadow"', '"shadow:host_page_size=1g"'), "host page size '1g'"),
+    "shadow policy": (GOOD.replace('"shadow"', '"shadow:policy=unsinc"'), "did you mean 'unsync'"),
     "native": (GOOD.replace('"shadow"', '"native"'), "has no VMM"),
     "unknown technique": (GOOD.replace('"shadow"', '"shadw"'), "did you mean 'shadow'"),
     "same name": (GOOD.replace('"slow"', '"pair-1"'), "two VMs are called 'pair-1'"),
