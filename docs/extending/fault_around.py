@@ -14,7 +14,7 @@ from mmulab.mmu.kernels.structs import ArrayField
 from mmulab.mmu.memory.p2m import is_paged_out
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.memory.watermarks import frames_at_hand
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
 from mmulab.mmu.techniques.reference import fail

@@ -33,12 +33,12 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
     """What a comparison of techniques runs. Of two processes one begins with the guest OS, the
     other with the run loops, which share most of what they are made of."""
     specs = list(specs)
-    loops = [Part(__name__, "run_loop", spec.technique.walk.where) for spec in specs]
+    by_walk = {spec.technique.walk.where: spec.origin for spec in reversed(specs)}
+    first, *others = (Part(__name__, "run_loop", (origin,)) for origin in by_walk.values())
     hooks = [
         Part(__name__, "technique", (spec.origin,))
         for spec in sorted(specs, key=lambda spec: -len(spec.technique.hooks))
     ]
-    first, *others = dict.fromkeys(loops)
     parts = [Part(__name__, "guest"), first]
     for pair in zip_longest(dict.fromkeys(hooks), others):
         parts += [part for part in pair if part]
@@ -82,13 +82,18 @@ def host_memory() -> tuple[Any, Any]:
     return calls.link, _TABLE
 
 
-def run_loop(module: str, name: str) -> tuple[Any, Any]:
-    """The run loop with the walk that is to be found there."""
+def run_loop(origin: str) -> tuple[Any, Any]:
+    """The run loop with the walk of a technique, by its name or file."""
     from mmulab.mmu.kernels.namespaces import KernelsType  # there is none in plain Python
 
     position = (types.int64,) * 3
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
-    return run.run_once, (type_of(Machine), KernelsType((module, name)), *columns, *position)
+    return run.run_once, (
+        type_of(Machine),
+        KernelsType(registry.get(origin).walk.where),
+        *columns,
+        *position,
+    )
 
 
 def prepare() -> tuple[Any, Any]:

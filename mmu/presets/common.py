@@ -7,15 +7,12 @@ cited; what a study finds should be checked against other values of these.
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.preset import Cited, WalkCache
+from mmulab.mmu.presets.cited import DALL_2017, Cited
+from mmulab.mmu.presets.preset import WalkCache
 
 DALL_2016 = (
     "Dall et al., ARM Virtualization: Performance and Architectural Implications, "
     "ISCA 2016, table II"
-)
-DALL_2017 = (
-    "Dall et al., Optimizing the Design and Implementation of the Linux ARM "
-    "Hypervisor, USENIX ATC 2017, table 2"
 )
 TORVALDS_2014 = "L. Torvalds, post on the cost of page faults, Google+, 30 April 2014"
 REVANC = (
@@ -39,14 +36,6 @@ X86_VM_EXIT = Cited(
     f"assumption: as Sandy Bridge: null hypercall under x86 KVM on a Xeon E5-2450, "
     f"1,300 cycles, minimal dispatch included ({DALL_2016}); 1,437 in {DALL_2017}. "
     "Mitigations of speculative-execution attacks add to it",
-)
-
-#: Of the exits in which a VMM gives a guest page a host frame, without `vm_exit`.
-HOST_ALLOCATION = Cited(
-    2000,
-    "assumption: an exit that the host kernel handles costs 2,565 cycles, 1,128 more "
-    f"than a null hypercall, for emulated I/O on a Xeon E5-2450 ({DALL_2017}); frame "
-    "allocation and mapping brought up to 2,000",
 )
 
 #: Costs in cycles that no published measurement tells apart between processors.

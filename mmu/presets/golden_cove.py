@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
-from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset, WalkCache
+from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 MANUAL = (
     "Intel 64 and IA-32 Architectures Optimization Reference Manual, volume 1, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.common import (
     HASWELL_FAULT,
     INTEL_PSC,
@@ -10,7 +11,7 @@ from mmulab.mmu.presets.common import (
     SOFTWARE,
     guest_physical,
 )
-from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset
+from mmulab.mmu.presets.preset import TLB, Cache, Preset
 
 LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
 BROADWELL = (

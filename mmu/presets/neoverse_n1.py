@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.common import DALL_2017, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
-from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset, WalkCache
+from mmulab.mmu.presets.cited import DALL_2017, Cited
+from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 TRM = "Arm Neoverse N1 Core Technical Reference Manual (100616)"
 DEEP_DIVE = "Chips and Cheese, Deep Diving Neoverse N1, 22 October 2021"

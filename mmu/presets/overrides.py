@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.presets.preset import POLICIES, Cited, Preset
+from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import POLICIES, Preset
 
 _GROUPS = {"tlb": "tlbs", "walk_cache": "walk_caches", "cache": "caches"}
 _CITED = ("page_table_share", "memory_latency")

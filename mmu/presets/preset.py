@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mmulab.mmu.presets.cited import Cited
+
 PAGE_SIZES = ("4k", "2m", "1g")
 POLICIES = ("lru", "fifo", "plru", "random")
-
-
-@dataclass(frozen=True)
-class Cited:
-    """A number and where it comes from."""
-
-    value: float
-    source: str
 
 
 @dataclass(frozen=True)

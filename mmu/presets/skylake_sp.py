@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
-from mmulab.mmu.presets.preset import TLB, Cache, Cited, Preset
+from mmulab.mmu.presets.preset import TLB, Cache, Preset
 
 LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
 MANUAL = "Intel 64 and IA-32 Architectures Optimization Reference Manual (248966-045)"

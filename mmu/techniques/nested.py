@@ -34,7 +34,7 @@ from mmulab.mmu.memory.entries import (
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
 from mmulab.mmu.memory.state import NPT_PAGE
 from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
-from mmulab.mmu.presets.common import HOST_ALLOCATION
+from mmulab.mmu.techniques.costs import HOST_ALLOCATION
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
 from mmulab.mmu.techniques.technique import Exit, Technique

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.technique import Technique
 

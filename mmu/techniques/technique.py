@@ -16,7 +16,7 @@ from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.reference import Reference

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-from mmulab.mmu.presets.preset import TLB, Cited, Preset
+from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import TLB, Preset
 
 
 def _geometry(sets: int, ways: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from textwrap import fill
 
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.technique import Technique
 

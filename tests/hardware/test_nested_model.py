@@ -20,7 +20,8 @@ from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
 from mmulab.mmu.hardware.walks.sites import STEP
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.presets.preset import Cache, Cited, Preset, WalkCache
+from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import Cache, Preset, WalkCache
 from mmulab.mmu.report.counts import read_structures, references_of
 from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.trace import MMAP, STORE, SWITCH

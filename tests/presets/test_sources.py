@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.report.cost import COSTS, costs_of
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import costs

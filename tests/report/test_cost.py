@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mmulab.mmu import presets
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.report.cost import CATEGORIES, COSTS, latencies, price
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import costs

@@ -10,8 +10,8 @@ reference     the same, slowly, to check against
 from __future__ import annotations
 
 from mmulab.mmu.hardware.walks.one_dimensional import WALK
-from mmulab.mmu.presets.common import DALL_2017, HOST_ALLOCATION
-from mmulab.mmu.presets.preset import Cited
+from mmulab.mmu.presets.cited import DALL_2017, Cited
+from mmulab.mmu.techniques.costs import HOST_ALLOCATION
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
 from mmulab.mmu.techniques.shadow import hooks
 from mmulab.mmu.techniques.shadow.reference import ShadowReference
