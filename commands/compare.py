@@ -54,7 +54,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
-    options.say_if_cold()
+    options.say_if_cold(techniques)
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results
     from mmulab.plots.terminal import compare as terminal

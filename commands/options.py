@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,12 +129,15 @@ def check_outputs(plot_path: str | None, **paths: str | None) -> None:
             check_writable(path, what)
 
 
-def say_if_cold(*modules: str) -> None:
-    """The first run compiles; says what it waits for. modules: of `mmu`, whose entries the
-    command calls besides the simulator's run loop."""
+def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:
+    """The first run compiles; says what it waits for. techniques: lists of specs, those that the
+    command runs. modules: of `mmu`, whose entries it calls besides."""
     from mmulab.mmu.kernels.cache import is_cold
+    from mmulab.mmu.machine import parts
+    from mmulab.mmu.techniques import specs
 
-    if is_cold("mmulab.mmu.machine.run"):
-        click.echo("compiling the simulator for this machine, once; 20 to 30 seconds ...", err=True)
+    texts = [spec for each in techniques or (arguments.TECHNIQUES,) for spec in specs.split(each)]
+    if parts.is_cold(specs.parse(text) for text in texts):
+        click.echo("compiling the simulator for this machine, once; 5 to 20 seconds ...", err=True)
     elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):
-        click.echo("compiling more of the simulator, once; 20 to 30 seconds ...", err=True)
+        click.echo("compiling more of the simulator, once; 5 to 20 seconds ...", err=True)

@@ -58,7 +58,8 @@ def run(
     settings = {
         value: parsing.override(loaded, key, value) for value in arguments.listed(values)
     } or {"": loaded}
-    options.say_if_cold("host.reclaim", "guest.swap")
+    techniques = {vm.technique for each in settings.values() for vm in each.vms}
+    options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
     runs = {
         value: _runs(each, compare, check, f"{loaded.name} {value}".strip())
         for value, each in settings.items()

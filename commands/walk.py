@@ -34,7 +34,7 @@ def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machin
 
         check_path(plot_path)
     preset, config = options.machine(machine, False, techniques)
-    options.say_if_cold()
+    options.say_if_cold(techniques)
     from mmulab.mmu.by_hand import walkthrough
     from mmulab.mmu.techniques.specs import parse_all
     from mmulab.plots.terminal import walk as terminal

@@ -21,7 +21,7 @@ from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_references, read_structures
 from mmulab.mmu.report.results import Comparison, TechniqueResult
-from mmulab.mmu.techniques.registry import BUILT_IN
+from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, parse_all
 from mmulab.mmu.trace import Chunk, Trace
 
@@ -39,7 +39,7 @@ def compare(
     trace: Trace,
     preset: Preset,
     config: Config | None = None,
-    techniques: str | Sequence[str | Spec] = BUILT_IN,
+    techniques: str | Sequence[str | Spec] = DEFAULT,
     warmup: int = 0,
     check: bool = False,
     progress: Progress | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import PAGE_SIZES
 
+SHADOW_POLICIES = ("unsync", "trap")
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
 
 
@@ -38,6 +39,7 @@ class Config:
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
+        _choice("shadow policy", self.shadow_policy, SHADOW_POLICIES)
         _choice("host page size", self.host_page_size, PAGE_SIZES)
         for name in ("levels", "host_levels"):
             if getattr(self, name) not in (4, 5):

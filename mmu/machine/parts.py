@@ -16,6 +16,7 @@ from numba.np.numpy_support import from_dtype
 from mmulab.mmu.guest import entry_points
 from mmulab.mmu.hardware import instructions as processor
 from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.kernels import warm
 from mmulab.mmu.kernels.parts import type_of
 from mmulab.mmu.kernels.warm import Part, compile_together
 from mmulab.mmu.machine import run
@@ -59,6 +60,11 @@ def compile_parts(specs: Iterable[Spec]) -> None:
             with compiled_for(spec.technique):
                 compile_together(parts_of([spec]))
         raise
+
+
+def is_cold(specs: Iterable[Spec]) -> bool:
+    """True where some of what a comparison runs has to be compiled."""
+    return warm.is_cold(parts_of(specs))
 
 
 def guest() -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
+from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
@@ -15,6 +16,7 @@ from mmulab.mmu.scenario.variants import variants
 from mmulab.mmu.services.balloon import Balloon, Policy
 from mmulab.mmu.services.ksm import KSM
 from mmulab.mmu.services.reporting import Reporting
+from mmulab.mmu.techniques.specs import parse
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
@@ -29,6 +31,7 @@ def build(
 
     open_trace, balloon_policy: as in `run`. Raises InputError for a bad preset or trace.
     """
+    compile_parts(parse(vm.technique) for vm in scenario.vms)
     system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
     if scenario.balloon:
         events = [(event.at, event.vm, event.balloon) for event in scenario.events]

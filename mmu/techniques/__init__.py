@@ -7,6 +7,6 @@
     registry    which techniques there are
     reference   page tables read slowly, to check against
 
-To add one: a file here with a `TECHNIQUE`, and its name in `registry.BUILT_IN`; or a file
-anywhere, named by its path. docs/extending.md goes through one.
+To add one: a file here with a `TECHNIQUE`, or a file anywhere, named by its path.
+docs/extending.md goes through one.
 """

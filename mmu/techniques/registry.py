@@ -9,31 +9,51 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
+from mmulab.mmu import techniques
 from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.techniques.technique import Technique
 
-#: Those of the package, each a file or folder of this one, in the order of tables.
-BUILT_IN = ("native", "shadow", "nested")
+#: What is compared unless somebody says otherwise, in the order of tables.
+DEFAULT = ("native", "shadow", "nested")
 
 GROUP = "mmulab.techniques"
+
+_DECLARES = re.compile(r"^TECHNIQUE\b.*=", re.MULTILINE)
+
+
+@cache
+def of_package() -> tuple[str, ...]:
+    """Techniques of the package: every file or folder here that declares a `TECHNIQUE`. Its name
+    is the technique's, with dashes for underscores. None is loaded for it."""
+    found = []
+    for module in iter_modules(techniques.__path__):
+        folder = Path(getattr(module.module_finder, "path", ""))
+        file = folder / (f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py")
+        if _DECLARES.search(file.read_text(encoding="utf-8")):
+            found.append(module.name.replace("_", "-"))
+    return (*DEFAULT, *(name for name in found if name not in DEFAULT))
 
 
 def names() -> tuple[str, ...]:
     """Techniques that can be named: those of the package, then those of other packages."""
-    others = sorted({point.name for point in entry_points(group=GROUP)} - set(BUILT_IN))
-    return (*BUILT_IN, *others)
+    others = sorted({point.name for point in entry_points(group=GROUP)} - set(of_package()))
+    return (*of_package(), *others)
 
 
 def get(name: str) -> Technique:
     """A technique by its name or its file. Raises InputError where there is no such."""
-    if name in BUILT_IN:
-        return _technique(import_module(f"mmulab.mmu.techniques.{name}"), name)
+    if name in DEFAULT or name in of_package():
+        module = f"{techniques.__name__}.{name.replace('-', '_')}"
+        return _technique(import_module(module), name)
     if is_file(name):
         return _from_file(Path(name))
     for point in entry_points(group=GROUP):
@@ -44,7 +64,7 @@ def get(name: str) -> Technique:
 
 def built_in() -> list[Technique]:
     """The techniques of the package."""
-    return [get(name) for name in BUILT_IN]
+    return [get(name) for name in of_package()]
 
 
 def is_file(name: str) -> bool:
@@ -107,12 +127,12 @@ def _line_of(error: BaseException) -> str:
 
 def _technique(module: Any, name: str) -> Technique:
     found = getattr(module, "TECHNIQUE", None)
-    return _checked(found, f"technique {name}", name in BUILT_IN)
+    return _checked(found, f"technique {name}", name in DEFAULT or name in of_package())
 
 
 def _checked(found: Any, what: str, built_in: bool = False) -> Technique:
     if not isinstance(found, Technique):
         raise InputError(f"{what}: expected an object TECHNIQUE of mmulab's Technique in it")
-    if not built_in and found.name in BUILT_IN:
+    if not built_in and found.name in of_package():
         raise InputError(f"{what}: calls itself {found.name!r}, which is a technique of mmulab")
     return found

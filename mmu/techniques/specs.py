@@ -70,13 +70,9 @@ def split(text: str) -> list[str]:
 def parse(text: str, config: Config | None = None) -> Spec:
     """A technique as a user names it. config: the run's options, which parameters default to.
 
-    Raises InputError naming what is unknown, with the nearest that is known, also where it is
-    an option that only another technique heeds.
+    Raises InputError naming what is unknown, with the nearest that is known.
     """
     config = config or Config()
-    for other in registry.built_in():
-        for parameter in other.parameters:
-            parameter.preset(config)
     name, _, rest = text.partition(":")
     name = name.strip()
     technique = registry.get(name)

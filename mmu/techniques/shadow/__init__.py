@@ -9,6 +9,7 @@ reference     the same, slowly, to check against
 
 from __future__ import annotations
 
+from mmulab.mmu.config import SHADOW_POLICIES
 from mmulab.mmu.hardware.walks.one_dimensional import WALK
 from mmulab.mmu.presets.cited import DALL_2017, Cited
 from mmulab.mmu.techniques.costs import HOST_ALLOCATION
@@ -47,7 +48,7 @@ TECHNIQUE = Technique(
         Parameter(
             "policy",
             "on guest PTE writes: unsync leaves, as KVM, or a trap on every write",
-            ("unsync", "trap"),
+            SHADOW_POLICIES,
             option="shadow_policy",
         ),
         HOST_PAGE_SIZE,
