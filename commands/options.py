@@ -136,8 +136,8 @@ def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:
     from mmulab.mmu.machine import parts
     from mmulab.mmu.techniques import specs
 
-    texts = [spec for each in techniques or (arguments.TECHNIQUES,) for spec in specs.split(each)]
-    if parts.is_cold(specs.parse(text) for text in texts):
+    lists = techniques or (arguments.TECHNIQUES,)
+    if parts.is_cold(spec for each in lists for spec in specs.parse_all(each)):
         click.echo("compiling the simulator for this machine, once; 5 to 20 seconds ...", err=True)
     elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):
         click.echo("compiling more of the simulator, once; 5 to 20 seconds ...", err=True)

@@ -37,7 +37,7 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
     preset = comparisons[0].preset
     settings = comparisons[0].settings
     figure.suptitle(
-        f"{preset}, guest pages {settings['page_size']}, host pages {settings['host_page_size']}",
+        f"{preset}, guest pages {settings['page_size']}, host pages {comparisons[0].host_pages}",
         fontsize=10,
         x=0.01,
         ha="left",

@@ -50,6 +50,14 @@ def _only(draw: Callable[[Any], Figure]) -> Callable[[Sequence[Any]], Figure]:
     return one
 
 
+def _preset(preset: Preset) -> str:
+    # What knows techniques' costs loads slowly.
+    from mmulab.mmu.techniques.registry import built_in
+    from mmulab.mmu.techniques.specs import costs
+
+    return presets_text.details(preset, costs(built_in()))
+
+
 _KINDS: dict[type, _Kind] = {
     Comparison: _Kind(_each(compare_text.table), compare.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
@@ -57,7 +65,7 @@ _KINDS: dict[type, _Kind] = {
     MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
     TraceInfo: _Kind(_each(info_text.report), _only(info.draw)),
     Report: _Kind(_each(dedup_text.table), _only(dedup.draw)),
-    Preset: _Kind(_each(presets_text.details), None),
+    Preset: _Kind(_each(_preset), None),
 }
 
 

@@ -101,6 +101,15 @@ class Comparison:
             raise KeyError(technique)
         return named[0]
 
+    @property
+    def host_pages(self) -> str:
+        """The page size that VMMs back memory with, where those compared have the same."""
+        name = "host_page_size"
+        sizes = {each.parameters[name] for each in self.results if name in each.parameters}
+        if len(sizes) > 1:
+            return "as named"
+        return sizes.pop() if sizes else str(self.settings[name])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""
         return {

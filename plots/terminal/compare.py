@@ -70,7 +70,7 @@ def _exit_labels(comparison: Comparison) -> dict[str, str]:
 def title(comparison: Comparison) -> str:
     """One line that says what was compared on what."""
     settings = comparison.settings
-    pages = f"guest pages {settings['page_size']}, host pages {settings['host_page_size']}"
+    pages = f"guest pages {settings['page_size']}, host pages {comparison.host_pages}"
     warm = f" after {comparison.warmup:,} of warm-up" if comparison.warmup else ""
     return (
         f"{comparison.trace}: {comparison.accesses:,} accesses{warm}; "

@@ -29,12 +29,12 @@ def test_columns_are_as_wide_as_the_names_of_techniques(mmulab) -> None:  # type
     long = ("shadow:policy=trap,host_page_size=2m", "nested:host_page_size=2m")
     out = mmulab("compare", SMALL, "--techniques", ",".join(long)).out
     lines = out.splitlines()
-    head = next(number for number, line in enumerate(lines) if line.split() == [*long])
-    # Names and numbers end in the same places, and bars begin in one.
-    ends = [
-        [match.end() for match in re.finditer(r"\S+(?=  |$)", line)] for line in lines[head:][:2]
-    ]
-    assert ends[0] == ends[1][-2:]
+    head = next(number for number, line in enumerate(lines) if line.split() == ["shadow", "nested"])
+    # Names, their parameters below them, and numbers end in the same places; bars begin in one.
+    ends = [[match.end() for match in re.finditer(r"\S+(?=  |$)", line)] for line in lines]
+    assert lines[head + 1].split() == ["policy=trap", "host_page_size=2m"]
+    assert lines[head + 3].startswith("cycles per access")
+    assert ends[head] == ends[head + 1] == ends[head + 3][-2:]
     assert f"\n{long[0]} " in out and f"\n{long[1]:>{len(long[0])}} " in out
 
 

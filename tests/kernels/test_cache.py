@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import throwaway
+from drivers import throwaway
+from drivers.damages import DAMAGES
 from numba import types
-from test_store import DAMAGES
 
 from mmulab.mmu.kernels import cache as caching
 from mmulab.mmu.kernels import sources, store

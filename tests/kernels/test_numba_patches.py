@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import throwaway
+from drivers import throwaway
 
 NAME = "mmulab_patches_test"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import throwaway
+from drivers import throwaway
 
 from mmulab.mmu.kernels import sources
 

@@ -9,12 +9,12 @@ import pwd
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import throwaway
+from drivers import throwaway
+from drivers.damages import DAMAGES
 
 from mmulab.mmu.kernels import store
 
@@ -27,38 +27,6 @@ def test_what_is_written_is_read(cache: Path) -> None:
     assert store.has(NAME) and bytes(store.read(NAME) or b"") == b"content"
     assert os.listdir(cache) == [NAME]
     assert cache.stat().st_mode & 0o777 == 0o700
-
-
-def other_name(path: Path) -> None:
-    store.write("another" + NAME, b"other content")
-    os.replace(path.with_name("another" + NAME), path)
-
-
-def flip(position: int) -> Callable[[Path], None]:
-    def damage(path: Path) -> None:
-        content = bytearray(path.read_bytes())
-        content[position] ^= 4
-        path.write_bytes(content)
-
-    return damage
-
-
-DAMAGES: dict[str, Callable[[Path], Any]] = {
-    "empty": lambda path: path.write_bytes(b""),
-    "only the head": lambda path: os.truncate(path, 52),
-    "half the head": lambda path: os.truncate(path, 20),
-    "one byte short": lambda path: os.truncate(path, path.stat().st_size - 1),
-    "one byte long": lambda path: path.write_bytes(path.read_bytes() + b"\0"),
-    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "zeroed content": lambda path: path.write_bytes(
-        path.read_bytes()[:52] + bytes(path.stat().st_size - 52)
-    ),
-    "a bit of the content": flip(-3),
-    "a bit of the checksum": flip(20),
-    "another version": flip(8),
-    "another program's": lambda path: path.write_text("\x93NUMPY" * 20),
-    "another entry's": other_name,
-}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import throwaway
+from drivers import throwaway
 
 from mmulab.mmu.kernels import store, warm
 

@@ -143,7 +143,7 @@ def test_a_wrong_spec_is_one_sentence(text: str, expected: str) -> None:
 
 
 def test_a_wrong_option_is_named_as_such() -> None:
-    with pytest.raises(InputError, match="unknown value of shadow_policy 'tarp'; did you mean"):
+    with pytest.raises(InputError, match="unknown shadow policy 'tarp'; did you mean"):
         parse("shadow", Config(shadow_policy="tarp"))
     assert parse("shadow:policy=trap").values["policy"] == "trap"
 
