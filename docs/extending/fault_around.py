@@ -19,7 +19,7 @@ from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
 from mmulab.mmu.techniques.reference import fail
 from mmulab.mmu.techniques.technique import Counter, Technique
-from mmulab.mmu.vmm.backing import back
+from mmulab.mmu.vmm.calls import back
 
 MAPPED_AROUND = 0  # index of the counter
 

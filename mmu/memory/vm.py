@@ -1,6 +1,6 @@
 """State of a VM: guest memory, processes, mappings.
 
-A link is an index + 1 unless it says otherwise, so that untouched zeros mean none.
+Links are an index + 1, so that untouched zeros mean none.
 """
 
 from __future__ import annotations
