@@ -140,12 +140,15 @@ def hits(core, address, kind, position, end):
 
 
 @kernel
-def translate(core, vcpu, memory, walk, gva, kind, user, clock):
+def translate(machine, walk, gva, kind, user, clock):
     """One access to one page: TLBs, then a walk. Returns OK or why the core stopped.
 
     A hit that lacks the rights, or a store that finds D clear, walks again
     (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
     """
+    core = machine.core
+    vcpu = machine.vcpu
+    memory = machine.host.memory
     stats = vcpu.stats[0]
     slot, size = tlb.probe_l1(core, vcpu, kind, gva)
     if slot != NIL:

@@ -52,10 +52,10 @@ def access(machine, walk, gva, kind, straddles):
     clock = core.record[0].clock
     for _ in range(FAULT_LIMIT):
         at = gva
-        status = hardware.translate(core, vcpu, memory, walk, at, kind, user, clock)
+        status = hardware.translate(machine, walk, at, kind, user, clock)
         if status == OK and straddles:
             at = (gva | (PAGE_BYTES - 1)) + 1
-            status = hardware.translate(core, vcpu, memory, walk, at, kind, user, clock + 1)
+            status = hardware.translate(machine, walk, at, kind, user, clock + 1)
         if status == OK:
             core.record[0].clock = clock + 2
             return OK
