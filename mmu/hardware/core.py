@@ -76,14 +76,21 @@ def _replay_singly(core, address, kind, position, stop, clock):
 @inlined
 def _replay_ages(core, address, kind, start, end):
     """`hits` for TOUCH_AGE: after a miss two accesses one at a time, since misses come close
-    together where they come often; then four at a time, and the last ones."""
-    ages = core.age
+    together where they come often; then the rest."""
     clock = core.record[0].clock - 2 * start
     stop = np.uint64(end)
     near = min(np.uint64(start) + _TWO, stop)
     position = _replay_singly(core, address, kind, np.uint64(start), near, clock)
-    if position < near:
-        return np.int64(position)
+    if position == near:
+        position = _replay_on(core, address, kind, position, stop, clock)
+    return np.int64(position)
+
+
+@kernel
+def _replay_on(core, address, kind, position, stop, clock):
+    """Four at a time, and the last ones. A function of its own: within the run loop, too little
+    of it would be in registers."""
+    ages = core.age
     while position + _FOUR <= stop:
         g0, g1 = address[position], address[position + _ONE]
         g2, g3 = address[position + _TWO], address[position + _THREE]
@@ -104,7 +111,7 @@ def _replay_ages(core, address, kind, start, end):
         ages[s2] = stamped(np.int64(s2), now + 4)
         ages[s3] = stamped(np.int64(s3), now + 6)
         position += _FOUR
-    return np.int64(_replay_singly(core, address, kind, position, stop, clock))
+    return _replay_singly(core, address, kind, position, stop, clock)
 
 
 @kernel

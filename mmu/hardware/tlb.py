@@ -243,7 +243,7 @@ def _drop_fragments(core, vcpu, gva):
     """Drops the other pieces of a page that the TLBs hold in pieces: INVLPG must drop
     them all (SDM vol. 3A, 4.10.4.1), and they are found by search."""
     seldom()
-    regs = vcpu.regs[0]
+    mine, globals_ = vcpu.regs[0].context, vcpu.regs[0].global_context
     for number in range(core.unit.size):
         unit = core.unit[number]
         if not unit.sizes:
@@ -252,7 +252,7 @@ def _drop_fragments(core, vcpu, gva):
             context = core.tag[slot] >> CONTEXT_SHIFT
             if core.tag[slot] < 0:
                 continue
-            if context != regs.context and context != regs.global_context:
+            if context != mine and context != globals_:
                 continue
             size = (core.tag[slot] >> PAGE_BITS) & 3
             whole = _guest_size(core.data[slot])
@@ -280,12 +280,12 @@ def flush_vpid(core, vpid):
 @kernel
 def flush_context(core, vcpu):
     """Drops the entries of the current context, not its global ones."""
+    mine = vcpu.regs[0].context
     for number in range(core.unit.size):
         if core.unit[number].sizes:  # else it is not a TLB, or an empty one
             unit = core.unit[number]
             for slot in range(unit.base, end_of(unit)):
-                tag = core.tag[slot]
-                if tag >= 0 and tag >> CONTEXT_SHIFT == vcpu.regs[0].context:
+                if core.tag[slot] >> CONTEXT_SHIFT == mine:
                     drop(core, slot)
     forget_predictions(core)
 

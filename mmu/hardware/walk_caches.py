@@ -103,12 +103,13 @@ def nested_remember(core, vcpu, gfn, hfn):
 @kernel
 def drop_linear(core, vcpu):
     """Drops every paging-structure-cache entry of the current context."""
+    mine = vcpu.regs[0].context
     for level in range(2, 6):
         route = route_to(core, ROUTE_PSC, level)
         if route.unit != NIL:
             unit = unit_of(core, route)
             for slot in range(unit.base, end_of(unit)):
-                if core.tag[slot] >> PREFIX_BITS == vcpu.regs[0].context:
+                if core.tag[slot] >> PREFIX_BITS == mine:
                     drop(core, slot)
 
 
