@@ -46,8 +46,6 @@ def access(machine, walk, gva, kind, straddles):
     straddles two pages needs both; after a fault it begins again, as an instruction does.
     """
     core = machine.core
-    vcpu = machine.vcpu
-    memory = machine.host.memory
     user = gva >= 0
     clock = core.record[0].clock
     for _ in range(FAULT_LIMIT):
