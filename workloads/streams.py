@@ -32,6 +32,8 @@ BZIP2_BLOCKS = (b"1AY&", b"\x17rE8")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
+UTF8_MARK = b"\xef\xbb\xbf"
+
 #: Suffixes that `open_for_writing` compresses for.
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 
@@ -131,6 +133,12 @@ class ByteStream:
     def head(self) -> bytes:
         """The first bytes that have not been read yet; for detection."""
         return self._head
+
+    def skip_mark(self) -> None:
+        """Passes over the byte order mark of a text in UTF-8, which some editors write."""
+        if self._head.startswith(UTF8_MARK) and b"\0" not in self._head:
+            rest, self._head = self._head[len(UTF8_MARK) :], b""
+            self._head = rest + self.read(len(UTF8_MARK))
 
     def read(self, count: int) -> bytes:
         """Up to count bytes; fewer only at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zipfile
 import zlib
@@ -18,7 +19,11 @@ _MAGIC = b"PK\x03\x04"
 _STORED, _DEFLATED = 0, 8
 
 #: What the zipfile module raises for archives that are damaged or use what it cannot do.
-ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+#: OSError and the last two come of offsets and sizes that are not those of the file.
+ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    OSError, struct.error, OverflowError,
+)  # fmt: skip
 
 
 def is_zip(head: bytes) -> bool:
