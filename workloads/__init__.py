@@ -16,8 +16,8 @@ from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.trace import Chunk, Trace
 
 if TYPE_CHECKING:
-    from mmulab.workloads.streams import ByteStream
     from mmulab.mmu.host.settings import VMSettings
+    from mmulab.workloads.streams import ByteStream
 
 
 class FileTrace:

@@ -7,22 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from types import ModuleType
 
 from mmulab.workloads.formats import text
+from mmulab.workloads.packed import PACKED, Magic, by_magic
 
-#: (where, bytes, what it is and the cure)
-_MAGIC = (
+_MAGIC: tuple[Magic, ...] = (
+    *PACKED,
     (0, b"PERFILE2", "perf.data; give the output of perf script -F +addr, or perf mem report -D"),
-    (257, b"ustar", "a tar archive; unpack it and name one of the files in it"),
-    (0, b"\xff\x06\x00\x00sNaPpY", "compressed with snappy; decompress it first (snzip -d)"),
-    (0, b"\x04\x22\x4d\x18", "compressed with LZ4; decompress it first (lz4 -d)"),
-    (0, b"\xfd7zXZ\x00", "compressed more than once; decompress it first (xz -d)"),
-    (0, b"\x28\xb5\x2f\xfd", "compressed more than once; decompress it first (zstd -d)"),
-    (0, b"LZIP", "compressed with lzip; decompress it first (lzip -d)"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and name one of the files in it"),
-    (0, b"Rar!", "a RAR archive; unpack it and name one of the files in it"),
     (0, b"\x7fELF", "a program or core, not a trace; mmulab trace record runs a program, "
                     "mmulab dedup reads a core"),
     (0, b"EMiL", "a LiME memory dump, not a trace; mmulab dedup reads it"),
@@ -40,7 +32,7 @@ _MAGIC = (
 )  # fmt: skip
 
 #: Too short to be certain: asked once no format has taken the file.
-_SHORT = (
+_SHORT: tuple[Magic, ...] = (
     (0, b"\x1f\x9d", "compressed with compress; decompress it first (gzip -d)"),
     (0, b"\x1f\x8b", "compressed more than once; decompress it first (gzip -d)"),
     (0, b"\x5d\x00\x00", "compressed with LZMA; decompress it first (xz -d)"),
@@ -75,24 +67,20 @@ def known(head: bytes) -> str:
     for pattern, what in _TEXTS:
         if text.most_lines(head, re.compile(pattern)):
             return f"{what}; {_AS_TABLE}"
-    return _by_magic(head, _MAGIC)
+    return by_magic(head, _MAGIC)
 
 
 def unread(head: bytes) -> str:
     """The same for a file that no format takes."""
     if text.looks_like_text(head) and not _lines(head):
         return "nothing but empty lines and comments; expected a memory trace"
-    return _by_magic(head, _SHORT)
+    return by_magic(head, _SHORT)
 
 
 def _lines(head: bytes) -> list[bytes]:
     if not text.looks_like_text(head):
         return []
     return [line for line in text.lines(head) if not text.comment(line)]
-
-
-def _by_magic(head: bytes, known: Iterable[tuple[int, bytes, str]]) -> str:
-    return next((what for at, magic, what in known if head.startswith(magic, at)), "")
 
 
 def _is_ramulator(lines: list[bytes]) -> bool:

@@ -1,8 +1,8 @@
 """OSTEP's homework: decimal page numbers, for page-replacement exercises.
 
 Arpaci-Dusseau, Operating Systems: Three Easy Pieces, paging-policy.py: one a line, as its
--f FILE takes them, or several with commas or spaces between them, as -a takes them. Page n is read as
-a load of the first byte of the n-th 4 KiB page.
+-f FILE takes them, or several with commas or spaces between them, as -a takes them. Page n
+is read as a load of the first byte of the n-th 4 KiB page.
 """
 
 from __future__ import annotations
