@@ -34,6 +34,18 @@ def notice(text: str) -> None:
     warnings.warn(text, Notice, stacklevel=2)
 
 
+def printable(name: str) -> str:
+    """A file's name as it can be shown in a line: what is no character, or moves the cursor,
+    as \\x and its bytes."""
+
+    def shown(character: str) -> str:
+        if character.isprintable():
+            return character
+        return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+    return "".join(map(shown, name))
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """An error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)

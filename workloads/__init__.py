@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.errors import InputError, MMULabError, unknown
+from mmulab.mmu.errors import InputError, MMULabError, printable, unknown
 from mmulab.mmu.trace import Chunk, Trace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FileTrace:
         from mmulab.workloads import formats
 
         self.path = path
-        self.name = "standard input" if path == "-" else os.path.basename(path)
+        self.name = "standard input" if path == "-" else printable(os.path.basename(path))
         self._options = formats.Options(va_bits, accesses)
         self._stream = _opened(path)
         self._format = formats.get(format_name) if format_name else formats.detect(self._stream)
@@ -113,8 +113,8 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
     if name in generators.names():
         return generators.create(spec, seed)
     if os.sep in spec or "." in name:
-        raise InputError(f"{spec}: no such file")
-    raise InputError(f"{spec}: {generators.unknown_name(name)}")
+        raise InputError(f"{printable(spec)}: no such file")
+    raise InputError(f"{printable(spec)}: {generators.unknown_name(name)}")
 
 
 def of_vm(vm: VMSettings) -> Trace:

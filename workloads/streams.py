@@ -16,6 +16,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import sys
 import zlib
 from importlib import import_module
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, printable
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -109,7 +110,7 @@ class ByteStream:
     """
 
     def __init__(self, raw: BinaryIO, name: str, path: Path | None) -> None:
-        self.name = name
+        self.name = printable(name)
         self._raw = raw
         self._corrupt: type[Exception] = zlib.error
         self._data = raw
@@ -175,12 +176,22 @@ def open_stream(path: str) -> ByteStream:
     try:
         raw = open(path, "rb")  # noqa: SIM115  (ByteStream closes it)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{printable(path)}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: is a directory; expected a trace file") from None
+        raise InputError(f"{printable(path)}: is a directory; {_inside(path)}") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        raise InputError(f"{printable(path)}: {error.strerror or error}") from None
     return ByteStream(raw, path, Path(path))
+
+
+def _inside(directory: str) -> str:
+    """What to give instead of a directory."""
+    try:
+        names = sorted(each.name for each in os.scandir(directory) if each.is_file())
+    except OSError:
+        names = []
+    example = f", such as {printable(os.path.join(directory, names[0]))}" if names else ""
+    return f"expected a file; name one in it{example}"
 
 
 # --- Writing --------------------------------------------------------------------
