@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import struct
 import zipfile
@@ -55,7 +56,9 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        raise InputError(f"{name}: a .zip that cannot be read: {error}") from None
+        outside = isinstance(error, OSError) and error.errno == errno.EINVAL
+        what = "its directory leads outside of the file" if outside else error
+        raise InputError(f"{name}: a .zip that cannot be read: {what}") from None
 
 
 def open_archive(stream: ByteStream) -> zipfile.ZipFile:
