@@ -27,7 +27,7 @@ def dedup(
     csv_path: str | None,
     plot_path: str | None,
 ) -> None:
-    """Find equal pages in memory images: ELF cores, LiME dumps, or any FILE as it is.
+    """Find equal pages in memory images: ELF cores, LiME and Windows dumps, or any FILE as it is.
 
     Each FILE is a VM: pages that are equal within it, and in all of them together.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
+from typing import Any
 
 import click
 
@@ -18,7 +20,7 @@ from mmulab.commands.progress import heed_interrupts
 from mmulab.commands.run import run
 from mmulab.commands.trace import trace
 from mmulab.commands.walk import walk
-from mmulab.mmu.errors import MMULabError
+from mmulab.mmu.errors import MMULabError, Notice
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,6 +48,7 @@ for _command in (
 def main() -> None:
     """Runs the command; every error is one sentence and an exit code."""
     heed_interrupts()
+    _show_notices()
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -68,6 +71,19 @@ def main() -> None:
     except OSError as error:
         what = "no space left on the device" if error.errno == errno.ENOSPC else str(error)
         _fail(what, 1)
+
+
+def _show_notices() -> None:
+    """Has a Notice shown as one line; other warnings stay as they are."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, Notice):
+            click.echo(f"mmulab: {message}", err=True)
+        else:
+            others(message, category, *where, **more)
+
+    warnings.showwarning = show
 
 
 def _fail(message: str, code: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -22,6 +23,27 @@ class RunError(MMULabError):
     """The input was fine but the run could not go on (out of frames, no space left)."""
 
     exit_code = 1
+
+
+class Notice(UserWarning):
+    """What a user should know of how the input was taken; nothing is wrong."""
+
+
+def notice(text: str) -> None:
+    """Says it once: one line on standard error from a command, a warning from Python."""
+    warnings.warn(text, Notice, stacklevel=2)
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown in a line: what is no character, or moves the cursor,
+    as \\x and its bytes."""
+
+    def shown(character: str) -> str:
+        if character.isprintable():
+            return character
+        return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+    return "".join(map(shown, name))
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

@@ -12,11 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.errors import InputError, MMULabError, unknown
+from mmulab.mmu.errors import InputError, MMULabError, printable, unknown
 from mmulab.mmu.trace import Chunk, Trace
 
 if TYPE_CHECKING:
     from mmulab.mmu.host.settings import VMSettings
+    from mmulab.workloads.streams import ByteStream
 
 
 class FileTrace:
@@ -24,12 +25,11 @@ class FileTrace:
 
     def __init__(self, path: str, format_name: str | None, va_bits: int, accesses: int) -> None:
         from mmulab.workloads import formats
-        from mmulab.workloads.streams import open_stream
 
         self.path = path
-        self.name = "standard input" if path == "-" else os.path.basename(path)
+        self.name = "standard input" if path == "-" else printable(os.path.basename(path))
         self._options = formats.Options(va_bits, accesses)
-        self._stream = open_stream(path)
+        self._stream = _opened(path)
         self._format = formats.get(format_name) if format_name else formats.detect(self._stream)
         self._first = True
         count = getattr(self._format, "length", None)
@@ -64,17 +64,23 @@ class FileTrace:
 
     def chunks(self) -> Iterator[Chunk]:
         """A pass over the trace. Standard input has only one. Raises InputError."""
-        from mmulab.workloads.streams import open_stream
-
         if not self._first:
             if self.path == "-":
                 raise InputError("standard input can be read once only")
-            self._stream = open_stream(self.path)
+            self._stream = _opened(self.path)
         self._first = False
         try:
             yield from self._format.read(self._stream, self._options)
         finally:
             self._stream.close()
+
+
+def _opened(path: str) -> ByteStream:
+    from mmulab.workloads.streams import open_stream
+
+    stream = open_stream(path)
+    stream.skip_mark()
+    return stream
 
 
 def open_trace(
@@ -83,7 +89,7 @@ def open_trace(
     va_bits: int = 48,
     chunk_accesses: int = 1 << 20,
 ) -> FileTrace:
-    """A trace from a file (plain, .gz or .xz) or, for '-', standard input.
+    """A trace from a file (plain or compressed) or, for '-', standard input.
 
     format: one of `workloads.formats.names()`; detected by content unless given.
     va_bits: addresses must be canonical in so many bits. Raises InputError.
@@ -107,8 +113,8 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
     if name in generators.names():
         return generators.create(spec, seed)
     if os.sep in spec or "." in name:
-        raise InputError(f"{spec}: no such file")
-    raise InputError(f"{spec}: {generators.unknown_name(name)}")
+        raise InputError(f"{printable(spec)}: no such file")
+    raise InputError(f"{printable(spec)}: {generators.unknown_name(name)}")
 
 
 def of_vm(vm: VMSettings) -> Trace:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import sys
 import zlib
 from importlib import import_module
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, printable
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -31,6 +32,8 @@ BZIP2_MAGIC = b"BZh"
 BZIP2_BLOCKS = (b"1AY&", b"\x17rE8")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+
+UTF8_MARK = b"\xef\xbb\xbf"
 
 #: Suffixes that `open_for_writing` compresses for.
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
@@ -107,7 +110,7 @@ class ByteStream:
     """
 
     def __init__(self, raw: BinaryIO, name: str, path: Path | None) -> None:
-        self.name = name
+        self.name = printable(name)
         self._raw = raw
         self._corrupt: type[Exception] = zlib.error
         self._data = raw
@@ -131,6 +134,12 @@ class ByteStream:
     def head(self) -> bytes:
         """The first bytes that have not been read yet; for detection."""
         return self._head
+
+    def skip_mark(self) -> None:
+        """Passes over the byte order mark of a text in UTF-8, which some editors write."""
+        if self._head.startswith(UTF8_MARK) and b"\0" not in self._head:
+            rest, self._head = self._head[len(UTF8_MARK) :], b""
+            self._head = rest + self.read(len(UTF8_MARK))
 
     def read(self, count: int) -> bytes:
         """Up to count bytes; fewer only at the end."""
@@ -167,12 +176,22 @@ def open_stream(path: str) -> ByteStream:
     try:
         raw = open(path, "rb")  # noqa: SIM115  (ByteStream closes it)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{printable(path)}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: is a directory; expected a trace file") from None
+        raise InputError(f"{printable(path)}: is a directory; {_inside(path)}") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        raise InputError(f"{printable(path)}: {error.strerror or error}") from None
     return ByteStream(raw, path, Path(path))
+
+
+def _inside(directory: str) -> str:
+    """What to give instead of a directory."""
+    try:
+        names = sorted(each.name for each in os.scandir(directory) if each.is_file())
+    except OSError:
+        names = []
+    example = f", such as {printable(os.path.join(directory, names[0]))}" if names else ""
+    return f"expected a file; name one in it{example}"
 
 
 # --- Writing --------------------------------------------------------------------

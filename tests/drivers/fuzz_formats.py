@@ -15,10 +15,11 @@ import sys
 import tempfile
 import time
 import types
+import warnings
 from pathlib import Path
 
 from mmulab import workloads
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, Notice
 
 LONGEST = 1 << 16
 SLOW = 5.0  # seconds that an input of LONGEST bytes may take
@@ -82,6 +83,7 @@ def module_of(thing: object) -> str | None:
 def main() -> None:
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    warnings.simplefilter("ignore", Notice)
     name, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
     seeds = [Path(file).read_bytes()[:LONGEST] for file in sys.argv[3:]] or [os.urandom(256)]
     path = Path(tempfile.mkdtemp()) / "input"

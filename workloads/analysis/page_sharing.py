@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, printable
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.workloads import images
 
@@ -184,7 +184,7 @@ def measure(
         if progress:
             progress(done)
 
-    read = [(os.path.basename(path) or path, _Image(path, add)) for path in paths]
+    read = [(printable(os.path.basename(path) or path), _Image(path, add)) for path in paths]
     low = np.concatenate([image.low for _, image in read])
     high = np.concatenate([image.high for _, image in read])
     files: list[Sharing] = []

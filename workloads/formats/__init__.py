@@ -8,6 +8,9 @@ A format is a module with
     length(stream) -> int | None        optional: accesses, where known beforehand
     metadata(stream) -> dict            optional: what made the trace
 
+    GUESS: str                          optional: what to say where it was detected, as other
+                                        formats have the same lines
+
 and, where a trace can be written in it,
 
     HOLDS                               what it holds of kind, fetch, size, process, thread, events
@@ -22,13 +25,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.errors import InputError, notice, unknown
 from mmulab.workloads.streams import ByteStream
 
 _MODULES = (
     "columnar", "npy", "gem5", "drmemtrace", "champsim", "cloudsuite", "oracle", "lackey",
-    "drview", "qemu", "execlog", "pinatrace", "plain", "din", "xdin", "table", "pages",
-    "silberschatz", "perf",
+    "drview", "qemu", "execlog", "pinatrace", "plain", "din", "xdin", "opfirst", "perfmem",
+    "table", "pages", "decimal", "hex", "silberschatz", "perf",
 )  # fmt: skip
 
 
@@ -52,13 +55,28 @@ def get(name: str) -> ModuleType:
 
 
 def detect(stream: ByteStream) -> ModuleType:
-    """The first format that the stream's beginning fits. Raises InputError if none does."""
+    """The first format that the stream's beginning fits, with a notice where it is a guess.
+
+    Raises InputError, which says what the file is or looks like, if none does.
+    """
+    from mmulab.workloads.formats import foreign
+
+    head = stream.head
+    _refuse(stream, foreign.known(head))
     for name in _MODULES:
         module = get(name)
-        if module.matches(stream.head):
+        if module.matches(head):
+            if hasattr(module, "GUESS"):
+                notice(f"{stream.name}: {module.GUESS}")
             return module
-    start = stream.head.split(b"\n", 1)[0][:40]
+    _refuse(stream, foreign.unread(head))
+    formats = [get(name) for name in _MODULES]
+    shown = foreign.nearest(head, formats) or f"it begins with {head[:40]!r}"
     raise InputError(
-        f"{stream.name}: not a trace in a known format ({', '.join(_MODULES)}); "
-        f"it begins with {start!r}"
+        f"{stream.name}: not a trace in a known format ({', '.join(_MODULES)}); {shown}"
     )
+
+
+def _refuse(stream: ByteStream, what: str) -> None:
+    if what:
+        raise InputError(f"{stream.name}: {what}")

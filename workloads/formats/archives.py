@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import struct
 import zipfile
 import zlib
@@ -18,7 +20,11 @@ _MAGIC = b"PK\x03\x04"
 _STORED, _DEFLATED = 0, 8
 
 #: What the zipfile module raises for archives that are damaged or use what it cannot do.
-ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+#: OSError and the last two come of offsets and sizes that are not those of the file.
+ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    OSError, struct.error, OverflowError,
+)  # fmt: skip
 
 
 def is_zip(head: bytes) -> bool:
@@ -50,7 +56,9 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        raise InputError(f"{name}: a .zip that cannot be read: {error}") from None
+        outside = isinstance(error, OSError) and error.errno == errno.EINVAL
+        what = "its directory leads outside of the file" if outside else error
+        raise InputError(f"{name}: a .zip that cannot be read: {what}") from None
 
 
 def open_archive(stream: ByteStream) -> zipfile.ZipFile:

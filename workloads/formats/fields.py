@@ -13,7 +13,7 @@ import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry, inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT
-from mmulab.mmu.trace import EVENT, LOAD, STORE, SWITCH, Chunk
+from mmulab.mmu.trace import EVENT, FETCH, LOAD, STORE, SWITCH, Chunk
 from mmulab.workloads.formats import Options, text
 from mmulab.workloads.formats.text import (
     AGAIN,
@@ -43,10 +43,11 @@ WORKLOAD_THREAD = 9  # W<workload>.T<thread>, T<thread> or <thread>; workload n 
 NUMBER = 10  # a number that says nothing here
 NUMBER_COLON = 11  # the same with a colon behind it
 LITERAL = 12  # a word that is the same in every line
+DATA_SOURCE = 13  # perf's: says what the access was; behind the address
 
 # What the kernel finds in a line: an entry by role, and this.
-_TOO_LARGE = 13
-_FOUND = 14
+_TOO_LARGE = 14
+_FOUND = 15
 
 # How the number of a column is written.
 AUTO, DECIMAL, HEXADECIMAL = 0, 10, 16  # AUTO: hexadecimal with 0x, decimal without
@@ -182,6 +183,16 @@ def _skip_field(data, at, delimiter):
 
 
 @inlined
+def _operation(source):
+    """The kind of a perf_mem_data_src: PERF_MEM_OP_LOAD, STORE, PFETCH and EXEC are bits 1-4."""
+    if source & 4:
+        return MODIFY if source & 2 else STORE
+    if source & 16:
+        return FETCH
+    return SKIPPED if source & 8 and not source & 2 else LOAD
+
+
+@inlined
 def _take_number(number, role, found):
     """Puts a number where its role says; is it a good one?"""
     if role == PAGE:
@@ -193,6 +204,8 @@ def _take_number(number, role, found):
     elif role == BITS:
         found[SIZE] = number >> 3
         return number & 7 == 0
+    elif role == DATA_SOURCE:
+        found[KIND] = SKIPPED if found[ADDRESS] == 0 else _operation(number)
     else:
         found[role] = number
         return number >= 0 or (role != PROCESS and role != THREAD)

@@ -1,13 +1,12 @@
 """OSTEP's homework: decimal page numbers, for page-replacement exercises.
 
 Arpaci-Dusseau, Operating Systems: Three Easy Pieces, paging-policy.py: one a line, as its
--f FILE takes them, or several with commas between them, as -a takes them. Page n is read as
-a load of the first byte of the n-th 4 KiB page.
+-f FILE takes them, or several with commas or spaces between them, as -a takes them. Page n
+is read as a load of the first byte of the n-th 4 KiB page.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -20,7 +19,8 @@ from mmulab.workloads.formats.fields import DECIMAL, Column
 from mmulab.workloads.streams import ByteStream
 
 NAME = "pages"
-SUMMARY = "decimal page numbers, one a line or with commas (OSTEP)"
+SUMMARY = "decimal page numbers, one or more a line (OSTEP)"
+GUESS = "taken for page numbers; --format decimal takes addresses"
 HOLDS: frozenset[str] = frozenset()
 
 #: Where all numbers of a file's beginning are at most this, they are taken for page
@@ -28,15 +28,12 @@ HOLDS: frozenset[str] = frozenset()
 #: addresses of 16 bits nearly all are larger.
 LARGEST_PAGE = 1023
 
-#: Digits of the largest page number, 2^52 - 1.
-_DIGITS = 16
+_LINE = text.number_list(rb"\d{1,16}")  # digits of the largest page number, 2^52 - 1
 
 
 def _numbers(line: bytes) -> list[int]:
     """The numbers of a line; none where it is no line of numbers."""
-    words = [word.strip() for word in line.strip().removesuffix(b",").split(b",")]
-    good = all(word.isdigit() and len(word) <= _DIGITS for word in words)
-    return [int(word) for word in words] if good else []
+    return [int(word) for word in line.replace(b",", b" ").split()] if _LINE.match(line) else []
 
 
 def _list(line: bytes) -> text.Events:
@@ -52,7 +49,7 @@ LAYOUT = fields.Layout(
 
 
 def matches(head: bytes) -> bool:
-    if not text.most_lines(head, re.compile(rb"[\d\s,]+$")):
+    if not text.most_lines(head, _LINE):
         return False
     seen = [_numbers(line) for line in text.lines(head)]
     return any(seen) and all(max(numbers, default=0) <= LARGEST_PAGE for numbers in seen)

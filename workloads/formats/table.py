@@ -1,7 +1,10 @@
-"""CSV with a header: columns are found by their names.
+"""CSV: columns are found by the names in its header.
 
     address,rw,size,pid,tid
     0x7ffe1000,W,8,412,412
+
+Without a header, rows of address,kind or kind,address, either with ,size behind, are known by
+their kinds in words.
 
 The delimiter is the one of comma, semicolon and tab that the header has. Names, whatever
 their case:
@@ -36,7 +39,7 @@ from mmulab.workloads.slices import owners
 from mmulab.workloads.streams import ByteStream
 
 NAME = "table"
-SUMMARY = "CSV whose header names address, type, size, pid, tid"
+SUMMARY = "CSV whose header names address, type, size, pid, tid; address,type without"
 HOLDS = frozenset({"kind", "fetch", "size", "process", "thread"})
 
 _NAMES = {
@@ -60,26 +63,61 @@ _KINDS = {
 }
 _WORDS = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 
+#: Rows without a header: the names that their columns would have.
+_ROW_NUMBER = rb"\s*(?:0[xX])?[0-9a-fA-F]{1,16}\s*"
+_ROW_KIND = rb"\s*(?:" + "|".join(w for w in _WORDS if w.isalpha()).encode() + rb")\s*"
+_ROW_SIZE = rb"(?:,\s*\d{1,5}\s*)?$"
+_HEADLESS = (
+    ([b"address", b"rw", b"size"],
+     re.compile(_ROW_NUMBER + b"," + _ROW_KIND + _ROW_SIZE, re.IGNORECASE)),
+    ([b"rw", b"address", b"size"],
+     re.compile(_ROW_KIND + b"," + _ROW_NUMBER + _ROW_SIZE, re.IGNORECASE)),
+)  # fmt: skip
+
 _LETTERS = re.compile(rb"[0-9a-f]*[a-f][0-9a-f]*$", re.IGNORECASE)
 
 
-def _header(head: bytes) -> tuple[bytes, list[bytes]] | None:
-    """The delimiter and the names of the first line that is not empty, or None."""
-    seen = [line for line in text.lines(head) if line.strip()]
-    if not seen or not text.looks_like_text(head):
+def _header(head: bytes) -> tuple[bytes, list[bytes], bytes] | None:
+    """The delimiter, the names of the columns, and the line that has them, empty for none.
+
+    That is the first line that is not empty; where it has # before it, it must have a column
+    of addresses, else it is a comment. Rows without such a line are address,type[,size] or
+    type,address[,size].
+    """
+    if not text.looks_like_text(head):
         return None
-    counts = {each: seen[0].count(each) for each in (b",", b";", b"\t")}
+    seen = [line for line in text.lines(head) if line.strip()]
+    for line in seen:
+        delimiter, names = _split(line.lstrip(b"# \t") if line.startswith(b"#") else line)
+        if not line.startswith(b"#") or _has_address(names):
+            break
+    else:
+        return None
+    if not _has_address(names):
+        for known, pattern in _HEADLESS:
+            if text.most_lines(head, pattern):
+                return b",", known[: len(names)], b""
+    return delimiter, names, line
+
+
+def _split(line: bytes) -> tuple[bytes, list[bytes]]:
+    """The delimiter of a line, and its fields."""
+    counts = {each: line.count(each) for each in (b",", b";", b"\t")}
     delimiter = max(counts, key=lambda each: counts[each])
-    return delimiter, [_field(name).lower() for name in seen[0].split(delimiter)]
+    return delimiter, [_field(name).lower() for name in line.split(delimiter)]
+
+
+def _has_address(names: list[bytes]) -> bool:
+    return any(_ROLES.get(name) in (fields.ADDRESS, fields.PAGE) for name in names)
 
 
 def _field(text_of: bytes) -> bytes:
-    return text_of.strip(b"\xef\xbb\xbf").strip().strip(b'"').strip()  # a byte order mark
+    return text_of.strip().strip(b'"').strip()
 
 
 def matches(head: bytes) -> bool:
-    _, names = _header(head) or (b"", [])
-    return any(_ROLES.get(name) in (fields.ADDRESS, fields.PAGE) for name in names)
+    _, names, _ = _header(head) or (b"", [], b"")
+    return _has_address(names)
 
 
 def _layout(stream: ByteStream) -> fields.Layout:
@@ -87,7 +125,7 @@ def _layout(stream: ByteStream) -> fields.Layout:
     header = _header(stream.head)
     if not header:
         raise InputError(f"{stream.name}: line 1: expected a CSV header with a column 'address'")
-    delimiter, names = header
+    delimiter, names, headline = header
     where: dict[str, int] = {}
     for at, name in enumerate(names):
         if name not in _ROLES:
@@ -107,26 +145,22 @@ def _layout(stream: ByteStream) -> fields.Layout:
     for at, name in enumerate(names[: last + 1]):
         role = _ROLES.get(name, fields.IGNORED)
         base = DECIMAL if role == fields.SIZE else AUTO
-        if role in (fields.ADDRESS, fields.PAGE) and _is_hexadecimal(stream, delimiter, at):
+        if role in (fields.ADDRESS, fields.PAGE) and _is_hexadecimal(stream, header, at):
             base = HEXADECIMAL
         columns.append(Column(role, base))
     shown = ", ".join(name.decode("ascii", "backslashreplace") for name in names)[:80]
-    seen = False
 
     def other(line: bytes) -> text.Events:
-        nonlocal seen
-        if not line.strip():
-            return []
-        first, seen = not seen, True
-        return [] if first else text.only_blank(line)  # the header
+        return [] if line == headline else text.only_blank(line)
 
     return fields.Layout(
         columns, f"columns {shown}", _WORDS, delimiter.decode(), rest=True, other=other
     )
 
 
-def _is_hexadecimal(stream: ByteStream, delimiter: bytes, at: int) -> bool:
-    rows = (line.split(delimiter) for line in text.lines(stream.head)[1:])
+def _is_hexadecimal(stream: ByteStream, header: tuple[bytes, list[bytes], bytes], at: int) -> bool:
+    delimiter, _, headline = header
+    rows = (line.split(delimiter) for line in text.lines(stream.head) if line != headline)
     return any(len(row) > at and _LETTERS.match(_field(row[at])) for row in rows)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, Union
 
 import numpy as np
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, notice
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.trace import EVENT, Chunk
 from mmulab.workloads.formats import Options
@@ -56,8 +56,8 @@ Other = Callable[[bytes], Events]
 
 
 def only_blank(line: bytes) -> Events:
-    """For formats whose lines are accesses, blank, or comments after #."""
-    return [] if not line.strip() or line.lstrip().startswith(b"#") else None
+    """For formats whose lines are accesses, blank, or comments after #, // or ;."""
+    return [] if comment(line) else None
 
 
 class Columns:
@@ -89,6 +89,13 @@ class Columns:
         if len(rows):
             self._events.append(rows.view(EVENT).reshape(-1))
             self._happened += len(rows)
+
+    def take(self, item: Access | tuple[int, ...]) -> None:
+        """Adds an access, or an event without its position, which is here."""
+        if isinstance(item, Access):
+            self.add(item)
+        else:
+            self.happened(np.array([(self.count, *item)], np.int64))
 
     def chunk(self) -> Chunk:
         return Chunk(
@@ -154,7 +161,7 @@ def read(
     line = 1
     found = False
     why = END
-    for block in _whole_lines(stream):
+    for block, torn in _whole_lines(stream):
         data = np.frombuffer(block, np.uint8)
         position = 0
         while position < len(block):
@@ -166,27 +173,31 @@ def read(
             found = found or columns.count > 0
             if why in (OTHER, NOT_CANONICAL):
                 end = block.index(b"\n", position)
-                text = block[position:end].rstrip(b"\r")
-                items = other(text) if why == OTHER else []
+                content = block[position:end].rstrip(b"\r")
+                items = other(content) if why == OTHER else []
                 wrong = _wrong(why, items, expected, options.va_bits)
-                if wrong or items is None or isinstance(items, str):
-                    shown = repr(text[:60].decode("ascii", "backslashreplace"))
-                    raise InputError(f"{stream.name}: line {line}: {wrong}{shown}")
+                if wrong and why == OTHER and torn and found and end + 1 == len(block):
+                    notice(f"{stream.name}: line {line}, the last, is cut short; left out")
+                    items = []
+                elif wrong or items is None or isinstance(items, str):
+                    raise InputError(f"{stream.name}: line {line}: {wrong}{shown(content)}")
                 for item in items:
                     if columns.full:
                         yield columns.chunk()
                         columns = Columns(options.chunk_accesses)
-                    if isinstance(item, Access):
-                        columns.add(item)
-                        found = True
-                    else:
-                        columns.happened(np.array([(columns.count, *item)], np.int64))
+                    columns.take(item)
+                    found = found or isinstance(item, Access)
                 position = end + 1
                 line += 1
     if not found:
         raise InputError(f"{stream.name}: no memory accesses found; expected {expected}")
     if columns:
         yield columns.chunk()
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line, for messages."""
+    return repr(line[:60].decode("ascii", "backslashreplace"))
 
 
 def _wrong(why: int, items: Events, expected: str, va_bits: int) -> str:
@@ -204,14 +215,14 @@ def _wrong(why: int, items: Events, expected: str, va_bits: int) -> str:
     return "" if good else f"address not canonical in {va_bits} bits: "
 
 
-def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
-    """Blocks of the stream cut after a newline; the last gets one if it has none."""
+def _whole_lines(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
+    """Blocks of the stream cut after a newline, and whether the last had none: it gets one."""
     rest = b""
     while True:
         block = stream.read(BLOCK)
         if not block:
             if rest:
-                yield rest + b"\n"
+                yield rest + b"\n", True
             return
         cut = block.rfind(b"\n") + 1
         if not cut and len(rest) + len(block) > LONGEST_LINE:
@@ -219,7 +230,7 @@ def _whole_lines(stream: ByteStream) -> Iterator[bytes]:
                 f"{stream.name}: a line of more than {LONGEST_LINE:,} bytes; expected text"
             )
         if cut:
-            yield rest + block[:cut]
+            yield rest + block[:cut], False
             rest = block[cut:]
         else:
             rest += block
@@ -233,8 +244,18 @@ def most_lines(head: bytes, pattern: re.Pattern[bytes], least: float = 0.5) -> b
     """True where more than a part of a file's first lines, comments aside, match a pattern."""
     if not looks_like_text(head):
         return False
-    seen = [line for line in lines(head) if line.strip() and not line.startswith(b"#")]
+    seen = [line for line in lines(head) if not comment(line)]
     return bool(seen) and sum(bool(pattern.match(line)) for line in seen) > least * len(seen)
+
+
+def number_list(number: bytes) -> re.Pattern[bytes]:
+    """A line of numbers between spaces or commas."""
+    return re.compile(rb"\s*" + number + rb"(?:(?:\s*,\s*|\s+)" + number + rb")*\s*,?\s*$")
+
+
+def comment(line: bytes) -> bool:
+    """Is a line empty, or a comment after #, //, or ;?"""
+    return not line.strip() or line.lstrip().startswith((b"#", b"//", b";"))
 
 
 def lines(head: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Memory images, read page by page: ELF cores, LiME dumps, or any file as it is.
+"""Memory images, read page by page: ELF cores, LiME and Windows dumps, or any file as it is.
 
     regions(stream) -> Iterator[Region]     in each format's file
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mmulab.mmu.errors import InputError
-from mmulab.workloads.images import elf, lime
+from mmulab.workloads.images import elf, foreign, lime, windows, xen
 from mmulab.workloads.streams import ByteStream, open_stream
 
 BLOCK = 32 << 20  # bytes that are read at once
@@ -42,11 +42,10 @@ def _blocks(stream: ByteStream) -> Iterator[Block]:
     head = stream.head
     if not head:
         raise InputError(f"{stream.name}: is empty; expected a memory image")
-    if head.startswith((b"KDUMP   ", b"DISKDUMP")):
-        raise InputError(
-            f"{stream.name}: a compressed kdump; make an ELF core of it first (makedumpfile -E)"
-        )
-    for reader in (elf, lime):
+    what = foreign.known(head)
+    if what:
+        raise InputError(f"{stream.name}: {what}")
+    for reader in (xen, elf, lime, windows):
         if reader.recognises(head):
             for address, length in reader.regions(stream):
                 yield from _region(stream, address, length)

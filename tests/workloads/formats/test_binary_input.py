@@ -217,3 +217,22 @@ def test_damaged_archives_are_read_or_refused(
         list(workloads.open_trace(path, chunk_accesses=100).chunks())
     except InputError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_archive_with_any_byte_changed(tmp_path: Path, compressed: bool) -> None:
+    """Its offsets and sizes too, which may lead before the file's beginning, or nowhere."""
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, address=np.arange(4, dtype=np.int64))
+    whole = file.getvalue()
+    path = tmp_path / "a.npz"
+    refused = 0
+    for at in range(4, len(whole)):
+        for change in (0x01, 0x80, 0xFF):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
+            try:
+                list(workloads.open_trace(path).chunks())
+            except InputError as error:
+                refused += 1
+                assert str(path) in str(error) and "\n" not in str(error)
+    assert refused > len(whole)

@@ -18,6 +18,8 @@ from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH
 from mmulab.workloads import formats
 from mmulab.workloads.formats.columnar import ColumnarWriter
 
+pytestmark = pytest.mark.filterwarnings("ignore::mmulab.mmu.errors.Notice")
+
 L, S, F = LOAD, STORE, FETCH
 
 DIN = b"2 401020\n0 7ffe1000 ignored\n1 7ffe1008\n4 0\n3 10\n"
@@ -55,8 +57,8 @@ CASES = {
     "pinatrace": ("pinatrace", PIN, [(0x7FFE1000, L, 1), (0x7FFE1008, S, 1)], []),
     "course": ("plain", COURSE,
                [(0x41F7A0, L, 1), (0x13F5E2C0, S, 1), (0x7FFF00000000, L, 1)], []),
-    "silberschatz": ("silberschatz", DECIMAL,
-                     [(n & 0xFFFF, L, 1) for n in (16916, 62493, 30198, 53683, 40185, 65537)], []),
+    "decimal": ("decimal", DECIMAL,
+                [(n, L, 1) for n in (16916, 62493, 30198, 53683, 40185, 65537)], []),
     "ostep": ("pages", OSTEP, [(n << 12, L, 1) for n in (0, 1, 2, 0, 7)], []),
     "list": ("pages", b"7,0,1\n2\n", [(n << 12, L, 1) for n in (7, 0, 1, 2)], []),
     "execlog": ("execlog", EXECLOG,
@@ -128,6 +130,9 @@ BROKEN = {
     "pinatrace": (b"0x1: R 0x10\n0x1: X 0x20\n", "line 2: expected '0xIP"),
     "plain": (b"10 R\n20 W\n30 W junk\n", "line 3: expected an address"),
     "silberschatz": (b"1\n2\n0x\n", "line 3: expected one decimal"),
+    "decimal": (b"1\n2\n0x\n", "line 3: expected decimal"),
+    "hex": (b"1\n0x2g\n", "line 2: expected hexadecimal"),
+    "opfirst": (b"r 1\ns 2\nq 3\n", "line 3: expected an operation"),
     "pages": (b"1\n-2\n", "line 2: expected one decimal page"),
     "qemu": (b"0x1,,0x10,0x10,64,load,0\n0x1,,0x10,0x10,4,load,0\n", "line 2: expected a line"),
     "drview": (b" 1 0: W0.T1 read 8 byte(s) @ 0x10 by\nread 8\n", "line 2: expected a record"),
