@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mmulab.commands import options
+from mmulab.commands.standard import printable
 from mmulab.coursework.gradescope import VISIBILITIES
 from mmulab.mmu.errors import InputError, MMULabError, RunError
 
@@ -147,7 +148,7 @@ def grade(
         if isinstance(graded, MMULabError):
             if len(submissions) == 1:
                 raise graded
-            click.echo(f"{place}: not graded: {graded}", err=True)
+            click.echo(printable(f"{place}: not graded: {graded}"), err=True)
         elif not to_stdout:
             show = report_text.table if len(submissions) == 1 else report_text.line
             click.echo(show(graded))
