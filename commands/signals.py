@@ -106,10 +106,19 @@ def _is_delicate(frame: FrameType | None) -> bool:
 def _try_again() -> None:
     global _owed
     _owed = True
-    timer = threading.Timer(_AGAIN, _thread.interrupt_main, (came(),))
+    timer = threading.Timer(_AGAIN, _send)
     timer.daemon = True
     with suppress(RuntimeError):  # Python is ending
         timer.start()
+
+
+def _send() -> None:
+    """The signal once more, so that what the main thread waits for ends too."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, came())
+    else:
+        _thread.interrupt_main(came())
 
 
 def _dropped(unraisable: Any) -> None:

@@ -30,7 +30,7 @@ def check_writable(path: str | Path, what: str) -> Path:
         raise InputError(f"{what} {target}: is a directory; expected a file name")
     if about is not None and stat.S_ISSOCK(about.st_mode):
         raise InputError(f"{what} {target}: is a socket; expected a file, pipe or device")
-    parent = found.parent if target.is_symlink() else target.parent
+    parent = found.parent if os.path.islink(target) else target.parent
     if not parent.is_dir():
         raise InputError(f"{what} {target}: the directory {parent} does not exist")
     if about is None:

@@ -218,7 +218,9 @@ def _value(what: str, value: Any, kind: type, name: str = "") -> Any:
         read, wanted = parse_seconds, 'a time, such as "20ms"'
     else:
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
     if isinstance(value, str) and read:
         with suppress(ValueError):
             number = read(value)
@@ -230,6 +232,6 @@ def _value(what: str, value: Any, kind: type, name: str = "") -> Any:
         and (kind is float or (kind is int and value == int(value)))
     ):
         return kind(value)
-    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+    elif kind in (bool, str) and isinstance(value, kind):
         return value
     raise InputError(f"{what} = {value!r}; expected {wanted}")
