@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.commands.main import main
+from mmulab.__main__ import main
 
 if __name__ == "__main__":
     main()

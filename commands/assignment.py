@@ -12,7 +12,7 @@ import click
 
 from mmulab.commands import options
 from mmulab.coursework.gradescope import VISIBILITIES
-from mmulab.mmu.errors import InputError, MMULabError, RunError
+from mmulab.mmu.errors import InputError, MMULabError, RunError, printable
 
 _SEED = click.option(
     "--seed",
@@ -147,7 +147,7 @@ def grade(
         if isinstance(graded, MMULabError):
             if len(submissions) == 1:
                 raise graded
-            click.echo(f"{place}: not graded: {graded}", err=True)
+            click.echo(printable(f"{place}: not graded: {graded}"), err=True)
         elif not to_stdout:
             show = report_text.table if len(submissions) == 1 else report_text.line
             click.echo(show(graded))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import warnings
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
 from mmulab import __version__
+from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
 from mmulab.commands.compare import compare
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
-from mmulab.commands.progress import heed_interrupts
 from mmulab.commands.run import run
 from mmulab.commands.trace import trace
 from mmulab.commands.walk import walk
-from mmulab.mmu.errors import MMULabError, Notice
+from mmulab.mmu.errors import InputError, MMULabError, Notice, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,9 +49,22 @@ for _command in (
 
 def main() -> None:
     """Runs the command; every error is one sentence and an exit code."""
-    heed_interrupts()
+    with signals.heeded():
+        try:
+            _main()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            if not signals.came():
+                raise
+            _fail_of_signal()  # what the exception became on its way through a library
+
+
+def _main() -> None:
+    was_closed = standard.open_closed()
     _show_notices()
     try:
+        _check_environment()
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except MMULabError as error:
@@ -62,15 +77,14 @@ def main() -> None:
         hint = f" Try '{context.command_path} --help'." if context else ""
         _fail(error.format_message().rstrip(".") + "." + hint, 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written", 1)
+        _fail_of_signal()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        standard.drop_output()
         sys.exit(1)
     except MemoryError:
         _fail("out of memory; give --memory less, or free some", 1)
     except OSError as error:
-        what = "no space left on the device" if error.errno == errno.ENOSPC else str(error)
-        _fail(what, 1)
+        _fail_of_system(error, was_closed)
 
 
 def _show_notices() -> None:
@@ -86,10 +100,31 @@ def _show_notices() -> None:
     warnings.showwarning = show
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"mmulab: {message}", err=True)
+def _check_environment() -> None:
+    """Numba's own errors for a bad number of threads are tracebacks."""
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+    if not (threads.isascii() and threads.isdigit() and int(threads)):
+        raise InputError(f"NUMBA_NUM_THREADS={threads}: expected a whole number from 1")
+
+
+def _fail_of_signal() -> NoReturn:
+    number = signals.came() or signal.SIGINT
+    how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+    _fail(f"{how}; nothing was written", 1)
+
+
+def _fail_of_system(error: OSError, was_closed: bool) -> NoReturn:
+    if error.errno == errno.ENOSPC:
+        _fail("no space left on the device", 1)
+    if error.errno == errno.EBADF and was_closed:
+        standard.drop_output()
+        _fail("standard output is closed", 1)
+    _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    with suppress(OSError):  # standard error is full or a broken pipe: the code says it
+        # Of a name that is shown in it, what steers a terminal is escaped.
+        shown = "\n".join(map(printable, message.split("\n")))
+        click.echo(f"mmulab: {shown}", err=True)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

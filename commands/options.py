@@ -113,12 +113,13 @@ def write_text(path: str | None, render: Callable[[], str]) -> None:
         click.echo(render(), nl=False)
     elif path:
         with replacing(path) as temporary:
-            temporary.write_text(render(), encoding="utf-8")
+            temporary.write_text(render(), encoding="utf-8", errors="backslashreplace")
 
 
 def check_outputs(plot_path: str | None, **paths: str | None) -> None:
-    """Raises InputError where an output could not be written, before work begins."""
-    from mmulab.mmu.report.files import check_writable
+    """Raises InputError where an output could not be written, or two are one file, before
+    work begins."""
+    from mmulab.mmu.report.files import check_apart, check_writable
 
     if plot_path:
         from mmulab.plots.figures import check_path
@@ -127,6 +128,8 @@ def check_outputs(plot_path: str | None, **paths: str | None) -> None:
     for what, path in paths.items():
         if path and path != "-":
             check_writable(path, what)
+    every = {"plot": plot_path, **paths}
+    check_apart({what: path for what, path in every.items() if path})
 
 
 def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:

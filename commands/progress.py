@@ -1,33 +1,14 @@
-"""Progress on a terminal, and Ctrl-C."""
+"""Progress on a terminal."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
-_interrupts = 0
-
-
-def _interrupted(_signal: int, _frame: Any) -> None:
-    global _interrupts
-    _interrupts += 1
-    raise KeyboardInterrupt
-
-
-def heed_interrupts() -> None:
-    """Makes Ctrl-C end a run even where it comes while a kernel is compiled: Python drops
-    an exception that is raised in a callback of the compiler's."""
-    signal.signal(signal.SIGINT, _interrupted)
-
-
-def _check() -> None:
-    if _interrupts:
-        raise KeyboardInterrupt
+from mmulab.commands import signals
 
 
 @contextmanager
@@ -36,13 +17,13 @@ def progress(name: str, length: int | None) -> Iterator[Callable[[int], None]]:
     that is a terminal: a bar where the number is known beforehand, else a count."""
     done = 0
     if not sys.stderr.isatty():
-        yield lambda _now: _check()
+        yield lambda _now: signals.check()
     elif length:
         with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
 
             def advance(now: int) -> None:
                 nonlocal done
-                _check()
+                signals.check()
                 bar.update(now - done)
                 done = now
 
@@ -50,7 +31,7 @@ def progress(name: str, length: int | None) -> Iterator[Callable[[int], None]]:
     else:
 
         def count(now: int) -> None:
-            _check()
+            signals.check()
             click.echo(f"\r{name}: {now:,} accesses", nl=False, err=True)
 
         yield count

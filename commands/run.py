@@ -9,6 +9,7 @@ import click
 from mmulab import api, arguments
 from mmulab.commands import options
 from mmulab.commands.progress import progress
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -21,8 +22,10 @@ from mmulab.commands.progress import progress
 )
 @click.option(
     "--sweep",
+    "sweeps",
+    multiple=True,
     metavar="KEY=A,B,...",
-    help="Run once for each value of a setting, such as ksm.pages_to_scan=100,1000 or "
+    help="Run once for each value of one setting, such as ksm.pages_to_scan=100,1000 or "
     "vm.memory=1G,2G.",
 )
 @click.option(
@@ -38,7 +41,7 @@ from mmulab.commands.progress import progress
 def run(
     scenario: str,
     compare: bool,
-    sweep: str | None,
+    sweeps: tuple[str, ...],
     overrides: tuple[str, ...],
     technique: str | None,
     check: bool,
@@ -51,13 +54,8 @@ def run(
     a scenario that comes with the package.
     """
     options.check_outputs(plot_path, json=json_path)
-    from mmulab.mmu.scenario import parsing
-
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
-    ((key, values),) = arguments.pairs(sweep, "--sweep") if sweep else [("", "")]
-    settings = {
-        value: parsing.override(loaded, key, value) for value in arguments.listed(values)
-    } or {"": loaded}
+    key, settings = _settings(loaded, sweeps)
     techniques = {vm.technique for each in settings.values() for vm in each.vms}
     options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
     runs = {
@@ -67,6 +65,29 @@ def run(
     _show(key, runs, json_path, plot_path)
     if any(run.end != "finished" for each in runs.values() for run in each):
         raise click.exceptions.Exit(1)
+
+
+def _settings(loaded: Any, sweeps: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """(key that is swept, its values with the scenario of each); ("", {"": loaded}) without
+    a sweep. Raises InputError."""
+    from mmulab.mmu.scenario import parsing
+
+    if not sweeps:
+        return "", {"": loaded}
+    if len(sweeps) > 1:
+        raise InputError(f"--sweep {sweeps[0]} --sweep {sweeps[1]}: expected one setting to sweep")
+    ((key, values),) = arguments.pairs(sweeps, "--sweep")
+    settings: dict[str, Any] = {}
+    for value in arguments.listed(values):
+        changed = parsing.override(loaded, key, value)
+        for other, one in settings.items():
+            if one == changed:
+                same = f"{value} twice" if value == other else f"{other} and {value} are equal"
+                raise InputError(f"--sweep {sweeps[0]}: {same}; expected values that differ")
+        settings[value] = changed
+    if not settings:
+        raise InputError(f"--sweep {sweeps[0]}: no value; expected KEY=A,B,...")
+    return key, settings
 
 
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmulab import api
+from mmulab.commands import signals
 from mmulab.commands.trace_info import info
 from mmulab.commands.values import Count
+from mmulab.mmu.errors import InputError, printable
 
+if TYPE_CHECKING:
+    from mmulab.mmu.trace import Chunk
+
+RECORDED = "trace.mmt"
 FORMAT = "Trace format of the input; detected unless given."
 
 
@@ -25,10 +33,9 @@ trace.add_command(info)
 @click.option(
     "-o",
     "--output",
-    default="trace.mmt",
-    show_default=True,
     metavar="FILE",
-    help="Where to write; .gz, .xz, .bz2 and .zst compress.",
+    help="Where to write; .gz, .xz, .bz2 and .zst compress. A FILE that is there is replaced once "
+    f"the trace is whole. Unless given: {RECORDED}, which must not be there.",
 )
 @click.option("--max", "maximum", type=Count(), help="Stop the program after so many accesses.")
 @click.option("--skip", type=Count(), default="0", help="Leave out the first accesses.")
@@ -54,26 +61,34 @@ trace.add_command(info)
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROG [ARG]..."
 )
-def record(output: str, command: tuple[str, ...], maximum: int | None, skip: int,
+def record(output: str | None, command: tuple[str, ...], maximum: int | None, skip: int,
            sample: str | None, contents: bool, children: bool, tool: str,
            plugin: str | None) -> None:  # fmt: skip
     """Run PROG under Valgrind, or QEMU, and write its memory trace."""
     from mmulab.workloads.cut import Sample, Selection
 
     selection = Selection(skip, maximum, Sample.parse(sample) if sample else None)
+    if output is None:
+        output = RECORDED
+        if os.path.lexists(output):
+            raise InputError(f"output {output}: is there already; -o {output} replaces it")
     if tool == "qemu":
         from mmulab.workloads.recording_qemu import record_qemu
 
-        click.echo(str(record_qemu(list(command), output, selection, plugin)), err=True)
+        recording = record_qemu(list(command), output, selection, plugin)
+        click.echo(printable(str(recording)), err=True)
         return
     from mmulab.workloads.recording import record as run
 
-    click.echo(str(run(list(command), output, selection, children, contents)), err=True)
+    recording = run(list(command), output, selection, children, contents)
+    click.echo(printable(str(recording)), err=True)
 
 
 @trace.command()
 @click.argument("spec")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="Where to write; replaced if it is there."
+)
 @click.option("--to", "to_format", metavar="NAME", help="Format; told by the name of FILE.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the generator.")
 def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
@@ -93,7 +108,7 @@ def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
 @click.option("--strict", is_flag=True, help="Refuse what the format of OUT cannot hold.")
 def convert(source: str, output: str, from_format: str | None, to_format: str | None,
             strict: bool) -> None:  # fmt: skip
-    """Write a trace in another format."""
+    """Write a trace in another format. OUT is replaced if it is there."""
     read = api.trace(source, format=from_format, levels=5)
     _write(read.chunks(), output, to_format, getattr(read, "metadata", {}), strict)
 
@@ -111,7 +126,10 @@ def convert(source: str, output: str, from_format: str | None, to_format: str | 
 def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | None,
         process: int | None, kinds: str | None, format_: str | None,
         to_format: str | None) -> None:  # fmt: skip
-    """Write part of a trace. Events are kept, so that mappings are right in what is left."""
+    """Write part of a trace. Events are kept, so that mappings are right in what is left.
+
+    OUT is replaced if it is there.
+    """
     from mmulab.workloads.cut import Sample, Selection
 
     names = tuple(kind.strip().removesuffix("s") for kind in kinds.split(",")) if kinds else ()
@@ -144,6 +162,14 @@ def _write(chunks: Any, output: str, to_format: str | None, metadata: dict[str, 
            strict: bool) -> None:  # fmt: skip
     from mmulab.workloads.convert import convert as run
 
-    losses = run(chunks, output, to_format, metadata, strict)
+    losses = run(_heeding(chunks), output, to_format, metadata, strict)
     if str(losses):
-        click.echo(f"{output}: its format cannot hold and leaves out {losses}", err=True)
+        click.echo(f"{printable(output)}: its format cannot hold and leaves out {losses}", err=True)
+
+
+def _heeding(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks; a signal that came in between, or at the end, ends them."""
+    for chunk in chunks:
+        signals.check()
+        yield chunk
+    signals.check()

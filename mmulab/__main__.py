@@ -1,6 +1,26 @@
 """`python -m mmulab` is the command `mmulab`."""
 
-from mmulab.commands.main import main
+from __future__ import annotations
+
+import sys
+
+from mmulab.commands import signals
+
+
+def main() -> None:
+    """Runs the command; heeds signals from the start, before what it needs is imported."""
+    try:
+        with signals.heeded():
+            from mmulab.commands.main import main as run
+
+            signals.check()
+            run()
+    except KeyboardInterrupt:
+        sys.stderr.write("mmulab: interrupted; nothing was written\n")
+        sys.exit(1)
+    finally:
+        signals.ignore()
+
 
 if __name__ == "__main__":
     main()

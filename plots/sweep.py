@@ -13,49 +13,57 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osv^Dx+*"
+MEASURES = {"pages moved": lambda run: run.blocks_moved, "mean slowdown": cost, "saved MiB": saved}
 
 
 def draw(key: str, sweep: Sweep) -> Figure:
-    """Left: pages moved by value. Middle: slowdown by value. Right: saved memory by slowdown,
-    of the variants that save any. A line for each variant."""
-    values = list(sweep)
+    """Pages moved by value; where runs have a baseline, mean slowdown by value and saved memory
+    by slowdown, of the variants that save any; else saved memory by value. A line for each
+    variant."""
     names = list(dict.fromkeys(run.variant for runs in sweep.values() for run in runs))
-    figure = new_figure(11.0, 3.6)
-    moved, slower, curve = figure.subplots(1, 3)
+    has_baseline = any(run.slowdowns for runs in sweep.values() for run in runs)
+    figure = new_figure(11.0 if has_baseline else 7.6, 3.6)
+    axes = figure.subplots(1, 3 if has_baseline else 2)
+    by_value = {"pages moved": axes[0]}
+    by_value |= {"mean slowdown": axes[1]} if has_baseline else {"saved MiB": axes[1]}
     for position, name in enumerate(names):
-        colour = VARIANTS[position % len(VARIANTS)]
-        chosen = [next((r for r in sweep[v] if r.variant == name), None) for v in values]
-        there = [(v, run) for v, run in zip(values, chosen, strict=True) if run is not None]
-        labels = [v for v, _ in there]
-        runs = [run for _, run in there]
         style: dict[str, Any] = {
-            "color": colour, "marker": MARKERS[position % len(MARKERS)], "markersize": 5,
+            "color": VARIANTS[position % len(VARIANTS)],
+            "marker": MARKERS[position % len(MARKERS)], "markersize": 5,
             "markerfacecolor": "none", "linewidth": 1.2, "label": name,
         }  # fmt: skip
-        moved.plot(labels, [run.blocks_moved for run in runs], **style)
-        slower.plot(labels, [cost(run) for run in runs], **style)
-        if any(saved(run) for run in runs):
-            curve.plot([cost(run) for run in runs], [saved(run) for run in runs], **style)
-    if any(cost(run) > 20 for runs in sweep.values() for run in runs):
-        slower.set_yscale("log")
-        curve.set_xscale("log")
-    for axis, title in ((moved, "pages moved"), (slower, "mean slowdown")):
+        found = {v: run for v, runs in sweep.items() for run in runs if run.variant == name}
+        for title, axis in by_value.items():
+            axis.plot(list(found), [MEASURES[title](run) for run in found.values()], **style)
+        if has_baseline and any(map(saved, found.values())):
+            axes[2].plot([*map(cost, found.values())], [*map(saved, found.values())], **style)
+    for title, axis in by_value.items():
         axis.set_title(title, fontsize=9, loc="left")
         axis.set_xlabel(key, fontsize=8)
+        if len(sweep) > 6:
+            axis.tick_params(axis="x", rotation=45)
+    if has_baseline:
+        _relate(axes[2], axes[1], sweep)
+    for axis in by_value.values():
         if axis.get_yscale() == "linear":
             axis.set_ylim(bottom=0)
-        if len(values) > 6:
-            axis.tick_params(axis="x", rotation=45)
-    moved.yaxis.set_major_formatter(thousands)
-    curve.set_title("saved MiB", fontsize=9, loc="left")
-    curve.set_xlabel("mean slowdown", fontsize=8)
-    for axis in (moved, slower, curve):
+    axes[0].yaxis.set_major_formatter(thousands)
+    for axis in axes:
         _tidy(axis)
-    handles, labels = moved.get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
     scenario = next(iter(sweep.values()))[0].scenario
     figure.suptitle(f"{scenario}, by {key}", fontsize=10, x=0.01, ha="left")
     return figure
+
+
+def _relate(curve: Any, slower: Any, sweep: Sweep) -> None:
+    """Labels the panel of saved memory by slowdown, and scales it as the one of slowdowns."""
+    if any(cost(run) > 20 for runs in sweep.values() for run in runs):
+        slower.set_yscale("log")
+        curve.set_xscale("log")
+    curve.set_title("saved MiB", fontsize=9, loc="left")
+    curve.set_xlabel("mean slowdown", fontsize=8)
 
 
 def _tidy(axis: Any) -> None:

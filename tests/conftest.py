@@ -10,6 +10,16 @@ from drivers.command_line import Result
 from mmulab.commands import main as cli
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="Also the tests that take minutes.")
+
+
+@pytest.fixture
+def long(pytestconfig: pytest.Config) -> None:
+    if not pytestconfig.getoption("--long"):
+        pytest.skip("takes minutes; --long")
+
+
 @pytest.fixture
 def mmulab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):  # type: ignore
     def run(*arguments: object) -> Result:

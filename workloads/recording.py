@@ -28,6 +28,7 @@ from mmulab import __version__
 from mmulab.mmu.errors import InputError, MMULabError, RunError
 from mmulab.mmu.report.files import check_writable
 from mmulab.mmu.trace import EVENT, EXEC, SWITCH, Chunk
+from mmulab.workloads import processes
 from mmulab.workloads.cut import Selection
 from mmulab.workloads.formats import Options, lackey
 from mmulab.workloads.streams import ByteStream
@@ -198,8 +199,7 @@ class _Recorder:
             yield chunk, log
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        processes.end(self.process)
         self._acceptor.join()
 
 
@@ -229,9 +229,9 @@ def record(
 
     selection = selection or Selection()
     recorder = _Recorder(command, children)
-    reader = PageContents(recorder.process.pid) if contents else None
 
     def chunks() -> Iterator[Chunk]:
+        reader = PageContents(recorder.process.pid) if contents else None
         for chunk, log in recorder.chunks():
             yield reader.annotate(chunk, log.current) if reader else chunk
 
@@ -242,13 +242,13 @@ def record(
             accesses = writer.accesses
             if not accesses:
                 raise RunError(f"trace record: {command[0]}: no memory accesses were recorded")
+            limited = selection.most is not None and accesses >= selection.most
+            if limited:
+                recorder.stop()
+            status = recorder.process.wait()
     except BaseException:
         recorder.stop()
         raise
-    limited = selection.most is not None and accesses >= selection.most
-    if limited:
-        recorder.stop()
-    status = recorder.process.wait()
     return Recording(
         target, accesses, len(recorder.processes), recorder.torn, None if limited else status
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.report.files import check_writable
 from mmulab.mmu.trace import Chunk
-from mmulab.workloads import formats
+from mmulab.workloads import formats, processes
 from mmulab.workloads.cut import Selection
 from mmulab.workloads.formats.columnar import ColumnarWriter
 from mmulab.workloads.recording import Recording, metadata
@@ -75,17 +75,16 @@ def record_qemu(
                 accesses = writer.accesses
                 if not accesses:
                     raise RunError(f"trace record: {command[0]}: no memory accesses were recorded")
+                limited = selection.most is not None and accesses >= selection.most
+                if limited:
+                    processes.end(process)
+                process.wait()
         except InputError as error:
-            process.kill()
+            processes.end(process)
             raise RunError(f"trace record: {EMULATOR}: {error}") from None
         except BaseException:
-            process.kill()
+            processes.end(process)
             raise
-        finally:
-            limited = selection.most is not None and writer.accesses >= selection.most
-            if limited:
-                process.kill()
-            process.wait()
     return Recording(target, accesses, 1, 0, None if limited else process.returncode)
 
 

@@ -70,10 +70,12 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, float]:
 def check_categories(technique: Technique) -> None:
     """Raises InputError where what a technique counts is to be charged to no category, or in
     the place of a count that has no cost."""
-    for each in (*technique.exits, *technique.counters):
-        if each.category not in CATEGORIES:
+    charged = [each.category for each in technique.exits]
+    charged += [each.category for each in technique.counters]
+    for category in charged:
+        if category not in CATEGORIES:
             raise InputError(
-                f"technique {technique.name}: {unknown('category', each.category, CATEGORIES)}"
+                f"technique {technique.name}: {unknown('category', category, CATEGORIES)}"
             )
     for one in technique.exits:
         if one.instead_of and one.instead_of not in REPLACED:

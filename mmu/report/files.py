@@ -3,51 +3,154 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mmulab.mmu.errors import InputError, printable
+from mmulab.mmu.errors import InputError, RunError, printable
 
-#: Bytes of a file's name that go into that of its temporary file, which is longer.
-_LONGEST_END = 200
+_MOST_LINKS = 40  # as Linux: path_resolution(7)
+_SUFFIX = ".tmp"
 
 
 def check_writable(path: str | Path, what: str) -> Path:
-    """The path, if a file can be made there. Raises InputError naming what it is for."""
+    """The path, if it can be written by `replacing`. Raises InputError naming what it is for."""
     target = Path(path)
-    shown, parent = (printable(str(each)) for each in (target, target.parent))
-    try:
-        is_directory = target.is_dir()
-    except OSError as error:  # a name that is too long
-        raise InputError(f"{what} {shown}: {error.strerror}") from None
-    if is_directory:
+    shown = printable(str(target))
+    found = _followed(target)
+    if isinstance(found, int):
+        if not _is_open_for_writing(found):
+            raise InputError(f"{what} {shown}: descriptor {found} is not open for writing")
+        return target
+    about = _about(found)
+    if about is not None and stat.S_ISDIR(about.st_mode):
         raise InputError(f"{what} {shown}: is a directory; expected a file name")
-    if not target.parent.is_dir():
-        raise InputError(f"{what} {shown}: the directory {parent} does not exist")
-    if not os.access(target.parent, os.W_OK):
-        raise InputError(f"{what} {shown}: the directory {parent} is not writable")
+    if about is not None and stat.S_ISSOCK(about.st_mode):
+        raise InputError(f"{what} {shown}: is a socket; expected a file, pipe or device")
+    parent = found.parent if os.path.islink(target) else target.parent
+    if not parent.is_dir():
+        raise InputError(f"{what} {shown}: the directory {printable(str(parent))} does not exist")
+    if about is None:
+        _check_name(found, f"{what} {shown}")
+    elif not os.access(found, os.W_OK):
+        raise InputError(f"{what} {shown}: is not writable")
+    if (about is None or stat.S_ISREG(about.st_mode)) and not os.access(parent, os.W_OK):
+        raise InputError(f"{what} {shown}: the directory {printable(str(parent))} is not writable")
     return target
+
+
+def check_apart(paths: Mapping[str, str | Path]) -> None:
+    """Raises InputError where two outputs, by what each is for, are one file. '-' is standard
+    output. Devices such as /dev/null may stand for several."""
+    seen: dict[object, str] = {}
+    for what, path in paths.items():
+        found = 1 if path == "-" else _followed(Path(path))
+        try:
+            about = os.stat(found)
+        except OSError:
+            key: object = found
+        else:
+            if stat.S_ISCHR(about.st_mode) and not isinstance(found, int):
+                continue
+            key = (about.st_dev, about.st_ino)
+        if key in seen:
+            raise InputError(
+                f"{seen[key]} and {what}: {printable(str(path))}: the same file; expected two"
+            )
+        seen[key] = what
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside the target, which it becomes if all goes well.
+    """A temporary file, which the target becomes if all goes well; none is left in any case.
 
-    It keeps the target's suffixes, so that writers that look at them still work.
+    A link is followed. A file that is there keeps its mode and, where that is allowed, its
+    owner; a new one gets 0666 less the umask. What is no regular file (a device, a pipe, a
+    descriptor such as /dev/stdout) is written to in the end. Raises RunError where it can't be.
     """
-    target = Path(path)
-    end = os.fsdecode(os.fsencode(target.name)[-_LONGEST_END:])
-    handle, name = tempfile.mkstemp(prefix=".", suffix="-" + end, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    target = _followed(Path(path))
+    about = _about(target)
+    if isinstance(target, int) or (about is not None and not stat.S_ISREG(about.st_mode)):
+        with tempfile.TemporaryDirectory(prefix="mmulab-") as place:
+            temporary = Path(place) / "output"
+            yield temporary
+            _pour(temporary, target, path)
+        return
+    temporary = target.parent / f".mmulab-{secrets.token_hex(8)}{_SUFFIX}"
     try:
+        _create(temporary, 0o666 if about is None else 0o600)
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        if about is not None:
+            _make_alike(temporary, about)
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _followed(path: Path) -> Path | int:
+    """Where links lead to: a path whose last part is no link, or an open descriptor's number."""
+    descriptors = {os.path.realpath(each) for each in ("/dev/fd", "/proc/self/fd")}
+    here = os.fspath(path)
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.split(here)
+        folder = os.path.realpath(folder or os.curdir)
+        if folder in descriptors and name.isdigit():
+            return int(name)
+        here = os.path.join(folder, name)
+        if not os.path.islink(here):
+            return Path(here)
+        here = os.path.join(folder, os.readlink(here))
+    raise InputError(f"{path}: too many symbolic links")
+
+
+def _about(target: Path | int) -> os.stat_result | None:
+    try:
+        return os.stat(target)
+    except OSError:
+        return None
+
+
+def _is_open_for_writing(number: int) -> bool:
+    try:
+        os.write(number, b"")
+    except OSError:
+        return False
+    return True
+
+
+def _check_name(path: Path, what: str) -> None:
+    """Raises InputError for a name that the file system does not take."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _create(path: Path, mode: int) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+
+
+def _make_alike(path: Path, about: os.stat_result) -> None:
+    """Gives a file the owner, as far as that is allowed, and the mode of another."""
+    if hasattr(os, "chown"):
+        for owner, group in ((-1, about.st_gid), (about.st_uid, -1)):
+            with suppress(OSError):
+                os.chown(path, owner, group)
+    path.chmod(stat.S_IMODE(about.st_mode) & 0o777)
+
+
+def _pour(source: Path, target: Path | int, name: str | Path) -> None:
+    """Writes what a file holds to what is no regular file."""
+    try:
+        handle = os.dup(target) if isinstance(target, int) else os.open(target, os.O_WRONLY)
+        with open(handle, "wb") as out, open(source, "rb") as content:
+            shutil.copyfileobj(content, out)
+    except OSError as error:
+        raise RunError(f"{name}: {error.strerror or error}") from None

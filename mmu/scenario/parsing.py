@@ -21,7 +21,9 @@ on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -216,14 +218,20 @@ def _value(what: str, value: Any, kind: type, name: str = "") -> Any:
         read, wanted = parse_seconds, 'a time, such as "20ms"'
     else:
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
     if isinstance(value, str) and read:
-        try:
-            return kind(read(value))
-        except ValueError:
-            pass
-    elif is_number and (kind is float or (kind is int and value == int(value))):
+        with suppress(ValueError):
+            number = read(value)
+            if math.isfinite(number):
+                return kind(number)
+    elif (
+        is_number
+        and math.isfinite(value)
+        and (kind is float or (kind is int and value == int(value)))
+    ):
         return kind(value)
-    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+    elif kind in (bool, str) and isinstance(value, kind):
         return value
     raise InputError(f"{what} = {value!r}; expected {wanted}")

@@ -37,7 +37,6 @@ def test_a_name_is_shown_on_one_line(mmulab, tmp_path: Path) -> None:  # type: i
 def test_the_longest_names(tmp_path: Path, letter: str) -> None:
     target = tmp_path / (letter * ((255 - 9) // len(letter.encode())) + ".json.gz")
     with replacing(check_writable(target, "output")) as temporary:
-        assert temporary.suffixes[-2:] == [".json", ".gz"]
         temporary.write_text("whole")
     assert target.read_text() == "whole" and list(tmp_path.iterdir()) == [target]
 

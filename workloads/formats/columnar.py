@@ -11,6 +11,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -132,9 +133,13 @@ class ColumnarWriter:
         self._encoding = DELTA if compresses(self.path.suffix) else RAW
 
     def __enter__(self) -> ColumnarWriter:
-        self._replacing = replacing(self.path)
-        self._file = open_for_writing(self._replacing.__enter__(), self.path.suffix)
-        self._writer = _Writer(self._file, self._metadata, self._encoding)
+        with ExitStack() as failed:
+            self._replacing = replacing(self.path)
+            temporary = self._replacing.__enter__()
+            failed.push(self._replacing)
+            self._file = open_for_writing(temporary, self.path.suffix)
+            self._writer = _Writer(self._file, self._metadata, self._encoding)
+            failed.pop_all()
         return self
 
     @property
@@ -150,10 +155,12 @@ class ColumnarWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
+        with ExitStack() as rest:  # whichever of these fails leaves no file
+            rest.push(self._replacing)
+            rest.push(closing(self._file))
+            if error is not None:
+                raise error
             self._writer.end()
-        self._file.close()
-        self._replacing.__exit__(kind, error, trace)
 
 
 def _slice(chunk: Chunk, start: int, count: int) -> Chunk:

@@ -1,0 +1,130 @@
+"""Ctrl-C, SIGTERM and SIGHUP: one sentence, exit code 1, nothing left."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from drivers.command_line import SMALL
+from drivers.processes import ENDING, of_session, said, start
+
+from mmulab.commands import signals
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+SENTENCES = {
+    signal.SIGINT: "mmulab: interrupted; nothing was written",
+    signal.SIGTERM: "mmulab: ended by SIGTERM; nothing was written",
+    signal.SIGHUP: "mmulab: ended by SIGHUP; nothing was written",
+}
+LONG = "gups:size=1G,accesses=100G"
+
+
+def wait_for(condition, seconds: float = 60) -> None:  # type: ignore
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def ended(process: subprocess.Popen[str], number: int) -> None:
+    """Sends the signal, and checks that the command ends as it should."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, said(err)) == (1, [SENTENCES[signal.Signals(number)]])
+    assert of_session(process.pid) == []
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize(
+    "command", [("generate", LONG, "-o"), ("convert", "/dev/zero", "--from", "champsim")]
+)
+def test_a_trace_that_is_written(tmp_path: Path, number: int, command: tuple[str, ...]) -> None:
+    out = tmp_path / "out.mmt"
+    out.write_text("old")
+    process = start("trace", *command, out)
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 2)  # the temporary
+    ended(process, number)
+    assert list(tmp_path.iterdir()) == [out] and out.read_text() == "old"
+
+
+def test_a_comparison(tmp_path: Path) -> None:
+    process = start("compare", LONG, "--json", tmp_path / "out.json")
+    time.sleep(4)
+    ended(process, signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="no valgrind")
+@pytest.mark.parametrize("number", ENDING)
+def test_a_recording_ends_with_all_that_it_started(tmp_path: Path, number: int) -> None:
+    out = tmp_path / "out.mmt"
+    line = f"sleep 1000 & echo > {tmp_path}/started; while :; do :; done"
+    process = start("trace", "record", "-o", out, "--", "sh", "-c", line)
+    wait_for((tmp_path / "started").exists)
+    wait_for(lambda: any("sleep" in each.split() for each in of_session(process.pid)))
+    ended(process, number)
+    assert [each.name for each in tmp_path.iterdir()] == ["started"]
+
+
+def test_from_the_start_on_there_is_no_traceback(tmp_path: Path) -> None:
+    """While Python itself starts, a signal does what it does by itself."""
+    for step in range(8):
+        process = start("compare", LONG, "--json", tmp_path / "out.json")
+        time.sleep(0.15 + 0.15 * step)
+        ended(process, ENDING[step % 3])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_ignores_hangups_still_does() -> None:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from mmulab.commands import signals\n"
+        "with signals.heeded(): os.kill(os.getpid(), signal.SIGHUP); signals.check()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_exception_that_a_callback_drops_is_raised_again() -> None:
+    callback = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        callback()
+        time.sleep(10)
+
+
+def test_what_follows_at_once_does_not_disturb_the_cleaning_up() -> None:
+    cleaned = []
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+            cleaned.append(True)
+    assert cleaned == [True]
+
+
+def test_an_import_is_let_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slowly_imported.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.3)\nx = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        import slowly_imported  # type: ignore[import-not-found]
+
+        time.sleep(10)
+    assert slowly_imported.x == 1
+
+
+def test_handlers_are_given_back(mmulab) -> None:  # type: ignore
+    before = [signal.getsignal(number) for number in ENDING]
+    assert mmulab("trace", "info", SMALL).code == 0
+    assert [signal.getsignal(number) for number in ENDING] == before
