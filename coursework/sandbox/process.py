@@ -254,7 +254,7 @@ def _reported(error: dict[str, Any]) -> Ended:
     shown = [each for each in lines[:20] if isinstance(each, str)] if type(lines) is list else []
     return Ended(
         kind if isinstance(kind, str) and kind in KINDS else "error",
-        clean(text) if isinstance(text, str) else "",
+        clean(text) if text and isinstance(text, str) else "went wrong, and did not say how",
         tuple(clean(line, 300) for line in shown),
     )
 

@@ -24,8 +24,9 @@ class Limits:
     """What the student's file may take. All are assumptions, generous for coursework.
 
     cpu: seconds of CPU time, compiling included. wall: seconds of a batch, or of all answers
-    of a conversation. call: seconds of one answer. memory: bytes of address space beyond what Python and its
-    packages take. output: bytes of a result. printed: bytes of text. files: open at once.
+    of a conversation. call: seconds of one answer. memory: bytes of address space beyond what
+    Python and its packages take. output: bytes of a result. printed: bytes of text. files: open
+    at once.
     """
 
     cpu: float = 10

@@ -40,7 +40,8 @@ def version() -> int:
 
 def restrict(readable: Iterable[str], listed: Iterable[str] = ()) -> str:
     """Leaves this process reading below `readable`, and the names below `listed`, and nothing
-    else; no TCP either, where the kernel can do so. Returns "" or why it could not. Needs PR_SET_NO_NEW_PRIVS."""
+    else; no TCP either, where the kernel can do so. Returns "" or why it could not. Needs
+    PR_SET_NO_NEW_PRIVS."""
     known = version()
     if not known:
         return "needs Linux 5.13 or newer, with Landlock switched on"
