@@ -104,6 +104,15 @@ def _write(
 @click.option("--assignment", "name", metavar="NAME", help="Of which assignment it must be.")
 @click.option("--student", metavar="ID", help="Of which student it must be.")
 @_SEED
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="That a submission may take in all; the default is 300.",
+)
+@click.option(
+    "--unsafe", is_flag=True, help="Run programs even where a layer of the sandbox is missing."
+)
 @click.option("--gradescope", metavar="OUT", help="Write results.json for Gradescope.")
 @click.option(
     "--visibility",
@@ -119,6 +128,8 @@ def grade(
     name: str | None,
     student: str | None,
     seed: str,
+    time_limit: float | None,
+    unsafe: bool,
     gradescope: str | None,
     visibility: str,
     json_path: str | None,
@@ -129,17 +140,25 @@ def grade(
     Assignment and student are those of its assignment.toml, which may be missing where
     --assignment and --student are given. The exit code does not depend on the marks.
     """
-    from mmulab.coursework import report_text
+    from mmulab.coursework import grading, report_text
+    from mmulab.coursework.secrecy import conceal
 
+    conceal(seed)
     options.check_outputs(None, gradescope=gradescope, json=json_path, csv=csv_path)
     if len(submissions) > 1 and (student or gradescope):
         raise InputError("--student and --gradescope are for one submission")
     options.say_if_cold()
     rows = []
     to_stdout = "-" in (json_path, csv_path)
+    seconds_each = time_limit or grading.MOST_SECONDS
     for place in submissions:
         began = time.perf_counter()
-        graded = _grade(place, seed, student, name)
+        try:
+            graded: Any = grading.grade(
+                place, seed, student, name, seconds=seconds_each, unsafe=unsafe
+            )
+        except MMULabError as error:
+            graded = error
         if gradescope:
             seconds = time.perf_counter() - began
             _for_gradescope(gradescope, graded, name, student, seconds, visibility)
@@ -155,16 +174,6 @@ def grade(
     failed = sum(isinstance(graded, MMULabError) for _, graded in rows)
     if failed:
         raise RunError(f"{failed} of {len(rows)} submissions were not graded")
-
-
-def _grade(place: str, seed: str, student: str | None, name: str | None) -> Any:
-    """A Report, or the MMULabError that stood in its way."""
-    from mmulab.coursework import grading
-
-    try:
-        return grading.grade(place, seed, student, name)
-    except MMULabError as error:
-        return error
 
 
 def _for_gradescope(

@@ -5,30 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmulab import __version__
-from mmulab.coursework import assignments, identity
+from mmulab.coursework import assignments, identity, sandbox
 from mmulab.coursework.assignment import Assignment, PartResult, Submission
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.intake import read_file
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, MMULabError, RunError
 
 HANDOUT, EXPLANATION = "handout.md", "explanation.md"
+
+#: Seconds that a submission may take in all: some times what the sandbox's limits leave to any
+#: one part, and what compiling takes at the first of a class.
+MOST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """The marks of one submission. notes: what is to be said of its files."""
+    """The marks of one submission. notes: what is to be said of its files. layers: of the
+    sandbox that held, and missing: why others did not; both empty where no program was run."""
 
     assignment: str
     title: str
     student: str
     results: tuple[PartResult, ...]
     notes: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def earned(self) -> float:
@@ -49,6 +57,7 @@ class Report:
             "earned": self.earned,
             "points": self.points,
             "notes": list(self.notes),
+            "sandbox": {"layers": list(self.layers), "missing": dict(self.missing)},
             "parts": [
                 {
                     "key": result.part.key,
@@ -78,19 +87,55 @@ def solve(name: str, places: Mapping[str, Path], seed: str) -> None:
 
 
 def grade(
-    directory: str | Path, seed: str, student: str | None = None, name: str | None = None
+    directory: str | Path,
+    seed: str,
+    student: str | None = None,
+    name: str | None = None,
+    *,
+    seconds: float = MOST_SECONDS,
+    unsafe: bool = False,
 ) -> Report:
     """Grades a submission. student, name: who and what it must be of, else as its
-    assignment.toml says, which may be missing where both are given.
+    assignment.toml says, which may be missing where both are given. seconds: that it may take
+    in all, after which it has no marks. unsafe: run programs even where a layer of the sandbox
+    is missing.
 
-    Raises InputError where that cannot be known: no directory, no or a changed
-    assignment.toml, another seed, student or assignment. Whatever else is wrong costs marks.
+    Raises InputError where it is not known whose and what it is: no directory, no or a changed
+    assignment.toml, another seed, student or assignment. Raises RunError where the sandbox
+    cannot be had, or grading meets an error of its own; such a submission is for people to look
+    at. Whatever else is wrong costs marks.
     """
     place = Path(directory)
     if not place.is_dir():
         raise InputError(f"submission {place}: not a directory")
     identity.checked_seed(seed)
-    name, student, notes = _known(place, seed, student, name)
+    known: tuple[str, str, list[str]] | None = None
+    try:
+        with sandbox.terms(seconds, unsafe) as terms:
+            known = _known(place, seed, student, name)
+            return _graded(place, seed, *known, terms)
+    except sandbox.TimeUp:
+        why = f"grading took longer than {seconds:g} s, the most for a submission"
+        if known is None:
+            raise RunError(f"submission {place}: {why}") from None
+        return nothing(known[0], known[1], why, terms)
+    except MMULabError:
+        raise
+    except Exception as error:  # one submission must not take the others with it
+        raise RunError(f"submission {place}: {_met(error)}") from error
+
+
+def _met(error: Exception) -> str:
+    """Where grading failed. The error's own text is left out: what a student's program sent may
+    stand in it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"grading met an error of its own, {type(error).__name__} in {where}"
+
+
+def _graded(
+    place: Path, seed: str, name: str, student: str, notes: list[str], terms: sandbox.Terms
+) -> Report:
     assignment = assignments.get(name)
     files: dict[str, str] = {}
     for each in assignment.files:
@@ -103,14 +148,28 @@ def grade(
                 files[each] = text
     problem = assignment.problem(Draws(seed, student, assignment.name))
     results = assignment.grade(problem, Submission(place, files))
-    return Report(name, assignment.title, student, tuple(results), tuple(notes))
+    notes += [f"run without {layer}: {why}" for layer, why in terms.missing.items()]
+    return _report(assignment, student, results, notes, terms)
 
 
-def nothing(name: str, student: str, why: str) -> Report:
-    """A report of no marks, for a submission that cannot be graded."""
+def nothing(name: str, student: str, why: str, terms: sandbox.Terms | None = None) -> Report:
+    """A report of no marks, for a submission that cannot be graded. terms: held so far."""
     assignment = assignments.get(name)
-    results = tuple(PartResult(part, 0.0, "not graded") for part in assignment.parts)
-    return Report(name, assignment.title, student, results, (why,))
+    results = [PartResult(part, 0.0, "not graded") for part in assignment.parts]
+    return _report(assignment, student, results, [why], terms or sandbox.Terms())
+
+
+def _report(
+    assignment: Assignment,
+    student: str,
+    results: Sequence[PartResult],
+    notes: Sequence[str],
+    terms: sandbox.Terms,
+) -> Report:
+    return Report(
+        assignment.name, assignment.title, student, tuple(results), tuple(notes),
+        terms.layers, terms.missing,
+    )  # fmt: skip
 
 
 def _known(

@@ -23,6 +23,8 @@ def table(report: Report) -> str:
         if result.earned < result.part.points:
             lines += _indented(result.feedback)
     lines += ["", f"{'total':<{width}}  {report.earned:6.4g} of {report.points:3g}"]
+    if report.layers:
+        lines += ["", f"sandbox: {', '.join(report.layers)}"]
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,8 @@ class Conversation:
             answer = policy.ask(vms, free, total)
 
     source: the file's text, or a Path to it. function: which of its functions. What it keeps
-    between calls, in variables of the module, stays. limits: `call` is of each answer, `cpu` of
-    all together. imports, preload: as for `run`. Use it in the thread that made it.
+    between calls, in variables of the module, stays. limits: `call` is of each answer, `cpu` and
+    `wall` of all together. imports, preload: as for `run`. Use it in the thread that made it.
 
     Raises Stopped, where the file cannot be loaded or has no such function, and RunError.
     """
@@ -46,6 +47,7 @@ class Conversation:
         if isinstance(source, Path):
             name, source = source.name, source.read_text(encoding="utf-8")
         self._limits = limits
+        self._left = limits.wall
         self._stopped: Verdict | None = None
         told = {
             "mode": "conversation",
@@ -60,7 +62,11 @@ class Conversation:
         except wire.BadMessage:
             message = f"is larger than {wire.MOST_HEADER >> 1:,} bytes"
             raise Stopped(Verdict(False, "not allowed", message)) from None
-        self._receive("loading")
+        try:
+            self._receive("loading")
+        except BaseException:  # whoever made this has nothing to close yet
+            self._child.close()
+            raise
 
     def ask(self, *arguments: Any) -> Any:
         """What the function returns for these arguments, both of plain values (JSON: a tuple
@@ -72,16 +78,21 @@ class Conversation:
         return self._receive("answering").get("answer")
 
     def _receive(self, doing: str) -> dict[str, Any]:
+        began = time.monotonic()
+        most = min(self._limits.call, max(self._left, 0.001))
         try:
-            values, _ = self._child.receive(self._limits.call)
+            values, _ = self._child.receive(most)
+            self._left -= time.monotonic() - began
             answer = values.get("ok")
             if not isinstance(answer, dict):
                 raise Ended("result", "returned something that is no answer")
             return answer
         except Ended as ended:
             if ended.kind == "wall":
-                seconds = f"{self._limits.call:g} s"
-                ended = Ended("wall", f"{doing} took longer than {seconds}; an endless loop?")
+                text = f"{doing} took longer than {self._limits.call:g} s; an endless loop?"
+                if most < self._limits.call:
+                    text = f"all answers together took longer than {self._limits.wall:g} s"
+                ended = Ended("wall", text)
             self._stopped = self._child.verdict(ended)
             self._child.close()
             raise Stopped(self._stopped) from None

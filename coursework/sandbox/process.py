@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmulab.coursework.sandbox.inside import wire
-from mmulab.coursework.sandbox.verdict import Limits, Verdict
+from mmulab.coursework.sandbox.terms import TimeUp, current
+from mmulab.coursework.sandbox.verdict import KINDS, Limits, Verdict
 from mmulab.mmu.errors import RunError
 
 _HERE = Path(__file__).resolve().parent
@@ -33,6 +33,9 @@ _MOST_MESSAGE = 2000
 
 #: Packages that a package to be loaded needs beside itself.
 _NEEDS = {"numba": ("numba", "llvmlite", "numpy"), "numpy": ("numpy",)}
+
+#: Beside a package, the libraries that its wheel brings: numpy.libs, for one.
+_BESIDE = ("", ".libs", ".dylibs")
 
 
 class Ended(Exception):
@@ -57,7 +60,8 @@ class Child:
 
     told: what `inside.main` is to do. preload: packages that are imported before. The thread
     that makes a child must outlive it: on Linux the child is killed when that thread ends.
-    Raises RunError where there is no sandbox on this system, or it does not start.
+    Raises RunError where there is no sandbox on this system, or it does not start, or lacks a
+    layer of protection and `terms` do not say unsafe; TimeUp where their time is over.
     """
 
     def __init__(self, told: dict[str, Any], limits: Limits, preload: Sequence[str]) -> None:
@@ -74,9 +78,11 @@ class Child:
         self.missing: dict[str, str] = {}
         try:
             self._start()
-            packages = _packages(preload)
-            told = {**told, "limits": vars(limits), "packages": packages, "preload": [*preload]}
-            self.send(told)
+            places, readable = _packages(preload)
+            self.send({
+                **told, "limits": vars(limits), "preload": [*preload], "packages": places,
+                "readable": readable, "closed": _closed(),
+            })  # fmt: skip
             self._wait_until_ready()
         except BaseException:
             self.close()
@@ -114,12 +120,14 @@ class Child:
             raise RunError(f"the sandbox did not start: {said or error}") from None
         self.layers = tuple(name for name, why in layers.items() if not why)
         self.missing = {name: why for name, why in layers.items() if why}
-        if self.missing:
+        terms = current()
+        terms.layers = self.layers
+        terms.missing |= self.missing
+        if self.missing and not terms.unsafe:
             lacking = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
-            warnings.warn(
-                f"student code runs without some layers of protection ({lacking})",
-                RuntimeWarning,
-                stacklevel=4,
+            raise RunError(
+                f"students' programs are not run here: the sandbox lacks {lacking} "
+                "(--unsafe runs them all the same)"
             )
 
     def send(self, values: dict[str, Any], arrays: dict[str, Any] | None = None) -> None:
@@ -127,7 +135,8 @@ class Child:
         self._outgoing = memoryview(bytes(self._outgoing) + wire.pack(values, arrays))
 
     def receive(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The child's next message: (values, arrays). Raises Ended where none comes."""
+        """The child's next message: (values, arrays). Raises Ended where none comes, and TimeUp
+        where the terms end before."""
         deadline = time.monotonic() + seconds
         try:
             length = wire.header_bytes(self._take(wire.PREFIX, deadline, seconds))
@@ -144,6 +153,7 @@ class Child:
 
     def _take(self, count: int, deadline: float, seconds: float) -> bytes:
         """So many bytes of the child's messages."""
+        end = current().end
         with selectors.DefaultSelector() as selector:
             selector.register(self._hear, selectors.EVENT_READ)
             selector.register(self._text, selectors.EVENT_READ)
@@ -151,10 +161,12 @@ class Child:
             while len(self._incoming) < count:
                 if not self._outgoing and self._ask in selector.get_map():
                     selector.unregister(self._ask)
-                left = deadline - time.monotonic()
-                if left <= 0:
+                now = time.monotonic()
+                if now >= end:
+                    raise TimeUp
+                if now >= deadline:
                     raise Ended("wall", f"did not answer within {seconds:g} s")
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(min(deadline, end) - now):
                     self._serve(int(key.fd), selector)
         taken = bytes(self._incoming[:count])
         del self._incoming[:count]
@@ -238,9 +250,13 @@ class Child:
 
 def _reported(error: dict[str, Any]) -> Ended:
     """What the child says went wrong; it may be forged, and is only shown."""
-    lines = error.get("lines")
-    shown = tuple(clean(line, 300) for line in lines[:20]) if isinstance(lines, list) else ()
-    return Ended(clean(error.get("kind", "error"), 20), clean(error.get("text", "")), shown)
+    kind, text, lines = error.get("kind"), error.get("text"), error.get("lines")
+    shown = [each for each in lines[:20] if isinstance(each, str)] if type(lines) is list else []
+    return Ended(
+        kind if isinstance(kind, str) and kind in KINDS else "error",
+        clean(text) if text and isinstance(text, str) else "went wrong, and did not say how",
+        tuple(clean(line, 300) for line in shown),
+    )
 
 
 def _signal_name(number: int) -> str:
@@ -266,14 +282,25 @@ def _environment(place: str) -> dict[str, str]:
     }
 
 
-def _packages(preload: Sequence[str]) -> list[str]:
-    """Directories in which the packages to be loaded, and what they need, are installed."""
-    found = []
+def _packages(preload: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Where the packages to be loaded, and what they need, are found: directories for
+    sys.path; and what may be read of them, the packages alone."""
+    places, readable = [], []
     for name in dict.fromkeys(each for one in preload for each in _NEEDS.get(one, (one,))):
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.origin:
             raise RunError(f"the sandbox needs the package {name}")
-        place = str(Path(spec.origin).resolve().parents[1])
-        if place not in found:
-            found.append(place)
-    return found
+        package = Path(spec.origin).resolve().parent
+        if str(package.parent) not in places:
+            places.append(str(package.parent))
+        beside = [package.with_name(package.name + end) for end in _BESIDE]
+        readable += [str(path) for path in beside if path.is_dir()]
+    return places, readable
+
+
+def _closed() -> list[str]:
+    """mmulab's own folders, worked solutions among them: nothing below may be read, wherever
+    they are installed."""
+    import mmulab
+
+    return sorted({str(Path(path).resolve()) for path in mmulab.__path__} | {str(_HERE.parent)})

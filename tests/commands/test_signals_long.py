@@ -52,7 +52,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.usefixtures("long")
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["generate", "compare", "run", "grade", "record"])
 def test_signals_at_random_moments(tmp_path: Path, name: str) -> None:
     if name == "record" and not shutil.which("valgrind"):

@@ -82,10 +82,8 @@ class ReplacementPolicy(ProgramSheet):
         results = []
         for part in self.parts[1:]:
             pages = traces[part.key]
-            victims = verdict.outputs.get(part.key)
-            mine = -1
-            if isinstance(victims, np.ndarray) and victims.dtype == np.int64:
-                mine = replay.replay(pages, sets, ways, victims)
+            victims = verdict.array(part.key, (None,), len(pages))
+            mine = -1 if victims is None else replay.replay(pages, sets, ways, victims)
             fifo = replay.known(pages, sets, ways, replay.FIFO)
             lru = replay.known(pages, sets, ways, replay.LRU)
             results.append(_marked(part, mine, fifo, lru))

@@ -38,6 +38,9 @@ _MASK = (1 << 64) - 1
 #: Parts whose sequences look at rights and at A and D, beside which frame is mapped.
 STRICT = ("rights",)
 MOST_RECORDS = 2_000_000  # of a sequence: far above what any solution writes
+#: Tables that are come to from the root, by all ways: a student has 512, and a solution links
+#: each a few times at most. Tables that are full of links to one another have ways without end.
+MOST_WAYS = 1 << 12
 
 
 class Translation(NamedTuple):
@@ -127,9 +130,13 @@ class Judge:
     def mapped(self) -> Iterator[tuple[int, Translation]]:
         """All pages that the sPT maps."""
         top = self.sequence.levels
+        ways = 0
         waiting = [(self.root, top, 0, RW | US, 0)]
         while waiting:
             hfn, level, base, rights, xd = waiting.pop()
+            ways += 1
+            if ways + len(waiting) > MOST_WAYS:
+                raise Wrong(f"the sPT leads to tables in more than {MOST_WAYS} ways")
             for index, entry in self.spt.get(hfn, {}).items():
                 if not entry & P:
                     continue
@@ -144,17 +151,15 @@ class Judge:
 
     # --- a sequence ---
 
-    def judge(self, records: np.ndarray, problem: Any) -> Count:
-        """Plays it all. Raises Wrong."""
-        if len(records) > MOST_RECORDS:
-            raise Wrong("changes far more entries than there are")
+    def judge(self, records: np.ndarray, failed: int = -1, why: str = "") -> Count:
+        """Plays it all. failed, why: an operation at which a student's function raised an error,
+        and which. Raises Wrong."""
         starts = np.searchsorted(records[:, 0], np.arange(len(self.sequence.operations) + 1))
         if len(records) and (np.diff(records[:, 0]) < 0).any():
             raise Wrong("reports operations out of order")
-        failed = problem["operation"] if isinstance(problem, dict) else -1
         for number, operation in enumerate(self.sequence.operations):
             if number == failed:
-                self._wrong(number, str(problem.get("text", "")))
+                self._wrong(number, why)
             rows = records[starts[number] : starts[number + 1], 1:].tolist()
             try:
                 self._operation(operation, rows)
@@ -193,6 +198,8 @@ class Judge:
         reflected = False
         for kind, a, b, pattern in rows:
             value = pattern & _MASK
+            if kind == _SPT and not 0 <= b < 512:
+                raise Wrong("changes an entry that no table has")
             if kind == _SPT:
                 table = self.spt.setdefault(a, {})
                 table[b] = value

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmulab.coursework import sandbox
 from mmulab.coursework.assignment import Problem
-from mmulab.coursework.assignments.shadow_sync.judge import Count, Judge, Wrong
+from mmulab.coursework.assignments.shadow_sync.judge import MOST_RECORDS, Count, Judge, Wrong
 from mmulab.coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
 from mmulab.coursework.sandbox.process import clean
 
@@ -73,17 +73,15 @@ def _judged(some: Many[Sequence], verdict: sandbox.Verdict) -> tuple[int, int, s
     return right, len(some), first
 
 
-def _records(sequence: Sequence, verdict: sandbox.Verdict) -> tuple[np.ndarray, Any]:
-    records = verdict.outputs.get(_name(sequence))
-    if not (
-        isinstance(records, np.ndarray)
-        and records.dtype == np.int64
-        and records.ndim == 2
-        and records.shape[1] == 5
-    ):
-        raise Wrong("no record of the sequence came back")
-    problems = verdict.outputs.get("problems")
-    return records, problems.get(_name(sequence)) if isinstance(problems, dict) else None
+def _records(sequence: Sequence, verdict: sandbox.Verdict) -> tuple[np.ndarray, int, str]:
+    """The records; and the operation at which a function failed, or -1, and why."""
+    name = _name(sequence)
+    records = verdict.array(name, (None, 5), 5 * MOST_RECORDS)
+    if records is None:
+        raise Wrong("no record of the sequence came back, or one of far too many changes")
+    failed = verdict.value("problems", name, "operation", kind=int)
+    why = verdict.value("problems", name, "text", kind=str)
+    return records, -1 if failed is None else failed, why or ""
 
 
 def _within(part: str, count: Count, number: int) -> None:

@@ -1,46 +1,52 @@
-"""The child gives up its powers: limits first, then Landlock, seccomp and the audit hook."""
+"""The child gives up its powers: privileges and files first, then limits, calls, and Python's."""
 
 from __future__ import annotations
 
+import importlib
 import math
-import os
 import resource
-import sys
-import sysconfig
 import time
 from typing import Any
 
-from . import hook, landlock, seccomp
+from . import hook, landlock, places, privileges, seccomp
 
-#: What a lazily loaded extension module of Python's, NumPy's or numba's may still need.
-_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/localtime",
-              "/dev/null", "/dev/urandom")  # fmt: skip
-
-#: Names of the layers, strongest first.
-LIMITS, LANDLOCK, SECCOMP, HOOK = "limits", "landlock", "seccomp", "audit hook"
+#: Names of the layers, in the order in which they are put on.
+PRIVILEGES, LANDLOCK, LIMITS, SECCOMP, HOOK = (
+    "privileges", "landlock", "limits", "seccomp", "audit hook",
+)  # fmt: skip
 
 #: numba looks up functions of LLVM's library by name while it compiles.
 _FOR_NUMBA = ("ctypes.dlsym",)
 
 
-def confine(limits: dict[str, Any], packages: list[str], compiles: bool) -> dict[str, str]:
+def confine(told: dict[str, Any]) -> dict[str, str]:
     """Gives up powers for good. Returns, for each layer, "" or why it is not in force."""
-    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    python |= {os.path.dirname(os.__file__)} | {p for p in sys.path if p.endswith("lib-dynload")}
-    readable = [*sorted(python), *packages]
-    layers = {LIMITS: _set_limits(limits)}
-    if seccomp.no_new_privileges():
-        layers[LANDLOCK] = landlock.restrict([*readable, *_LIBRARIES])
-        layers[SECCOMP] = seccomp.restrict()
-    else:
-        layers[LANDLOCK] = layers[SECCOMP] = "needs Linux, with PR_SET_NO_NEW_PRIVS"
-    hook.install([*readable, *_LIBRARIES[4:]], _FOR_NUMBA if compiles else ())
+    limits, used = dict(told["limits"]), _address_space()
+    found = places.find(told["readable"], told["closed"])
+    layers = {PRIVILEGES: privileges.give_up()}
+    layers[LANDLOCK] = landlock.restrict(found.readable, found.listed)
+    if layers[LANDLOCK]:
+        # The last means: what is loaded by now is all there is, and nothing more can be opened.
+        _import(told["imports"] or ())
+        limits["files"] = 0
+    layers[LIMITS] = _set_limits(limits, used)
+    layers[SECCOMP] = seccomp.restrict()
+    hook.install(found, _FOR_NUMBA if "numba" in told["preload"] else ())
     layers[HOOK] = ""
     return layers
 
 
-def _set_limits(limits: dict[str, Any]) -> str:
-    """CPU time and memory over what starting took; no files, no processes, no core dumps."""
+def _import(names: list[str]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # a package that this run is not given
+            pass
+
+
+def _set_limits(limits: dict[str, Any], used: int) -> str:
+    """CPU time and memory over what starting took (used: bytes of address space, 0 where that
+    is not known); no files, no processes, no core dumps."""
     missing = []
     cpu = math.ceil(time.process_time() + limits["cpu"])
     wanted = {
@@ -50,7 +56,6 @@ def _set_limits(limits: dict[str, Any]) -> str:
         "NPROC": (0, 0),  # means nothing to root; seccomp does
         "NOFILE": (limits["files"], limits["files"]),
     }
-    used = _address_space()
     if used:
         wanted["AS"] = (used + limits["memory"],) * 2
     else:

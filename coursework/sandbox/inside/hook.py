@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+from .places import Places
+
 #: Beginnings of the names of events that are refused, with what to say. The events are listed
 #: in the Python documentation, "Audit events table".
 _REFUSED = {
@@ -44,10 +46,11 @@ class Refused(PermissionError):
 
 
 class Hook:
-    """readable: directories, and files, that may be read."""
+    """found: directories, and files, that may be read."""
 
-    def __init__(self, readable: list[str], allowed: tuple[str, ...] = ()) -> None:
-        places = {os.path.realpath(path) for path in readable}
+    def __init__(self, found: Places, allowed: tuple[str, ...] = ()) -> None:
+        places = {os.path.realpath(path) for path in found.readable}
+        self._listed = frozenset(map(os.path.realpath, found.listed))
         self._files = frozenset(places)
         self._below = tuple(sorted(place + os.sep for place in places))
         self._refused = {k: v for k, v in _REFUSED.items() if k not in allowed}
@@ -58,7 +61,7 @@ class Hook:
         if event == "open":
             self._open(*arguments)
         elif event in _LISTING:
-            if not self._readable(arguments[0] if arguments else "."):
+            if not self._readable(arguments[0] if arguments else ".", self._listed):
                 raise Refused("tried to list a directory, which is not allowed here")
         elif event.startswith(self._beginnings):
             what = next(v for k, v in self._refused.items() if event.startswith(k))
@@ -73,14 +76,14 @@ class Hook:
         if not self._readable(path):
             raise Refused("tried to read a file, which is not allowed here")
 
-    def _readable(self, path: Any) -> bool:
+    def _readable(self, path: Any, also: frozenset[str] = frozenset()) -> bool:
         try:
             name = os.path.realpath(os.fsdecode(path))
         except (TypeError, ValueError, OSError):
             return False
-        return name in self._files or (name + os.sep).startswith(self._below)
+        return name in self._files or name in also or (name + os.sep).startswith(self._below)
 
 
-def install(readable: list[str], allowed: tuple[str, ...] = ()) -> None:
+def install(found: Places, allowed: tuple[str, ...] = ()) -> None:
     """Puts the hook on this interpreter, for good. allowed: keys of the table above."""
-    sys.addaudithook(Hook(readable, allowed))
+    sys.addaudithook(Hook(found, allowed))

@@ -38,9 +38,10 @@ def version() -> int:
     return max(0, _call(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION)))
 
 
-def restrict(readable: Iterable[str]) -> str:
-    """Leaves this process reading below these paths, and nothing else; no TCP either, where
-    the kernel can do so. Returns "" or why it could not. Needs PR_SET_NO_NEW_PRIVS."""
+def restrict(readable: Iterable[str], listed: Iterable[str] = ()) -> str:
+    """Leaves this process reading below `readable`, and the names below `listed`, and nothing
+    else; no TCP either, where the kernel can do so. Returns "" or why it could not. Needs
+    PR_SET_NO_NEW_PRIVS."""
     known = version()
     if not known:
         return "needs Linux 5.13 or newer, with Landlock switched on"
@@ -57,7 +58,9 @@ def restrict(readable: Iterable[str]) -> str:
         return f"the kernel refused a ruleset: {os.strerror(ctypes.get_errno())}"
     try:
         for path in readable:
-            _allow(ruleset, path)
+            _allow(ruleset, path, _READ_FILE | _READ_DIRECTORY)
+        for path in listed:
+            _allow(ruleset, path, _READ_DIRECTORY)
         if _call(_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint(0)):
             return f"the kernel refused: {os.strerror(ctypes.get_errno())}"
     finally:
@@ -65,14 +68,15 @@ def restrict(readable: Iterable[str]) -> str:
     return ""
 
 
-def _allow(ruleset: int, path: str) -> None:
-    """Reading below a directory, or of a file; a path that is not there is left out."""
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    """Rights below a directory, or on a file; a path that is not there is left out."""
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        rights = _READ_FILE | (_READ_DIRECTORY if os.path.isdir(path) else 0)
+        if not os.path.isdir(path):
+            rights &= _READ_FILE
         rule = struct.pack("=Qi", rights, handle)
         if _call(_ADD, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), rule, ctypes.c_uint(0)):
             code = ctypes.get_errno() or errno.EINVAL

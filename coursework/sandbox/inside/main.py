@@ -33,7 +33,9 @@ def main(requests: int, results: int) -> None:
     driver = _module("driver", told["driver"], "<driver>") if told["driver"] else None
     if driver is not None and hasattr(driver, "prepare"):
         driver.prepare()
-    layers = confine(told["limits"], told["packages"], "numba" in told["preload"])
+    # A loaded package knows where its own modules are; what stands beside it is not needed.
+    sys.path[:] = [path for path in sys.path if path not in told["packages"]]
+    layers = confine(told)
     _send(results, {"ready": layers})
     try:
         if told["mode"] == "batch":

@@ -23,7 +23,7 @@ _EPERM = 1
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD|ABS, JEQ, JSET, RET
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 
-_NO_NEW_PRIVS, _SET_SECCOMP, _MODE_FILTER = 38, 22, 2  # prctl
+_SET_SECCOMP, _MODE_FILTER = 22, 2  # prctl
 _SET_MODE_FILTER, _TSYNC = 1, 1  # seccomp
 
 #: Audit number of an architecture, column in the tables below, and number of seccomp itself.
@@ -96,13 +96,6 @@ def program(machine: str, pid: int) -> bytes:
     checks = [_argument(0), (_EQUAL, 0, 1, pid), _returned(_ALLOW), refuse]
     code += [(_EQUAL, 0, len(checks), _TGKILL[column]), *checks, refuse]
     return b"".join(struct.pack("=HBBI", *each) for each in code)
-
-
-def no_new_privileges() -> bool:
-    """Neither this process nor its children gain rights by running a program."""
-    if not sys.platform.startswith("linux"):
-        return False
-    return not ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def restrict() -> str:

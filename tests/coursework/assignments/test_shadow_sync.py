@@ -152,7 +152,7 @@ def test_records_that_lie_are_seen_through() -> None:
     assert sequence.operations[0][0] == CR3
     nothing = np.zeros((0, 5), np.int64)
     with pytest.raises(Wrong, match="but it gets no fault|still does not permit"):
-        Judge(sequence).judge(nothing, None)
+        Judge(sequence).judge(nothing)
     table = next(iter(sequence.tables))
     for row, told in [
         ((0, 3, table, 0, 1 << 12 | 7), "the guest has stored"),
@@ -160,9 +160,9 @@ def test_records_that_lie_are_seen_through() -> None:
         ((0, 9, 0, 0, 0), "no change"),
     ]:
         with pytest.raises(Wrong, match=told):
-            Judge(sequence).judge(np.array([row], np.int64), None)
+            Judge(sequence).judge(np.array([row], np.int64))
     with pytest.raises(Wrong, match="out of order"):
-        Judge(sequence).judge(np.array([(5, 1, 0, 0, 0), (2, 1, 0, 0, 0)], np.int64), None)
+        Judge(sequence).judge(np.array([(5, 1, 0, 0, 0), (2, 1, 0, 0, 0)], np.int64))
 
 
 def test_sequences_do_what_the_handout_says() -> None:

@@ -17,9 +17,9 @@ ALONE = """
 import sys
 sys.path.append(sys.argv[1])
 import os, socket, threading, signal, ctypes
-from inside import landlock, seccomp
+from inside import landlock, privileges, seccomp
 canary = sys.argv[3]
-seccomp.no_new_privileges()
+assert privileges.give_up() == ""
 why = getattr(sys.modules["inside." + sys.argv[2]], "restrict")(*eval(sys.argv[4]))
 assert why == "", why
 refused = []

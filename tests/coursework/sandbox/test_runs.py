@@ -26,7 +26,7 @@ def test_layers_are_named() -> None:
     verdict = body("return 1")
     assert {"limits", "audit hook"} <= set(verdict.layers)
     assert set(verdict.layers) | set(verdict.missing) == {
-        "limits", "landlock", "seccomp", "audit hook",
+        "privileges", "landlock", "limits", "seccomp", "audit hook",
     }  # fmt: skip
 
 
@@ -55,6 +55,16 @@ def test_a_conversation_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(sandbox.Stopped, match="ZeroDivisionError"):
             talk.ask(2)
         assert talk.verdict().lines == ("line 2, in policy: return 1 / x",)
+
+
+def test_all_answers_together_have_a_limit() -> None:
+    source = "import time\ndef policy(x):\n    time.sleep(0.2)\n"
+    limits = sandbox.Limits(call=10, wall=0.5)
+    with sandbox.Conversation(source, "policy", limits, imports=None) as talk:
+        with pytest.raises(sandbox.Stopped, match=r"all answers together took longer than 0\.5 s"):
+            for number in range(9):
+                talk.ask(number)
+        assert number == 2
 
 
 @pytest.mark.parametrize(

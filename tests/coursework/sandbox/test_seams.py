@@ -12,13 +12,16 @@ from mmulab.coursework.sandbox.inside import wire
 from mmulab.mmu.errors import InputError, RunError
 
 
-def test_missing_layers_are_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_run_where_a_layer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_START", process._START.replace(
         "main.main(", "from inside import landlock; landlock.version = lambda: 0; main.main("
     ))  # fmt: skip
-    with pytest.warns(RuntimeWarning, match="without some layers of protection .landlock: needs"):
+    with pytest.raises(RunError, match="the sandbox lacks landlock: needs Linux"):
+        body("return 1")
+    with sandbox.terms(60, unsafe=True) as terms:
         verdict = body("return 1")
-    assert "landlock" in verdict.missing and "landlock" not in verdict.layers
+    assert verdict.ok and set(terms.missing) == set(verdict.missing) == {"landlock"}
+    assert "landlock" not in verdict.layers and terms.layers == verdict.layers
 
 
 def test_messages_come_back_as_they_were() -> None:
