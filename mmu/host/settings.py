@@ -63,7 +63,8 @@ class VMSettings:
 
     workload: what a trace is named by: a file, a generator, @name. memory: what the guest
     believes it has. disk: bytes of the disk that the guest pages to, 0: it does not page.
-    shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory. start,
+    shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory; frames that
+    it shares with others do not count. start,
     stop: seconds, when it is switched on and off; stop 0: never. A VM whose workload has ended
     keeps its memory until it is off. repeat: begin the workload again. mergeable:
     deduplication may merge its pages. map_disk: the VMM knows which pages equal blocks of the
