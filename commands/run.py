@@ -56,7 +56,7 @@ def run(
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
     ((key, values),) = arguments.pairs(sweep, "--sweep") if sweep else [("", "")]
     settings = {
-        value: parsing.override(loaded, key, value) for value in arguments.listed(values)
+        value: parsing.overridden(loaded, [(key, value)]) for value in arguments.listed(values)
     } or {"": loaded}
     techniques = {vm.technique for each in settings.values() for vm in each.vms}
     options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
