@@ -79,8 +79,8 @@ class System:
 
     seed: of everything random but the VMs' workloads. open_trace: makes the trace that a
     VM's workload names. now: seconds of simulated time. hertz: of the host's clock. services:
-    what is put here takes part. driver: of the balloons, where there are any. cycles_of: cycles that services have taken, by name; they run
-    on cores of their own.
+    what is put here takes part. driver: of the balloons, where there are any. cycles_of:
+    cycles that services have taken, by name; they run on cores of their own.
 
     Raises InputError for a bad preset, setting or trace.
     """

@@ -10,7 +10,6 @@ from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 UNLIMITED = 1 << 60
 
 
-
 @kernel
 def room_below_limit(machine):
     """Frames by which the VM's private memory may still grow; as many as can be without a limit."""

@@ -31,7 +31,8 @@ def idle(scenario: Scenario) -> dict[str, str]:
     if balloon and balloon.policy != "esx":
         for key in ("tax", "sample", "sample_period"):
             found[f"balloon.{key}"] = (
-                f"policy {balloon.policy!r} estimates no use of memory; set [balloon] policy = 'esx'"
+                f"policy {balloon.policy!r} estimates no use of memory; set [balloon] policy "
+                f"= 'esx'"
             )
     if ksm and ksm.method == "hints":
         found["ksm.smart_scan"] = (

@@ -264,7 +264,10 @@ class Balloon:
         return min(guest.ballooned, guest.frames - guest.limit + guest.margin)
 
     def hold_to_limit(self, system: System, guest: Guest) -> None:
-        """Leaves the guest what its limit allows; it waits as long as its driver takes."""
+        """Leaves the guest what its limit allows; it waits as long as its driver takes. One that
+        has no disk to page to is left alone: it would be out of memory."""
+        if not guest.settings.disk:
+            return
         count = guest.frames - guest.limit + guest.margin - guest.ballooned
         if count > 0:
             given = self._inflate(system, guest, count)

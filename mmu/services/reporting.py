@@ -44,7 +44,8 @@ class Reporting:
 
     def note(self, system: System) -> str:
         if not self.ticks:
-            return f"never acted: {system.ended_before(self.next_tick)}; set a shorter [reporting] period"
+            late = system.ended_before(self.next_tick)
+            return f"never acted: {late}; set a shorter [reporting] period"
         if not self.freed:
             size = f"{1 << self.settings.order:,} frames"
             return f"never acted: no guest had a free block of {size} with anything behind it"
