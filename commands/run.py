@@ -79,7 +79,7 @@ def _settings(loaded: Any, sweeps: tuple[str, ...]) -> tuple[str, dict[str, Any]
     ((key, values),) = arguments.pairs(sweeps, "--sweep")
     settings: dict[str, Any] = {}
     for value in arguments.listed(values):
-        changed = parsing.override(loaded, key, value)
+        changed = parsing.overridden(loaded, [(key, value)])
         for other, one in settings.items():
             if one == changed:
                 same = f"{value} twice" if value == other else f"{other} and {value} are equal"

@@ -148,8 +148,5 @@ def settle(
     from mmulab.mmu.scenario.settings import Scenario
 
     loaded = scenario if isinstance(scenario, Scenario) else parsing.load(os.fspath(scenario))
-    for key, value in changes:
-        loaded = parsing.override(loaded, key, value)
-    if technique:
-        loaded = parsing.override(loaded, "vm.technique", technique)
-    return loaded
+    of_all = [("vm.technique", technique)] if technique else []
+    return parsing.overridden(loaded, [*changes, *of_all])

@@ -41,10 +41,11 @@ TABLE_FLAGS = P | RW | US | A  # of an entry that points to a table, as in Linux
 
 @kernel
 def guest_frames_at_hand(machine, need):
-    """GUEST_SHORT where a guest that can page has too few free frames for anything to begin
-    that may take them: it could not end. It pages out, and begins again."""
+    """GUEST_SHORT where a guest that can page, or whose balloon gives way, has too few free
+    frames for anything to begin that may take them: it could not end. It pages out, or takes
+    frames back, and begins again."""
     vm = machine.vm
-    if vm.disk.references.size == 0:
+    if vm.disk.references.size == 0 and not vm.record[0].deflate_on_oom:
         return OK  # nothing could be freed
     need = max(need, vm.frames.counts[frames.MIN])
     vm.record[0].guest_need = need

@@ -48,13 +48,15 @@ class HostPaging:
                 self._fruitless = 0
         return self._available()
 
-    def take(self, guest: Guest, count: int) -> int:
-        """Pages out random pages of one guest, as ESX does; returns how many."""
+    def take(self, guest: Guest, count: int, down_to: int | None = None) -> int:
+        """Pages out random pages of one guest, as ESX does; returns how many. down_to: frames
+        that stay its own, its reservation unless given."""
         done = 0
         for _ in range(PATIENCE):
             if done >= count or not self._has_place():
                 break
-            gfns = guest.gfns(self.rng, min(count - done, self._spare_of(guest)))
+            spare = self._spare_of(guest) if down_to is None else guest.held - down_to
+            gfns = guest.gfns(self.rng, min(count - done, spare))
             done += self._page_out(guest, gfns, False) if len(gfns) else 0
         return done
 

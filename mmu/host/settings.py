@@ -63,13 +63,14 @@ class VMSettings:
 
     workload: what a trace is named by: a file, a generator, @name. memory: what the guest
     believes it has. disk: bytes of the disk that the guest pages to, 0: it does not page.
-    shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory. start,
-    stop: seconds, when it is switched on and off; stop 0: never. A VM whose workload has ended
-    keeps its memory until it is off. repeat: begin the workload again. mergeable:
-    deduplication may merge its pages. map_disk: the VMM knows which pages equal blocks of the
-    guest's disk, and drops those instead of writing them; emulate_writes: overwriting a page
-    that the host has paged out reads nothing (VSwapper's mapper and preventer: Amit et al.,
-    ASPLOS 2014). balloon: bytes that a "fixed" policy wants of it. seed: of its workload.
+    shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory; frames that
+    it shares with others do not count. start, stop: seconds, when it is switched on and off;
+    stop 0: never. A VM whose workload has ended keeps its memory until it is off. repeat: begin
+    the workload again. mergeable: deduplication may merge its pages. map_disk: the VMM knows which
+    pages equal blocks of the guest's disk, and drops those instead of writing them;
+    emulate_writes: overwriting a page that the host has paged out reads nothing (VSwapper's mapper
+    and preventer: Amit et al., ASPLOS 2014). balloon: bytes that a "fixed" policy wants of it.
+    seed: of its workload.
     """
 
     name: str

@@ -17,17 +17,17 @@ from mmulab.mmu import presets
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.host import world_switch
+from mmulab.mmu.host.failures import why_it_ends
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest
-from mmulab.mmu.machine.failures import failure_text
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
+from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
@@ -57,14 +57,30 @@ class Service(Protocol):
         """What it has done so far, by name."""
         ...
 
+    def note(self, system: System) -> str:
+        """Why it has done nothing, or less than it seems; empty otherwise."""
+        ...
+
+
+class Driver(Protocol):
+    """Who drives the balloons of guests that cannot wait for the next tick."""
+
+    def hold_to_limit(self, system: System, guest: Guest) -> None:
+        """A guest is at its limit: its balloon grows, as far as it can."""
+        ...
+
+    def deflate_on_oom(self, guest: Guest) -> int:
+        """A guest is out of memory: frames that its balloon gives back."""
+        ...
+
 
 class System:
     """One host with its VMs, ready to run.
 
     seed: of everything random but the VMs' workloads. open_trace: makes the trace that a
     VM's workload names. now: seconds of simulated time. hertz: of the host's clock. services:
-    what is put here takes part. cycles_of: cycles that services have taken, by name; they run
-    on cores of their own.
+    what is put here takes part. driver: of the balloons, where there are any. cycles_of:
+    cycles that services have taken, by name; they run on cores of their own.
 
     Raises InputError for a bad preset, setting or trace.
     """
@@ -100,6 +116,7 @@ class System:
         self.storage = Storage(settings.latency, settings.bandwidth)
         self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
         self.services: list[Service] = []
+        self.driver: Driver | None = None
         self.cycles_of: dict[str, float] = {}
         self.now = 0.0
         self._running: Guest | None = None
@@ -124,10 +141,24 @@ class System:
         need = max(want, int(self.host.frames.counts[frames.HIGH]))
         return self.paging.free_up(need) >= need
 
+    def room_for(self, guest: Guest, count: int) -> bool:
+        """Pages out so that a guest can take so many frames more: of its own where it is at its
+        limit, of all otherwise. Those that are reserved to it are no matter then: a reservation
+        is against others. False where nothing can leave."""
+        above = guest.above_limit
+        if above:
+            batch = above + int(self.host.frames.counts[frames.MIN])
+            return self.paging.take(guest, batch, down_to=0) > 0
+        return self.free_up(count)
+
     @property
     def live(self) -> list[Guest]:
         """Guests that are switched on: one whose workload has ended keeps its memory."""
         return [guest for guest in self.guests if guest.started and not guest.off]
+
+    def ended_before(self, time: float) -> str:
+        """What a service says of something that was due after the run."""
+        return f"it was due at {time:g} s, and the run ended at {self.now:.3g} s"
 
     def charge(self, service: str, cycles: float) -> None:
         """Cycles that a service has taken."""
@@ -142,7 +173,9 @@ class System:
             return False
         if self.free < int(self.host.frames.counts[frames.LOW]):
             self.paging.free_up(int(self.host.frames.counts[frames.HIGH]))
-        self._take_turn(guest)
+        self._switch_off_until(self.now)
+        if not guest.off:
+            self._take_turn(guest)
         self._tick()
         return True
 
@@ -176,6 +209,8 @@ class System:
         guest.cycles = sum(guest.price().values())
         self.now += (guest.cycles - before) / self.hertz
         done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
+        done_at += guest.waiting
+        guest.waiting = 0.0
         guest.stalled += done_at - self.now
         guest.ready_at = done_at
         guest.ended_at = max(self.now, done_at)
@@ -193,11 +228,16 @@ class System:
         """Runs a guest; where the host is short of frames, pages out and goes on."""
         fruitless = 0
         while (status := go_on()) != OK:
+            if status in (OUT_OF_GUEST_FRAMES, OUT_OF_DISK) and self.driver:
+                if self.driver.deflate_on_oom(guest):
+                    continue
             if status != OUT_OF_HOST_FRAMES:
                 raise RunError(
-                    f"vm {guest.name}: at access {guest.accesses:,}: "
-                    f"{failure_text(status, guest.machine)}"
+                    f"vm {guest.name}: at access {guest.accesses:,}: {why_it_ends(status, guest)}"
                 )
+            if guest.above_limit:
+                self._hold_to_limit(guest)
+                continue
             need = max(guest.need, int(self.host.frames.counts[frames.MIN]))
             high = int(self.host.frames.counts[frames.HIGH])
             if self.paging.free_up(max(need, high)) < need:
@@ -205,14 +245,32 @@ class System:
             if fruitless:
                 raise OutOfMemory(self._report(guest))
 
+    def _hold_to_limit(self, guest: Guest) -> None:
+        """Takes from a guest that is at its limit: first by its balloon, then by the host's
+        paging (VMware, vSphere Resource Management, "Memory Reclamation")."""
+        if self.driver:
+            self.driver.hold_to_limit(self, guest)
+        if guest.above_limit and not self.room_for(guest, 0):
+            raise OutOfMemory(self._report(guest))
+
     def _tick(self) -> None:
-        for guest in self.guests:
-            stop = guest.settings.stop
-            if stop and self.now >= stop and guest.started and not guest.off:
-                guest.switch_off()
+        """What is due, in the order of its time: a service that catches up sees those VMs that
+        were on then."""
+        stops = {g.settings.stop for g in self.guests if g.started and not g.off}
+        for stop in sorted(stop for stop in stops if 0 < stop <= self.now):
+            self._tick_services(stop)
+            self._switch_off_until(stop)
+        self._tick_services(self.now)
+
+    def _tick_services(self, until: float) -> None:
         for service in self.services:
-            while service.next_tick <= self.now:
+            while service.next_tick <= until:
                 service.tick(self)
+
+    def _switch_off_until(self, time: float) -> None:
+        for guest in self.guests:
+            if 0 < guest.settings.stop <= time and guest.started and not guest.off:
+                guest.switch_off()
 
     def _report(self, guest: Guest) -> str:
         swap = self.host.swap
@@ -223,6 +281,11 @@ class System:
             if len(swap.references)
             else "the host has no swap device"
         )
+        if guest.above_limit:
+            return (
+                f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: it is at its "
+                f"limit of {guest.limit:,} frames, and {why}"
+            )
         return (
             f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: the host is out "
             f"of memory: {self.free:,} of {self.total:,} frames free, and {why}"

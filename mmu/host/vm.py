@@ -40,7 +40,8 @@ class Guest:
 
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
-    stalled: seconds that it waited for storage.
+    stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
+    those, what its present turn adds.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Guest:
         vm = make_vm(self.spec, preset, config, host, number, settings.disk >> 12)
         self._link(vm)
         vm.record[0]["tracked"] = 1
+        if self.limit < config.guest_frames:
+            vm.record[0]["limit"] = self.limit
         vm.record[0]["map_disk"] = settings.map_disk
         vm.record[0]["emulate_writes"] = settings.emulate_writes
         set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
@@ -73,7 +76,7 @@ class Guest:
         self.accesses = 0
         self.left = 0
         self.cycles = 0.0
-        self.stalled = 0.0
+        self.stalled = self.waiting = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.ended_at = 0.0
@@ -104,6 +107,20 @@ class Guest:
     def limit(self) -> int:
         """Frames."""
         return (self.settings.limit or self.settings.memory) >> 12
+
+    @property
+    def margin(self) -> int:
+        """Frames below its limit at which it gives some up; 0 without one."""
+        return min(self.need, int(self.vm.record[0]["limit"]) >> 3)  # as `frames_at_hand` has it
+
+    @property
+    def above_limit(self) -> int:
+        """Frames that it must give up before it can go on."""
+        record = self.vm.record[0]
+        if not record["limit"]:
+            return 0
+        room = int(record["limit"]) - (int(record["held"]) - int(record["merged"]))
+        return max(0, max(1, self.margin) - room)
 
     @property
     def held(self) -> int:

@@ -25,8 +25,10 @@ VM_RECORD = np.dtype(
         ("unique", np.int64),  # writes with contents of their own, so far
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event
+        ("limit", np.int64),  # of its private host frames; 0: none
         ("guest_need", np.int64),  # guest frames that must be
         ("ballooned", np.int64),
+        ("deflate_on_oom", np.int64),  # 1: the balloon gives way to a guest that is out of memory
         ("held", np.int64),  # gfns that host frames back, merged ones included
         ("merged", np.int64),
         ("paged_out", np.int64),

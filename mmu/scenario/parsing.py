@@ -22,9 +22,10 @@ on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mmulab.mmu.config.toml import dotted, tomllib
 from mmulab.mmu.config.units import parse_bytes, parse_count, parse_seconds
 from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.settings import Event, Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
 from mmulab.mmu.services.ksm import KSMSettings
@@ -83,6 +85,23 @@ def parse(text: str, where: str) -> Scenario:
         raise InputError(f"scenario {where}: {error}") from None
 
 
+def overridden(scenario: Scenario, changes: Iterable[tuple[str, str]]) -> Scenario:
+    """The scenario with settings changed, as `override` does each. Raises InputError, also
+    where one of them does nothing in the end."""
+    changes = list(changes)
+    for key, text in changes:
+        scenario = override(scenario, key, text)
+    found = idle.idle(scenario)
+    for key, _ in changes:
+        where, _, name = key.rpartition(".")
+        given = [f"{where}.{_named(name)}"]
+        if where == "vm":  # of every VM: it may do something for one
+            every = [f"vm.{vm.name}.{_named(name)}" for vm in scenario.vms]
+            given = every if set(every) <= set(found) else []
+        idle.check_given(scenario, given)
+    return scenario
+
+
 def override(scenario: Scenario, key: str, text: str) -> Scenario:
     """The scenario with one setting changed: host.KEY, vm.KEY (of every VM), vm.NAME.KEY,
     balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
@@ -113,7 +132,7 @@ def override(scenario: Scenario, key: str, text: str) -> Scenario:
 def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     """Settings with one of them read from a text."""
     kind = type(settings)
-    name = name.replace("-", "_")
+    name = _named(name)
     known = [field.name for field in fields(kind) if field.name not in ("name", "set")]
     if name not in known:
         raise InputError(f"{where}: {unknown('key', name, known)}")
@@ -136,7 +155,7 @@ def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
         for key, kind in _MECHANISMS.items()
         if key in table
     }
-    return Scenario(
+    scenario = Scenario(
         name=str(table.get("name", name)),
         host=_host(table["host"]),
         vms=_vms(_tables("vm", table["vm"]), seed),
@@ -146,6 +165,24 @@ def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
         seed=seed,
         **settings,
     )
+    idle.check_given(scenario, _given(table, scenario))
+    return scenario
+
+
+def _given(table: Mapping[str, Any], scenario: Scenario) -> list[str]:
+    """The keys of a file that has been read, as `override` has them."""
+    groups = ("host", *_MECHANISMS)
+    given = [f"{group}.{_named(key)}" for group in groups for key in table.get(group, ())]
+    vms = iter(scenario.vms)
+    for each in table["vm"]:
+        for vm in islice(vms, int(parse_count(str(each.get("count", 1))))):
+            given += [f"vm.{vm.name}.{_named(key)}" for key in each]
+    return given
+
+
+def _named(key: str) -> str:
+    """The setting that a key means."""
+    return key.replace("-", "_")
 
 
 def _host(table: Any) -> HostSettings:
@@ -189,7 +226,7 @@ def _settings(kind: type, where: str, table: Any) -> Any:
     known = {field.name: field for field in fields(kind)}
     values = {}
     for key, value in table.items():
-        name = key.replace("-", "_")
+        name = _named(key)
         if name not in known:
             raise InputError(f"{where}: {unknown('key', key, known)}")
         values[name] = _value(f"{where} {key}", value, _type(kind, name), name)

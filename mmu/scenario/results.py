@@ -53,7 +53,8 @@ class RunResult:
 
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
-    run ended before its VMs had; report: who held what then.
+    run ended before its VMs had; report: who held what then. notes: settings and mechanisms
+    that did nothing, a sentence each.
     """
 
     scenario: str
@@ -65,6 +66,7 @@ class RunResult:
     settings: dict[str, Any]
     end: str = "finished"
     report: str = ""
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> VMResult:
         for vm in self.vms:
@@ -112,6 +114,7 @@ class RunResult:
             "variant": self.variant,
             "end": self.end,
             "report": self.report,
+            "notes": list(self.notes),
             "settings": self.settings,
             "seconds": self.seconds.tolist(),
             "host": {name: values.tolist() for name, values in self.host.items()},

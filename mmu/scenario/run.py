@@ -9,6 +9,7 @@ import numpy as np
 
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.machine.parts import compile_parts
+from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
@@ -153,4 +154,12 @@ def _result(
         settings=asdict(scenario),
         end=end,
         report=report,
+        notes=_notes(scenario, system),
     )
+
+
+def _notes(scenario: Scenario, system: System) -> tuple[str, ...]:
+    """What did nothing, and why."""
+    of_services = ((service.name, service.note(system)) for service in system.services)
+    acted = [f"{name}: {note}" for name, note in of_services if note]
+    return (*idle.notes(scenario), *acted)

@@ -50,9 +50,31 @@ class Scenario:
             check_choice("vm of an event", event.vm, tuple(names))
             if not self.balloon:
                 raise InputError(f"an event sets the balloon of {event.vm}; ballooning is off")
-        reserved = sum(vm.reservation for vm in self.vms)
-        if reserved > self.host.memory:
-            raise InputError(
-                f"scenario {self.name}: reservations of {reserved // MIB:,} MiB in all; the host "
-                f"has {self.host.memory // MIB:,} MiB"
+            if self.balloon.policy != "fixed":
+                raise InputError(
+                    f"an event sets the balloon of {event.vm}; policy {self.balloon.policy!r} "
+                    f"chooses targets by itself: set [balloon] policy = 'fixed'"
+                )
+        self._check_reservations()
+        for vm in self.vms:
+            if 0 < vm.limit < vm.memory and not self.host.swap:
+                raise InputError(
+                    f"vm {vm.name}: a limit below its memory needs a place for what is above it: "
+                    f"give [host] swap"
+                )
+
+    def _check_reservations(self) -> None:
+        """Those of VMs that are on at once must fit: at the time that one is switched on."""
+        for first in self.vms:
+            at = first.start
+            reserved = sum(
+                vm.reservation
+                for vm in self.vms
+                if vm.start <= at and (at < vm.stop or not vm.stop)
             )
+            if reserved > self.host.memory:
+                when = f"from {at:g} s on" if at else "in all"
+                raise InputError(
+                    f"scenario {self.name}: reservations of {reserved // MIB:,} MiB {when}; the "
+                    f"host has {self.host.memory // MIB:,} MiB"
+                )

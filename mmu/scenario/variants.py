@@ -8,6 +8,8 @@ none        the host pages, and nothing else is done
 balloon, ksm, reporting, vswapper    with that alone; vswapper: VMs' map_disk and
             emulate_writes, where the scenario has them
 together    the scenario as it is
+
+A VM's limit is part of the VM, and holds in all of them.
 """
 
 from __future__ import annotations
@@ -57,11 +59,12 @@ def _ample(scenario: Scenario) -> Scenario:
 
 
 def _fitted(scenario: Scenario) -> Scenario:
-    promised = sum(vm.memory for vm in scenario.vms)
+    promised = sum(min(vm.memory, vm.limit or vm.memory) for vm in scenario.vms)
     share = min(1.0, FITTED_SHARE * scenario.host.memory / promised)
     vms = []
     for vm in scenario.vms:
-        memory = max(MIB, int(vm.memory * share) >> 12 << 12)
+        known = min(vm.memory, vm.limit or vm.memory)  # what it may have of the host
+        memory = max(MIB, int(known * share) >> 12 << 12)
         vms.append(
             replace(
                 vm, memory=memory, reservation=min(vm.reservation, memory),

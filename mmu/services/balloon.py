@@ -27,6 +27,11 @@ from mmulab.mmu.services import esx
 
 POLICIES = ("esx", "fixed")
 
+OOM_PAGES = 256  # Linux drivers/virtio/virtio_balloon.c, VIRTIO_BALLOON_OOM_NR_PAGES
+
+_ROUNDING = 1e-9
+"""Seconds or pages: a sum of periods is not quite their product."""
+
 
 @dataclass(frozen=True)
 class BalloonSettings:
@@ -36,7 +41,9 @@ class BalloonSettings:
     "fixed" (each VM's `balloon`, and events). period: seconds between two looks at the
     targets. tax: part of an idle page's price that is taken away. sample: pages of a VM whose
     use is watched in each period (Waldspurger, OSDI 2002, 5.3: 100 in 30 s). rate: pages a
-    second that a driver inflates or deflates by at most.
+    second that a driver inflates or deflates by at most. deflate_on_oom: a guest that is out of
+    memory takes pages back from its balloon (VIRTIO_BALLOON_F_DEFLATE_ON_OOM: Virtio 1.2,
+    5.5.3), and does not give them again until its target changes.
     """
 
     policy: str = "esx"
@@ -45,6 +52,7 @@ class BalloonSettings:
     sample: int = 100
     sample_period: float = 30.0  # Waldspurger 2002, 5.3
     rate: float = 250_000  # assumption: 1 GB a second, near what memory can be zeroed at
+    deflate_on_oom: bool = False  # QEMU hw/virtio/virtio-balloon.c: deflate-on-oom is off
 
     def __post_init__(self) -> None:
         check_choice("balloon policy", self.policy, POLICIES)
@@ -103,16 +111,25 @@ class Balloon:
         self.to_page: dict[str, int] = {}
         self.blocked: dict[str, bool] = {}
         self.inflated = self.deflated = self.refused = self.paged = 0
+        self.on_oom = 0
+        self.ticks = 0
+        self._told: dict[int, int] = {}
+        self._given_way: dict[int, int] = {}  # targets that guests out of memory did not reach
         self.ticks_in = dict.fromkeys(esx.State, 0)
         self._sampled: dict[int, np.ndarray] = {}
         self._next_sample = 0.0
         self._seen: dict[int, tuple[int, int]] = {}
+        system.driver = self
+        for guest in system.guests:
+            guest.vm.record[0]["deflate_on_oom"] = settings.deflate_on_oom
 
     def tick(self, system: System) -> None:
+        due = self.next_tick
         self.next_tick += self.settings.period
+        self.ticks += 1
         if system.now >= self._next_sample:
             self._sample(system)
-        self._heed_events(system)
+        self._heed_events(due)
         guests = system.live
         if not guests:
             return
@@ -121,7 +138,8 @@ class Balloon:
         states = [self._look(guest) for guest in guests]
         targets = self.policy(states, system.free, system.total)
         for guest, target in zip(guests, targets, strict=True):
-            self._drive(system, guest, min(max(0, int(target)), guest.frames))
+            least = self._least(guest)
+            self._drive(system, guest, min(max(least, int(target)), guest.frames))
 
     # --- Policies ------------------------------------------------------------------
 
@@ -197,8 +215,9 @@ class Balloon:
             reclaim.watch(guest.machine, chosen)
             self._sampled[guest.number] = chosen
 
-    def _heed_events(self, system: System) -> None:
-        while self.events and self.events[0][0] <= system.now:
+    def _heed_events(self, due: float) -> None:
+        """due: when the tick is, which may be made up for later, at the end of a VM's turn."""
+        while self.events and self.events[0][0] <= due + _ROUNDING:
             _, vm, size = self.events.pop(0)
             self.targets[vm] = size >> 12
 
@@ -206,12 +225,14 @@ class Balloon:
 
     def _drive(self, system: System, guest: Guest, target: int) -> None:
         """Tells a guest's driver its target; pages out and blocks where the policy says so."""
-        most = max(1, int(self.settings.rate * self.settings.period))
+        most = self._allowance()
+        self._told[guest.number] = target
         system.paging.grants[guest.number] = self.granted.get(guest.name, guest.frames - target)
         change = min(most, abs(target - guest.ballooned))
         if target < guest.ballooned:
             self.deflated += int(balloon.deflate(guest.machine, change))
-        elif change:
+        elif change and self._given_way.get(guest.number) != target:
+            self._given_way.pop(guest.number, None)
             given = self._inflate(system, guest, change)
             self.inflated += given
             self.refused += change - given
@@ -227,18 +248,72 @@ class Balloon:
         while given < count:
             status, more = balloon.inflate(guest.machine, count - given)
             given += int(more)
-            if status != OUT_OF_HOST_FRAMES or not system.free_up(count):
+            if status != OUT_OF_HOST_FRAMES or not system.room_for(guest, count):
                 break
         return given
 
+    def _allowance(self) -> int:
+        """Pages that a driver may move in this tick: what the rate allows in all ticks so far,
+        less what it allowed in those before."""
+        pages = self.settings.rate * self.settings.period
+        before = int(pages * (self.ticks - 1) + _ROUNDING)
+        return int(pages * self.ticks + _ROUNDING) - before
+
+    def _least(self, guest: Guest) -> int:
+        """What a balloon keeps of what it took to hold a guest to its limit."""
+        return min(guest.ballooned, guest.frames - guest.limit + guest.margin)
+
+    def hold_to_limit(self, system: System, guest: Guest) -> None:
+        """Leaves the guest what its limit allows; it waits as long as its driver takes. One that
+        has no disk to page to is left alone: it would be out of memory."""
+        if not guest.settings.disk:
+            return
+        count = guest.frames - guest.limit + guest.margin - guest.ballooned
+        if count > 0:
+            given = self._inflate(system, guest, count)
+            self.inflated += given
+            guest.waiting += given / self.settings.rate
+
+    def deflate_on_oom(self, guest: Guest) -> int:
+        """Frames that a guest takes back because it is out of memory (Linux
+        drivers/virtio/virtio_balloon.c, virtio_balloon_oom_notify())."""
+        if not self.settings.deflate_on_oom:
+            return 0
+        given = int(balloon.deflate(guest.machine, OOM_PAGES))
+        self.deflated += given
+        self.on_oom += given
+        self._given_way[guest.number] = self._told.get(guest.number, 0)
+        return given
+
     def counters(self, system: System) -> dict[str, float]:
-        """Frames inflated, deflated and refused in all, and paged out in their place; frames in
-        balloons now; ticks in each reclamation state."""
+        """Frames inflated, deflated (of those because a guest was out of memory) and refused in
+        all, and paged out in their place; frames in balloons now; ticks in each reclamation
+        state."""
         return {
             "inflated": self.inflated,
             "deflated": self.deflated,
+            "deflated_on_oom": self.on_oom,
             "refused": self.refused,
             "paged": self.paged,
             "frames": sum(guest.ballooned for guest in system.guests),
             **{f"ticks_{state.name.lower()}": n for state, n in self.ticks_in.items()},
         }
+
+    def note(self, system: System) -> str:
+        if self.events:
+            at, vm, _ = self.events[0]
+            return f"an event never came: a target of {vm}: {system.ended_before(at)}"
+        if self.inflated or self.paged:
+            return ""
+        return "never acted: " + self._why_idle(system)
+
+    def _why_idle(self, system: System) -> str:
+        if not self.ticks:
+            return f"{system.ended_before(self.next_tick)}; set a shorter [balloon] period"
+        if self.refused:
+            return "no guest had a page to give; a guest pages to its [[vm]] disk"
+        if self.settings.policy == "fixed":
+            return "no VM has a target; set [[vm]] balloon, or an [[event]]"
+        if self.ticks_in[esx.State.HIGH] == sum(self.ticks_in.values()):
+            return f"the host had enough free memory at each of {self.ticks:,} looks"
+        return "no VM held more than its due"

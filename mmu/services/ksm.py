@@ -199,6 +199,19 @@ class KSM:
             "upper_bound": upper_bound(system, self.items),
         }
 
+    def note(self, system: System) -> str:
+        scanned, merges = (int(self.trees.scan[0][name]) for name in ("pages_scanned", "merges"))
+        if not scanned:
+            return f"never acted: {system.ended_before(self.next_tick)}; set a shorter [ksm] sleep"
+        if not self.full_scans:
+            return (
+                f"looked at {scanned:,} pages, less than one pass over the VMs' memory; set [ksm] "
+                f"pages_to_scan or sleep, or run for longer"
+            )
+        if not merges:
+            return "never merged: no two pages that it compared were equal"
+        return ""
+
 
 def upper_bound(system: System, mergeable: Collection[int]) -> int:
     """Pages that perfect sharing would free now: all but one of each content. mergeable:

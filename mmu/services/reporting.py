@@ -30,12 +30,23 @@ class Reporting:
         self.settings = settings
         self.next_tick = settings.period
         self.freed = 0
+        self.ticks = 0
 
     def tick(self, system: System) -> None:
         self.next_tick += self.settings.period
+        self.ticks += 1
         for guest in system.live:
             self.freed += int(reclaim.report_free(guest.machine, self.settings.order))
 
     def counters(self, system: System) -> dict[str, float]:
         """frames_freed: host frames taken back."""
         return {"frames_freed": self.freed}
+
+    def note(self, system: System) -> str:
+        if not self.ticks:
+            late = system.ended_before(self.next_tick)
+            return f"never acted: {late}; set a shorter [reporting] period"
+        if not self.freed:
+            size = f"{1 << self.settings.order:,} frames"
+            return f"never acted: no guest had a free block of {size} with anything behind it"
+        return ""

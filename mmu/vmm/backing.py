@@ -22,6 +22,7 @@ from mmulab.mmu.memory.p2m import (
 )
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
+from mmulab.mmu.memory.watermarks import room_below_limit
 
 # --- Giving -----------------------------------------------------------------------
 
@@ -48,14 +49,21 @@ def _place(machine, gfn, size):
 
 
 @kernel
+def _is_full(machine):
+    """True where the host has no frame, or the VM is at its limit."""
+    return frames.available(machine.host.frames) == 0 or room_below_limit(machine) <= 0
+
+
+@kernel
 def _room_for(machine, gfn, size):
     """True where a large host page may back gfn: the whole aligned range lies inside the
-    guest's memory, none of it is backed or paged out, and the host is not short of frames."""
+    guest's memory, none of it is backed or paged out, and neither the host is short of frames
+    nor the VM at its limit."""
     vm = machine.vm
     count = pages_in(size)
     first = gfn & ~(count - 1)
     host = machine.host.frames
-    if first + count > vm.p2m.size:
+    if first + count > vm.p2m.size or room_below_limit(machine) < count:
         return False
     if frames.available(host) < host.counts[frames.MIN] + count:
         return False
@@ -80,6 +88,8 @@ def back(machine, gfn):
         if _room_for(machine, gfn, size) and _place(machine, gfn, size):
             return OK
         size -= 1
+    if _is_full(machine):
+        return OUT_OF_HOST_FRAMES
     return OK if _place(machine, gfn, 0) else OUT_OF_HOST_FRAMES
 
 
@@ -105,7 +115,7 @@ def _read_back(machine, gfn):
 
 @kernel
 def _page_in(machine, gfn):
-    if frames.available(machine.host.frames) == 0:
+    if _is_full(machine):
         return OUT_OF_HOST_FRAMES
     tag = _read_back(machine, gfn)
     _forget_block(machine, gfn)
@@ -128,7 +138,7 @@ def overwrite(machine, gfn, by_device):
         stats.host_copies += 1
         release(machine, gfn)
     elif is_paged_out(machine, gfn):
-        if frames.available(machine.host.frames) == 0:
+        if _is_full(machine):
             return OUT_OF_HOST_FRAMES
         if by_device and not record.map_disk:
             stats.stale_swap_reads += 1
@@ -147,7 +157,7 @@ def overwrite(machine, gfn, by_device):
 def own(machine, gfn):
     """A store to a merged page: the guest frame gets a copy. Returns a status."""
     old = hfn_of(machine, gfn)
-    if frames.available(machine.host.frames) == 0:
+    if _is_full(machine):
         return OUT_OF_HOST_FRAMES
     sharers.remove(machine.host, old, machine.vm, gfn)
     _place(machine, gfn, 0)

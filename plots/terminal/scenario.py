@@ -138,6 +138,21 @@ def services_text(run: RunResult) -> str:
     return "\n".join(lines)
 
 
+def notes(runs: Sequence[RunResult]) -> str:
+    """What did nothing, a line each, with the variants in which it did. Of settings, only those
+    of the last run, which is the scenario itself, or the nearest to it."""
+    where: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.notes:
+            if run is runs[-1] or " does nothing: " not in note:
+                where.setdefault(note, []).append(run.variant)
+    several = len(runs) > 1
+    return "\n".join(
+        f"note: {note}" + (f" ({', '.join(variants)})" if several else "")
+        for note, variants in where.items()
+    )
+
+
 def holdings(run: RunResult) -> str:
     """Who held what when the host ran out of memory."""
     last = {name: int(values[-1]) for name, values in run.host.items()}
@@ -166,5 +181,8 @@ def text(runs: Sequence[RunResult]) -> str:
     services = services_text(runs[-1])
     if services:
         blocks.append(services)
+    noted = notes(runs)
+    if noted:
+        blocks.append(noted)
     blocks += [f"{run.variant}: {holdings(run)}" for run in runs if run.end != "finished"]
     return "\n\n".join(blocks)

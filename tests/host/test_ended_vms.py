@@ -40,3 +40,46 @@ def test_ksmd_forgets_a_vm_that_is_off() -> None:
     after = machine.ksm.counters(machine.system)
     assert after["pages_unshared"] == 200 and after["pages_volatile"] == 0
     assert int(machine.ksm.trees.scan[0]["rmap_items"]) == 200
+
+
+class Looks:
+    """A service that notes which VMs are on when it looks."""
+
+    name = "looks"
+    next_tick = 0.0005
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, list[str]]] = []
+
+    def tick(self, system: System) -> None:
+        self.seen.append((self.next_tick, [guest.name for guest in system.live]))
+        self.next_tick += 0.001
+
+    def counters(self, system: System) -> dict[str, float]:
+        return {}
+
+    def note(self, system: System) -> str:
+        return ""
+
+
+def test_a_service_that_catches_up_sees_the_vms_that_were_on() -> None:
+    """One turn of the other VM is longer than what is left of the first."""
+    short = VMSettings("short", "gups:size=256K,accesses=1k", 2 * MIB, stop=0.002)
+    long = replace(short, name="long", workload="gups:size=256K,accesses=4M", stop=0.0)
+    system = System(HostSettings(8 * MIB, quantum=4_000_000), (short, long), 1, of_vm)
+    looks = Looks()
+    system.services.append(looks)
+    while system.step():
+        pass
+    assert system.now > 0.004
+    for time, names in looks.seen:
+        assert ("short" in names) == (time < 0.002), time
+
+
+def test_a_vm_is_off_before_the_next_begins_at_that_time() -> None:
+    """Time goes on to the start of the second, past the stop of the first."""
+    first = VMSettings("first", "gups:size=256K,accesses=1k", 2 * MIB, stop=0.5)
+    second = replace(first, name="second", start=0.5, stop=0.0)
+    system = System(HostSettings(8 * MIB), (first, second), 1, of_vm)
+    while system.step():
+        assert len(system.live) <= 1

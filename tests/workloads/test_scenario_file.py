@@ -131,3 +131,14 @@ def test_overrides() -> None:
     ):
         with pytest.raises(InputError, match=message):
             parsing.override(scenario, key, text)
+
+
+def test_reservations_are_summed_over_vms_that_are_on_at_once() -> None:
+    """pair-1 and pair-2 have 30 MiB each, slow 8 MiB; the host has 64."""
+    text = GOOD.replace('memory = "32M"', 'memory = "32M"\nreservation = "30M"\n{stop}')
+    text = text.replace("shares = 2000", 'reservation = "8M"')
+    with pytest.raises(InputError, match=r"reservations of 68 MiB from 0.02 s on"):
+        parsing.parse(text.format(stop=""), "x.toml")
+    with pytest.raises(InputError, match=r"reservations of 68 MiB"):
+        parsing.parse(text.format(stop='stop = "21ms"'), "x.toml")
+    parsing.parse(text.format(stop='stop = "20ms"'), "x.toml")
