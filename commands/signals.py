@@ -118,7 +118,7 @@ def _send() -> None:
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, came())
     else:
-        _thread.interrupt_main(came())
+        _thread.interrupt_main(signal.Signals(came()))
 
 
 def _dropped(unraisable: Any) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 def end(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and all that descend from it, and waits for it. On a system without
     /proc, the process alone. It leaves those whose parent has ended before them."""
-    seen = set()
+    seen: set[int] = set()
     # Stopped first, a parent starts no more while its children are looked for.
     while new := (_descendants(process.pid) | {process.pid}) - seen:
         if process.poll() is not None:
