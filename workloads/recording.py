@@ -139,11 +139,15 @@ class _Recorder:
             f"--log-socket=127.0.0.1:{port}",
             f"--trace-children={'yes' if children else 'no'}",
         ]
-        self.process = subprocess.Popen(["valgrind", *_TOOL, *flags, "--", *command])
         self.processes: set[int] = set()
         self.torn = 0
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
-        self._acceptor.start()
+        self.process = subprocess.Popen(["valgrind", *_TOOL, *flags, "--", *command])
+        try:
+            self._acceptor.start()
+        except BaseException:  # interrupted: nobody else knows of the program yet
+            processes.end(self.process)
+            raise
 
     def _accept(self) -> None:
         """Until the program has ended and no connection waits."""

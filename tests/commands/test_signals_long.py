@@ -57,7 +57,7 @@ def left_in(folder: Path) -> list[str]:
 def test_signals_at_random_moments(tmp_path: Path, name: str) -> None:
     if name == "record" and not shutil.which("valgrind"):
         pytest.skip("no valgrind")
-    solve = f"mmulab assignment solve replacement -o student --student a --seed '{SEED}'"
+    solve = f"mmulab assignment solve replacement-policy -o student --student a --seed '{SEED}'"
     done = in_shell(solve, tmp_path)
     assert done.returncode == 0, done.stderr
     command = commands(tmp_path)[name]
