@@ -312,8 +312,10 @@ class Balloon:
             return f"{system.ended_before(self.next_tick)}; set a shorter [balloon] period"
         if self.refused:
             return "no guest had a page to give; a guest pages to its [[vm]] disk"
-        if self.settings.policy == "fixed":
+        if self.policy == self._fixed:
             return "no VM has a target; set [[vm]] balloon, or an [[event]]"
+        if self.policy != self._esx:
+            return "the policy asked for nothing"
         if self.ticks_in[esx.State.HIGH] == sum(self.ticks_in.values()):
             return f"the host had enough free memory at each of {self.ticks:,} looks"
         return "no VM held more than its due"

@@ -280,6 +280,8 @@ class Crowd:
         for guest, model in zip(self.system.guests, self.models, strict=True):
             if guest.off or not guest.started:
                 continue
+            record = guest.vm.record[0]
+            assert int(record["held"]) - int(record["merged"]) <= guest.limit, guest.name
             found = contents(guest)
             for key, held in model.pages.items():
                 where = f"{guest.name}: process {key[0]}, page {key[1]:#x}"

@@ -59,9 +59,17 @@ CONFIGS = {
     "vswapper": {"technique": "nested", "map_disk": True, "emulate_writes": True},
     "no vpid": {"technique": "nested", "vpid": False},
     "shadow vswapper": {"technique": "shadow", "map_disk": True, "emulate_writes": True},
+    "limit": {"technique": "nested", "limit": 2 << 20},
+    "shadow limit": {"technique": "shadow", "limit": 1 << 20, "disk": 0},
 }
 LARGE = {
     "large host pages": {"technique": "nested", "host_page_size": "2m"},
+    "limit": {
+        "technique": "nested",
+        "host_page_size": "2m",
+        "memory": 32 << 20,
+        "limit": 9 << 20,
+    },
     "large pages": {"technique": "shadow", "host_page_size": "2m", "page_size": "thp"},
     "large guest pages": {"technique": "nested", "page_size": "2m"},
 }
