@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from drivers import hostile
 from drivers.coursework import SEED
+from drivers.sandboxed import LINUX
 
 from mmulab.coursework import assignments, grading
 from mmulab.coursework.sandbox import process
+from mmulab.coursework.sandbox.inside import landlock
 
 SECRET = "what stands in a file of the grader's"
 NO_LANDLOCK = "from inside import landlock; landlock.version = lambda: 0; main.main("
@@ -58,6 +60,7 @@ def no_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_START", start)
 
 
+@pytest.mark.skipif(not landlock.version(), reason="no Landlock here")
 def test_a_hostile_class(mmulab: Any, handed_in: Any, tmp_path: Path) -> None:
     places = handed_in(hostile.KINDS)
     assert len(places) > 27
@@ -79,6 +82,7 @@ def test_a_hostile_class(mmulab: Any, handed_in: Any, tmp_path: Path) -> None:
 EXPOSED = tuple(kind for kind in hostile.KINDS if "read" in kind or "file" in kind)
 
 
+@LINUX
 def test_without_landlock(
     mmulab: Any, handed_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +102,7 @@ def test_without_landlock(
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not landlock.version(), reason="no Landlock here")
 @pytest.mark.parametrize("batch", [False, True])
 @pytest.mark.parametrize("landlock", [False, True])
 def test_every_kind_everywhere(

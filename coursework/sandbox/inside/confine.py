@@ -27,7 +27,7 @@ def confine(told: dict[str, Any]) -> dict[str, str]:
     layers[LANDLOCK] = landlock.restrict(found.readable, found.listed)
     if layers[LANDLOCK]:
         # The last means: what is loaded by now is all there is, and nothing more can be opened.
-        _import(told["imports"] or ())
+        _import(told["imports"] or [])
         limits["files"] = 0
     layers[LIMITS] = _set_limits(limits, used)
     layers[SECCOMP] = seccomp.restrict()

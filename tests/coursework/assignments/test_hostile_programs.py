@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from drivers.coursework import graded
@@ -55,9 +53,8 @@ RECORDS = {
 
 
 def test_tables_full_of_links_end() -> None:
-    began = time.monotonic()
-    assert sum(graded("shadow-sync", {"shadow.py": FAN})) == 0
-    assert time.monotonic() - began < 60
+    with sandbox.terms(60, unsafe=True):
+        assert sum(graded("shadow-sync", {"shadow.py": FAN})) == 0
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -14,7 +14,7 @@ from mmulab.coursework import assignments, grading
 @pytest.mark.parametrize("name", NAMES)
 def test_solution_scores_full(name: str, tmp_path: Path) -> None:
     grading.solve(name, {"ada": tmp_path / "it"}, SEED)
-    report = grading.grade(tmp_path / "it", SEED)
+    report = grading.grade(tmp_path / "it", SEED, unsafe=True)
     assert [(r.part.key, r.earned, r.feedback) for r in report.results if not full(r)] == []
     assert report.earned == report.points and not report.notes
     assert (tmp_path / "it" / grading.EXPLANATION).read_text()
@@ -35,7 +35,7 @@ def full(result: Any) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_template_scores_next_to_nothing(name: str, handed_out: dict[str, Path]) -> None:
-    report = grading.grade(handed_out[name], SEED)
+    report = grading.grade(handed_out[name], SEED, unsafe=True)
     assert report.earned <= 0.1 * report.points
     assert [result.part for result in report.results] == list(assignments.get(name).parts)
     assert all(full(result) or result.feedback for result in report.results)

@@ -17,7 +17,8 @@ def test_nothing_is_run_where_a_layer_is_missing(monkeypatch: pytest.MonkeyPatch
         "main.main(", "from inside import landlock; landlock.version = lambda: 0; main.main("
     ))  # fmt: skip
     with pytest.raises(RunError, match="the sandbox lacks landlock: needs Linux"):
-        body("return 1")
+        with sandbox.terms(60):
+            body("return 1")
     with sandbox.terms(60, unsafe=True) as terms:
         verdict = body("return 1")
     assert verdict.ok and set(terms.missing) == set(verdict.missing) == {"landlock"}
