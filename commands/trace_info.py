@@ -10,12 +10,16 @@ import click
 from mmulab import api
 from mmulab.commands import options
 from mmulab.commands.progress import progress
+from mmulab.commands.values import Count
 
 
 @click.command()
 @click.argument("trace", required=False)
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of generators.")
+@click.option(
+    "--window", type=Count(), metavar="N", help="Accesses of an interval of the working set."
+)
 @click.option("--json", "json_path", metavar="OUT", help="Write it as JSON ('-': stdout).")
 @click.option(
     "--plot",
@@ -24,8 +28,8 @@ from mmulab.commands.progress import progress
     help="Draw addresses and working set over time: OUT.svg, .png or .pdf.",
 )
 def info(
-    trace: str | None, format_: str | None, seed: int, json_path: str | None,
-    plot_path: str | None,
+    trace: str | None, format_: str | None, seed: int, window: int | None,
+    json_path: str | None, plot_path: str | None,
 ) -> None:  # fmt: skip
     """Report what TRACE is like: accesses, events, footprint, reuse, working set, regions."""
     options.check_outputs(plot_path, json=json_path)
@@ -33,7 +37,7 @@ def info(
     from mmulab.plots.terminal import info as terminal
 
     with progress(source.name, source.length) as advance:
-        summed = api.trace_info(source, progress=advance)
+        summed = api.trace_info(source, window=window, progress=advance)
     if json_path != "-":
         click.echo(terminal.report(summed, _metadata(source)))
     options.write_text(json_path, lambda: json.dumps(summed.to_dict(), indent=2) + "\n")

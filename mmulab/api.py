@@ -232,16 +232,19 @@ def trace_info(
     *,
     format: str | None = None,
     seed: int = 1,
+    window: int | None = None,
     progress: Progress | None = None,
 ) -> TraceInfo:
     """What a trace is like: footprint, reuse, working set, regions: `mmulab trace info`.
 
-    trace, format, seed: see `trace`. progress: called with the accesses read so far. Raises
+    trace, format, seed: see `trace`. window: accesses of an interval of the working set; by the
+    trace's length unless given. progress: called with the accesses read so far. Raises
     InputError for a bad trace.
     """
     from mmulab.workloads.analysis import summary
 
-    return summary.summarise(_trace(trace, format=format, seed=seed, levels=5), progress)
+    source = _trace(trace, format=format, seed=seed, levels=5)
+    return summary.summarise(source, progress, window)
 
 
 def dedup(

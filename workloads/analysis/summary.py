@@ -209,13 +209,18 @@ def _reuse(hits: np.ndarray) -> list[int]:
     return buckets
 
 
-def summarise(trace: Trace, advance: Callable[[int], None] | None = None) -> TraceInfo:
+def summarise(
+    trace: Trace, advance: Callable[[int], None] | None = None, window: int | None = None
+) -> TraceInfo:
     """Sums a trace up in one pass. Memory is some 250 bytes a touched page.
 
-    advance: told how many accesses have been taken. Raises InputError for a bad trace.
+    advance: told how many accesses have been taken. window: accesses of a working-set
+    interval; by the trace's length unless given. Raises InputError for a bad trace or window.
     """
     length = trace.length
-    interval = max(1000, -(-length // INTERVALS)) if length else INTERVAL
+    if window is not None and window < 1:
+        raise InputError(f"window {window}: expected 1 access or more")
+    interval = window or (max(1000, -(-length // INTERVALS)) if length else INTERVAL)
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
     for chunk in trace.chunks():
         collector.add(chunk)

@@ -20,10 +20,10 @@ _MAGIC = b"PK\x03\x04"
 _STORED, _DEFLATED = 0, 8
 
 #: What the zipfile module raises for archives that are damaged or use what it cannot do.
-#: OSError and the last two come of offsets and sizes that are not those of the file.
+#: OSError and the last three come of offsets, sizes and names that are not those of the file.
 ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
-    OSError, struct.error, OverflowError,
+    OSError, struct.error, OverflowError, UnicodeDecodeError,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mmulab import workloads
 from mmulab.commands import main as cli
-from mmulab.mmu.trace import EVENT, FORK, MMAP, SWITCH, Chunk
+from mmulab.mmu.trace import EVENT, FORK, MMAP, NO_EVENTS, SWITCH, Chunk
 from mmulab.workloads.analysis.summary import summarise
 
 
@@ -80,6 +80,19 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return int(stopped.value.code or 0)
 
 
+@pytest.mark.parametrize("cut", [1, 5, 12])
+def test_a_window_of_ones_own(cut: int) -> None:
+    """Belady's reference string in fours: 1234, 1251, 2345."""
+    pages = np.array([1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5], np.int64) << 12
+    chunks = [
+        Chunk(part, np.zeros(len(part), np.uint8), np.ones(len(part), np.uint16), NO_EVENTS)
+        for part in np.split(pages, [cut])
+        if len(part)
+    ]
+    info = summarise(Listed(*chunks), window=4)
+    assert (info.interval, info.working_set) == (4, [4, 3, 4])
+
+
 def test_trace_info_as_text_json_and_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +129,7 @@ def test_mrc_as_text_json_csv_and_figure(
         (("mrc", "nothere.mmt"), "no such file"),
         (("mrc", "--plot", "a.bmp"), "unknown format"),
         (("trace", "info", "nothere.mmt"), "no such file"),
+        (("trace", "info", "gups:accesses=10", "--window", "0"), "window 0: expected 1"),
         (("mrc", "gups:accesses=10", "--warmup", "10"), "no accesses after"),
     ],
 )

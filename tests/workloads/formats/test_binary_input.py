@@ -219,11 +219,12 @@ def test_damaged_archives_are_read_or_refused(
         assert str(path) in str(error)
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_an_archive_with_any_byte_changed(tmp_path: Path, compressed: bool) -> None:
-    """Its offsets and sizes too, which may lead before the file's beginning, or nowhere."""
+@pytest.mark.parametrize(("compressed", "name"), [(False, "é"), (True, "address")])
+def test_an_archive_with_any_byte_changed(tmp_path: Path, compressed: bool, name: str) -> None:
+    """Its offsets and sizes too, which may lead before the file's beginning, or nowhere, and
+    what its names are written in."""
     file = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(file, address=np.arange(4, dtype=np.int64))
+    (np.savez_compressed if compressed else np.savez)(file, **{name: np.arange(4, dtype=np.int64)})
     whole = file.getvalue()
     path = tmp_path / "a.npz"
     refused = 0
