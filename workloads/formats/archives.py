@@ -79,7 +79,9 @@ class Members(ByteStream):
         self.name = stream.name
         self.plain = None
         self._archive = open_archive(stream)
-        self._left = [member for member in self._archive.infolist() if not member.is_dir()][::-1]
+        # Not is_dir(): a name may be empty in a file that is damaged.
+        members = self._archive.infolist()
+        self._left = [each for each in members if not each.filename.endswith("/")][::-1]
         self._member: IO[bytes] | None = None
         self._head = b""
         self._head = self.read(HEAD)

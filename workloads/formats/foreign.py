@@ -111,8 +111,8 @@ def nearest(head: bytes, formats: list[ModuleType]) -> str:
 
 def _likeness(line: bytes, example: bytes) -> float:
     """How alike the shapes of two lines are: 1 where they are the same."""
-    mine, known = (_shape(each[:120]) for each in (line.rstrip(), example))
-    return difflib.SequenceMatcher(None, mine, known, autojunk=False).ratio()
+    shape, other = _shape(line.rstrip()[:120]), _shape(example)
+    return difflib.SequenceMatcher(None, shape, other, autojunk=False).ratio()
 
 
 def _shape(line: bytes) -> str:

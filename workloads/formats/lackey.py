@@ -5,11 +5,12 @@
      S 1ffefff7e0,8      store
      M 0421d7c8,4        modify: a load and a store
 
-Addresses are hexadecimal without 0x (Valgrind's lackey/lk_main.c); space may be more or less
-than lackey's own, as in files that an editor or a course has been through. Lines of the form
-`==pid==`, and `==time pid==` of --time-stamp=yes, are comments; `SB address` lines of
---trace-superblocks=yes are passed over. `SYSCALL[pid,tid](number) sys_name ( arguments ) ...` lines
-stand in order between them; those that change the address space become events.
+Addresses are hexadecimal without 0x (Valgrind's lackey/lk_main.c). Space may be less than
+lackey's own, or more at the end, as in files that an editor or a course has been through.
+Lines of the form `==pid==`, and `==time pid==` of --time-stamp=yes, are comments; `SB address`
+lines of --trace-superblocks=yes are passed over. `SYSCALL[pid,tid](number) sys_name (
+arguments ) ...` lines stand in order between them; those that change the address space become
+events.
 
 What can be known of processes: memory lines carry no pid. The first pid seen is
 process 1 of the trace; where a log holds several processes, a change of the pid in
@@ -26,7 +27,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.kernels.compiling import entry, inlined
 from mmulab.mmu.trace import (
     BRK,
     EXIT,
@@ -70,7 +71,7 @@ _NO_LINE = (
     "holds lackey's lines alone"
 )
 _I, _L, _S, _M, _B, _ZERO = ord("I"), ord("L"), ord("S"), ord("M"), ord("B"), ord("0")
-_MODIFY = 3
+_MODIFY, _SUPERBLOCK = 3, 4
 
 
 def matches(head: bytes) -> bool:
@@ -84,6 +85,39 @@ def matches(head: bytes) -> bool:
     return bool(known) and len(known) * 2 > len(seen) and (not comments or b"ackey" in head)
 
 
+@inlined
+def _kind(letter):
+    """What a line that begins so does; -1 for no access."""
+    if letter == _I:
+        return FETCH
+    if letter == _L:
+        return LOAD
+    if letter == _S:
+        return STORE
+    return _MODIFY if letter == _M else -1
+
+
+@inlined
+def _begin(data, at):
+    """(where the address of a line begins, what the line is: a kind, _SUPERBLOCK, -1 for neither)
+
+    Space may be missing before the letter and after it, where there is one at least.
+    """
+    while data[at] == SPACE:
+        at += 1
+    what = _kind(data[at])
+    if data[at] != NEWLINE:
+        at += 1
+    if what == STORE and data[at] == _B:
+        what = _SUPERBLOCK
+        at += 1
+    if data[at] != SPACE:
+        what = -1
+    while data[at] == SPACE:
+        at += 1
+    return at, what
+
+
 @entry
 def parse(data, position, end, va_bits, address, kind, size, count):
     """Takes lackey lines; see workloads.formats.text.Kernel."""
@@ -92,39 +126,34 @@ def parse(data, position, end, va_bits, address, kind, size, count):
     while position < end:
         if count >= limit:
             return FULL, position, count, lines
-        at = position
-        while data[at] == SPACE:
-            at += 1
-        letter = data[at]
-        if letter == _I:
-            what = FETCH
-        elif letter == _L:
-            what = LOAD
-        elif letter == _S:
-            what = STORE
-        elif letter == _M:
-            what = _MODIFY
-        else:
+        if position + 3 > end:
             return OTHER, position, count, lines
-        at += 1
-        if letter == _S and data[at] == _B and data[at + 1] == SPACE:
+        at = position + 3
+        first, second, third = data[position], data[position + 1], data[position + 2]
+        if first == _I and second == SPACE and third == SPACE:
+            what = FETCH
+        elif first == SPACE and third == SPACE and second == _L:
+            what = LOAD
+        elif first == SPACE and third == SPACE and second == _S:
+            what = STORE
+        else:
+            at, what = _begin(data, position)
+        if what < 0:
+            return OTHER, position, count, lines
+        if what == _SUPERBLOCK:
             while data[at] != NEWLINE:
                 at += 1
             lines += 1
             position = at + 1
             continue
-        if data[at] != SPACE:
-            return OTHER, position, count, lines
-        while data[at] == SPACE:
-            at += 1
-        first = at
+        begin = at
         value = 0
         digit = HEX[data[at]]
         while digit < 16:
             value = (value << 4) | digit
             at += 1
             digit = HEX[data[at]]
-        digits = at - first
+        digits = at - begin
         if digits == 0 or digits > 16 or data[at] != COMMA:
             return OTHER, position, count, lines
         at += 1
@@ -134,8 +163,9 @@ def parse(data, position, end, va_bits, address, kind, size, count):
             length = 10 * length + data[at] - _ZERO
             at += 1
         none = at == begin
-        while data[at] == SPACE or data[at] == RETURN:
-            at += 1
+        if data[at] != NEWLINE:
+            while data[at] == SPACE or data[at] == RETURN:
+                at += 1
         if data[at] != NEWLINE or none or not 0 < length < 65536:
             return OTHER, position, count, lines
         if not is_canonical(value, va_bits):

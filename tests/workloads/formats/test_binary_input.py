@@ -237,3 +237,13 @@ def test_an_archive_with_any_byte_changed(tmp_path: Path, compressed: bool, name
                 refused += 1
                 assert str(path) in str(error) and "\n" not in str(error)
     assert refused > len(whole)
+
+
+def test_an_archive_whose_member_has_no_name(tmp_path: Path) -> None:
+    whole = zipped(DRMEMTRACE)
+    name = b"chunk.0000"
+    at = whole.rindex(name)
+    path = tmp_path / "a.zip"
+    path.write_bytes(whole[:at] + b"\0" + whole[at + 1 :])
+    with pytest.raises(InputError, match="a .zip that cannot be read"):
+        list(workloads.open_trace(path).chunks())
