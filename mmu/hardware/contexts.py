@@ -6,8 +6,9 @@
 
 A core has a table of the contexts that it has met; a context's number is its place there, so
 that any number of VMs and processes fits into a tag. A full table is emptied, and with it all
-that is tagged (`hardware.core.adopt`). Software names a VPID by its number, 0 on bare metal,
-PCIDs as the processor does.
+that is tagged (`hardware.core.adopt`); a vCPU that does not run then knows its contexts by old
+numbers until it does, by which too much may be dropped, never too little. Software names a VPID
+by its number, 0 on bare metal, PCIDs as the processor does.
 """
 
 from __future__ import annotations

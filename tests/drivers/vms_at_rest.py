@@ -37,7 +37,7 @@ class Silent:
 
 
 @entry
-def _gfn_of(machine: Machine, gva):
+def gfn_of(machine: Machine, gva):
     leaf, _, _ = lookup(machine, machine.vm.process[machine.vm.record[0].current].cr3, gva)
     return frame_of(leaf)
 
@@ -80,7 +80,7 @@ class AtRest:
         assert status == OK
 
     def gfn(self, vm: int, site: int) -> int:
-        return int(_gfn_of(self.guest(vm).machine, BASE + site * PAGE))
+        return int(gfn_of(self.guest(vm).machine, BASE + site * PAGE))
 
     def hfn(self, vm: int, site: int) -> int:
         """Host frame behind a page; below 0: none."""

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from drivers import ksm_scenarios
+from drivers.vms_at_rest import BASE, PAGE, Silent, gfn_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.linux_ksm import KSM as LinuxKSM
 
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.guest import fill
-from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
-from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.simulator import FIRST_PID
-from mmulab.mmu.memory.entries import frame_of
-from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.services.ksm import KSM, KSMSettings
-from mmulab.mmu.trace import Chunk
-
-BASE = 0x7F00_0000_0000
-PAGE = 4096
-
-
-class Silent:
-    """A workload that does nothing."""
-
-    name = "silent"
-    length = 0
-
-    def chunks(self) -> Iterator[Chunk]:
-        return iter(())
-
-
-@entry
-def _gfn_of(machine: Machine, gva):
-    leaf, _, _ = lookup(machine, machine.vm.process[machine.vm.record[0].current].cr3, gva)
-    return frame_of(leaf)
 
 
 class Pages:
@@ -82,7 +57,7 @@ class Pages:
 
     def discard(self, site: int) -> None:
         guest, gva = self._place(site)
-        gfn = int(_gfn_of(guest.machine, gva))
+        gfn = int(gfn_of(guest.machine, gva))
         reclaim.discard(guest.machine, np.array([gfn], np.int64))
 
     def full_scan(self) -> None:
