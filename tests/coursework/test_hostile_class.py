@@ -48,7 +48,7 @@ def check(reports: list[dict[str, Any]], batch: bool = False) -> None:
     for number, report in enumerate(reports):
         good = number in (0, len(reports) - 1)
         assert report.get("earned") == (10 if good else 5 * batch), report
-        assert good or report["parts"][1]["feedback"], report
+        assert good or report["parts"][1]["feedback"] or report["notes"], json.dumps(report)[:1500]
     text = json.dumps(reports)
     for secret in (SECRET, SEED, "root:", "MMULAB", "/bin/", "def load_cr3"):
         assert secret not in text, secret
@@ -66,7 +66,7 @@ def test_a_hostile_class(mmulab: Any, handed_in: Any, tmp_path: Path) -> None:
     assert len(places) > 27
     report = tmp_path / "report.json"
     began = time.monotonic()
-    options = ("--time-limit", 4, "--json", report)
+    options = ("--time-limit", 6, "--json", report)
     code, _, err = mmulab("assignment", "grade", *places, *options)
     assert code == 0 and "not graded" not in err
     assert time.monotonic() - began < 120  # some 15 s where nothing else runs
@@ -75,7 +75,7 @@ def test_a_hostile_class(mmulab: Any, handed_in: Any, tmp_path: Path) -> None:
     layers = {"privileges", "landlock", "limits", "seccomp", "audit hook"}
     assert all(set(each["sandbox"]["layers"]) == layers for each in reports)
     (slow,) = [r for r in reports if "is slow each time" in r["submission"]]
-    assert slow["notes"] == ["grading took longer than 4 s, the most for a submission"]
+    assert slow["notes"] == ["grading took longer than 6 s, the most for a submission"]
 
 
 #: Kinds that a kernel without Landlock might let do more.
@@ -89,7 +89,7 @@ def test_without_landlock(
     no_landlock(monkeypatch)
     places = handed_in((*EXPOSED, "forks", "kills the grader", "sleeps"))
     report = tmp_path / "report.json"
-    options = ("--time-limit", 4, "--json", report)
+    options = ("--time-limit", 6, "--json", report)
     code, _, err = mmulab("assignment", "grade", *places, *options)
     assert code == 1 and "the sandbox lacks landlock: needs Linux 5.13" in err
     assert all("error" in each for each in json.loads(report.read_text()))

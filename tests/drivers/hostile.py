@@ -118,7 +118,7 @@ _ANSWERS = {
     # it takes for ever
     "sleeps": "time.sleep(60)",
     "loops": "while True: pass",
-    "is slow each time": "time.sleep(0.6)\nreturn 2 * x",
+    "is slow each time": "time.sleep(0.9)\nreturn 2 * x",
     # bombs
     "forks": "while True: os.fork()",
     "threads": "start = __import__('_thread').start_new_thread\nwhile True: start(tell, (1,))",
