@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmulab.mmu.hardware.caches import MOST_OF_A_WALK
 from mmulab.mmu.hardware.walks.sites import MOST_SITES, Site
 from mmulab.mmu.kernels.namespaces import Kernels
 
@@ -31,6 +30,3 @@ class Walk(Kernels):
             raise ValueError(f"{len(sites)} sites; expected at most {MOST_SITES}")
         super().__init__(module, name, translate=translate, fetch_ahead=fetch_ahead)
         self.sites = sites
-
-
-__all__ = ["MOST_OF_A_WALK", "Walk"]
