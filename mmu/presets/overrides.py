@@ -11,7 +11,8 @@ from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import POLICIES, Preset
 
-_GROUPS = {"tlb": "tlbs", "walk_cache": "walk_caches", "cache": "caches"}
+#: Where the structures of each kind stand in a preset.
+GROUPS = {"tlb": "tlbs", "walk_cache": "walk_caches", "cache": "caches"}
 _CITED = ("page_table_share", "memory_latency")
 
 
@@ -33,17 +34,17 @@ def override(preset: Preset, key: str, text: str, more: Iterable[str] = ()) -> P
             raise unknown("key", key, [f"cost.{name}" for name in known])
         costs = {**preset.costs, rest: Cited(_number(key, text), "set by the user")}
         return replace(preset, costs=costs)
-    if group not in _GROUPS:
+    if group not in GROUPS:
         raise unknown("key", key, settable(preset, more))
     name, _, field = rest.rpartition(".")
-    structures = list(getattr(preset, _GROUPS[group]))
+    structures = list(getattr(preset, GROUPS[group]))
     for position, structure in enumerate(structures):
-        if structure.name == name and field in _fields(structure):
+        if structure.name == name and field in fields_of(structure):
             value = _field_value(key, field, getattr(structure, field), text)
             structures[position] = replace(
                 structure, **{field: value, "source": f"{field} set by the user"}
             )
-            new: dict[str, Any] = {_GROUPS[group]: tuple(structures)}
+            new: dict[str, Any] = {GROUPS[group]: tuple(structures)}
             return replace(preset, **new)
     raise unknown("key", key, settable(preset, more))
 
@@ -52,16 +53,17 @@ def _costs(preset: Preset, more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys((*preset.costs, *more)))
 
 
-def _fields(structure: Any) -> list[str]:
+def fields_of(structure: Any) -> list[str]:
+    """What can be set of a structure."""
     return [f.name for f in dataclasses.fields(structure) if f.name not in ("name", "source")]
 
 
 def settable(preset: Preset, more: Iterable[str] = ()) -> list[str]:
     """Every key that `override` takes for a preset."""
     keys = list(_CITED) + [f"cost.{name}" for name in _costs(preset, more)]
-    for group, attribute in _GROUPS.items():
+    for group, attribute in GROUPS.items():
         for structure in getattr(preset, attribute):
-            keys += [f"{group}.{structure.name}.{field}" for field in _fields(structure)]
+            keys += [f"{group}.{structure.name}.{field}" for field in fields_of(structure)]
     return keys
 
 
