@@ -65,6 +65,17 @@ class Chunk(NamedTuple):
         return len(self.address)
 
 
+class Origin(NamedTuple):
+    """How a user named a trace. spec: the text, of a generator in canonical form. format: where
+    one was asked for. path: of the file that it is read from; None without one. seed: of
+    a generator."""
+
+    spec: str
+    format: str | None = None
+    path: str | None = None
+    seed: int | None = None
+
+
 NO_EVENTS = np.zeros(0, EVENT)
 
 
@@ -83,3 +94,9 @@ class Trace(Protocol):
     def chunks(self) -> Iterator[Chunk]:
         """A fresh pass over the trace, from its beginning."""
         ...
+
+
+def origin(trace: Trace) -> Origin | None:
+    """How a trace was named, where it is one of `workloads`."""
+    known = getattr(trace, "origin", None)
+    return known if isinstance(known, Origin) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.errors import InputError, MMULabError, printable, unknown
-from mmulab.mmu.trace import Chunk, Trace
+from mmulab.mmu.trace import Chunk, Origin, Trace
 
 if TYPE_CHECKING:
     from mmulab.mmu.host.settings import VMSettings
@@ -27,6 +27,7 @@ class FileTrace:
         from mmulab.workloads import formats
 
         self.path = path
+        self.origin = Origin(path, format_name, None if path == "-" else path)
         self.name = "standard input" if path == "-" else printable(os.path.basename(path))
         self._options = formats.Options(va_bits, accesses)
         self._stream = _opened(path)
@@ -107,7 +108,9 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
 
     name = spec.partition(":")[0]
     if spec.startswith("@"):
-        return open_trace(bundled(spec[1:]), format, va_bits)
+        trace = open_trace(bundled(spec[1:]), format, va_bits)
+        trace.origin = trace.origin._replace(spec=spec)
+        return trace
     if spec == "-" or os.path.exists(spec) or format:
         return open_trace(spec, format, va_bits)
     if name in generators.names():

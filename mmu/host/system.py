@@ -206,7 +206,7 @@ class System:
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles
-        guest.cycles = sum(guest.price().values())
+        guest.cycles = guest.spent()
         self.now += (guest.cycles - before) / self.hertz
         done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
         done_at += guest.waiting

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mmulab.mmu import presets
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.overrides import GROUPS, fields_of
 from mmulab.mmu.presets.preset import Preset
@@ -36,6 +37,18 @@ def listing(preset: Preset, costs: Mapping[str, Cited] | None = None) -> dict[st
     for name, cost in {**(costs or {}), **preset.costs}.items():
         listed[f"cost.{name}"] = _number(cost)
     return listed
+
+
+def differences(preset: Preset) -> dict[str, Any]:
+    """What makes a preset another than the published one of its name, value by key."""
+    if preset.name not in presets.names():
+        return {}
+    published = listing(presets.load(preset.name))
+    return {
+        key: entry["value"]
+        for key, entry in listing(preset).items()
+        if entry["value"] != published.get(key, {}).get("value")
+    }
 
 
 def _number(cited: Cited) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.machine.parts import compile_parts
+from mmulab.mmu.presets.listing import differences, listing
+from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
@@ -17,7 +21,8 @@ from mmulab.mmu.scenario.variants import variants
 from mmulab.mmu.services.balloon import Balloon, Policy
 from mmulab.mmu.services.ksm import KSM
 from mmulab.mmu.services.reporting import Reporting
-from mmulab.mmu.techniques.specs import parse
+from mmulab.mmu.techniques.specs import costs, parse
+from mmulab.mmu.trace import Trace
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
@@ -63,7 +68,14 @@ def run(
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
-    system = build(scenario, open_trace, balloon_policy)
+    traces: dict[str, Trace] = {}
+
+    def opened(vm: VMSettings) -> Trace:
+        traces[vm.name] = open_trace(vm)
+        return traces[vm.name]
+
+    system = build(scenario, opened, balloon_policy)
+    making = Making(files_of(traces.values()))
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -78,7 +90,29 @@ def run(
     except OutOfMemory as error:
         end, report = "out of memory", str(error)
     timeline.sample(system)
-    return _result(scenario, system, timeline, variant, end, report)
+    result = _result(scenario, system, timeline, variant, end, report)
+    return replace(
+        result, input=_input(scenario, variant, system, traces, making), made=making.made()
+    )
+
+
+def _input(
+    scenario: Scenario, variant: str, system: System, traces: Mapping[str, Trace], making: Making
+) -> dict[str, Any]:
+    """All that a run is made of: `mmulab rerun` goes by it."""
+    techniques = [guest.spec.technique for guest in system.guests]
+    return {
+        "call": "run",
+        "scenario": asdict(scenario),
+        "variant": variant,
+        "traces": {name: of_trace(trace) for name, trace in traces.items()},
+        "files": making.files(),
+        "preset": {
+            "name": system.preset.name,
+            "set": differences(system.preset),
+            "numbers": listing(system.preset, costs(techniques)),
+        },
+    }
 
 
 def compare(
@@ -120,17 +154,15 @@ def _result(
 ) -> RunResult:
     vms = []
     for guest in system.guests:
-        cycles = guest.price()
+        measured = guest.measured()
         vms.append(
             VMResult(
                 name=guest.name,
-                technique=guest.spec.text,
+                measured=measured,
                 accesses=guest.accesses,
                 seconds=max(0.0, guest.ended_at - guest.settings.start),
                 stalled=guest.stalled,
-                counts=guest.counts(),
-                cycles=cycles,
-                busy=sum(cycles.values()) / system.hertz + guest.stalled,
+                busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
             )
         )

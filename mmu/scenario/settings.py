@@ -6,7 +6,9 @@ Plain data, checked when it is made. Sizes are bytes, times seconds of simulated
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmulab.mmu.errors import InputError, check_choice
 from mmulab.mmu.host.settings import MIB, HostSettings, VMSettings
@@ -78,3 +80,17 @@ class Scenario:
                     f"scenario {self.name}: reservations of {reserved // MIB:,} MiB {when}; the "
                     f"host has {self.host.memory // MIB:,} MiB"
                 )
+
+
+def restored(plain: Mapping[str, Any]) -> Scenario:
+    """The scenario of which `dataclasses.asdict` made plain data, also by way of JSON."""
+    host = {**plain["host"], "set": tuple(tuple(pair) for pair in plain["host"]["set"])}
+    kinds = {"balloon": BalloonSettings, "ksm": KSMSettings, "reporting": ReportingSettings}
+    return Scenario(
+        name=plain["name"],
+        host=HostSettings(**host),
+        vms=tuple(VMSettings(**vm) for vm in plain["vms"]),
+        events=tuple(Event(**event) for event in plain["events"]),
+        seed=plain["seed"],
+        **{name: kind(**plain[name]) for name, kind in kinds.items() if plain[name] is not None},
+    )

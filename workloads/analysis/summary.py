@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mmulab import __version__
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
+from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.analysis.stack_kernels import EMPTY
 
 SCHEMA = "mmulab.trace-info"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Accesses of a working-set interval where the trace does not say how long it is.
 INTERVAL = 100_000
@@ -84,13 +86,22 @@ class TraceInfo:
     first_touches: int
     regions: list[Region]
     points: np.ndarray
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md. The sample of points is left out."""
         values = asdict(self)
         del values["points"]
         values["sizes"] = {str(size): count for size, count in self.sizes.items()}
-        return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **values}
+        begin = ("made", "input")
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            **{name: values.pop(name) for name in begin},
+            **values,
+        }
 
 
 class _Collector:
@@ -221,6 +232,8 @@ def summarise(
     if window is not None and window < 1:
         raise InputError(f"window {window}: expected 1 access or more")
     interval = window or (max(1000, -(-length // INTERVALS)) if length else INTERVAL)
+    making = Making(files_of([trace]))
+    asked = {"call": "trace_info", "trace": of_trace(trace), "window": window}
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
     for chunk in trace.chunks():
         collector.add(chunk)
@@ -251,4 +264,6 @@ def summarise(
         first_touches=round(curves[0].cold),
         regions=_regions(keys, counts, list(collector.pids)),
         points=np.concatenate(collector.points, axis=1),
+        input=asked | {"files": making.files()},
+        made=making.made(),
     )

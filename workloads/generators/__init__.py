@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.trace import Chunk
+from mmulab.mmu.trace import Chunk, Origin
 from mmulab.workloads.generators.parameters import Parameter
 
 _MODULES = (
@@ -67,6 +67,7 @@ class Generated:
             if value != parameters[name].default
         ]
         self.name = short + (":" + ",".join(changed) if changed else "")
+        self.origin = Origin(self.name, seed=seed)
 
     @property
     def length(self) -> int | None:
