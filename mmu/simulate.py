@@ -241,7 +241,7 @@ def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> Techni
         labels={each.reason: each.label for each in spec.technique.exits},
         counts=counts,
         references=references,
-        structures=read_structures(core, vcpu, simulator.units, preset),
+        structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
         cycles=cost.price(counts, references, preset, spec.technique),
         frames=simulator.frames_by_kind(),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmulab.mmu.hardware import lookups
 from mmulab.mmu.hardware.assoc import (
     drop,
     drop_all,
@@ -83,6 +84,8 @@ def probe(core, vcpu, row, gva):
 def _begin_use(core, number, size):
     """The first fill of a page size into a unit: from now on it is searched for."""
     seldom()
+    if not core.unit[number].sizes:
+        lookups.begin_use(core, number)
     core.unit[number].sizes |= 1 << size
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
         route = route_to(core, row, size)
@@ -119,11 +122,12 @@ def _forget_slot(core, row, slot):
 
 
 @inlined
-def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
+def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held, missed):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
 
     entry: TLB entry whose frame is that of the 4 KiB page of gva. held: the array may
-    hold an entry for the page already, which is replaced.
+    hold an entry for the page already, which is replaced. missed: 1 where the look-up that this
+    fill ends is a miss of the array.
     """
     route = route_to(core, row, size)
     if splinter:
@@ -133,6 +137,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
+    unit.misses += missed
     looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)
@@ -183,15 +188,15 @@ def probe_l2(core, vcpu, kind, gva):
 
 
 @inlined
-def fill_l1(core, vcpu, kind, gva, entry, size, clock, held):
+def fill_l1(core, vcpu, kind, gva, entry, size, clock, held, missed):
     row = ROUTE_L1I if kind == FETCH else ROUTE_L1D
-    return _fill(core, vcpu, row, gva, entry, size, True, clock, held)
+    return _fill(core, vcpu, row, gva, entry, size, True, clock, held, missed)
 
 
 @inlined
-def fill_l2(core, vcpu, kind, gva, entry, size, held):
+def fill_l2(core, vcpu, kind, gva, entry, size, held, missed):
     row = ROUTE_L2I if kind == FETCH else ROUTE_L2D
-    return _fill(core, vcpu, row, gva, entry, size, False, 0, held)
+    return _fill(core, vcpu, row, gva, entry, size, False, 0, held, missed)
 
 
 @inlined
@@ -213,10 +218,21 @@ def touch_l1(core, slot, clock):
 
 
 @inlined
-def touch_l2(core, kind, size, slot):
+def touch_l2(core, kind, size, slot, first):
+    """Records an L2 hit, and counts it where the look-up is the first of its page."""
     unit = unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size))
-    unit.hits += 1
+    unit.hits += first
     touch(core, unit, slot, tick(unit))
+
+
+@kernel
+def count_denied(core, vcpu, kind, size, first):
+    """An entry that a look-up has found does not do. first: 1 where it is an L2 entry, and the
+    look-up the first of its page."""
+    seldom()
+    if first:
+        vcpu.stats[0].l2_denied += 1
+        unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size)).hits += 1
 
 
 @kernel

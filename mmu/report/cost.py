@@ -98,7 +98,8 @@ def price(
     cycles = dict.fromkeys(CATEGORIES, 0.0)
     data = counts["loads"] + counts["stores"]
     cycles["work"] = cost["work_per_access"] * (data or counts["fetches"])
-    cycles["l2_tlb"] = cost["l2_tlb_hit"] * (counts["l2_tlb_hits"] + counts["walks"])
+    looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
+    cycles["l2_tlb"] = cost["l2_tlb_hit"] * looked_into
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         cycles[category] += sum(
