@@ -6,7 +6,15 @@ import numpy as np
 
 from mmulab.mmu.hardware import contexts, tlb, walk_caches
 from mmulab.mmu.hardware.caches import make_room
-from mmulab.mmu.hardware.lookups import IN_L1, IN_L2, before, count_l1_hit, owe, settle
+from mmulab.mmu.hardware.lookups import (
+    DENIED_BY_L1,
+    IN_L2,
+    NOWHERE,
+    count_l1_hit,
+    denied,
+    faulted,
+    recount,
+)
 from mmulab.mmu.hardware.rights import allows
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import D, frame_of
@@ -42,13 +50,14 @@ def translate(machine, walk, gva, kind, user, clock, page):
     why the core stopped.
 
     A hit that lacks the rights, or a store that finds D clear, walks again
-    (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults. What is counted of a look-up
-    that is made again: see `lookups`.
+    (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults. It is counted here as if the
+    page were looked up for the first time, and no entry denied: see `lookups`.
     """
     core = machine.core
     vcpu = machine.vcpu
     memory = machine.host.memory
     stats = vcpu.stats[0]
+    found = NOWHERE
     slot, size = tlb.probe_l1(core, vcpu, kind, gva)
     if slot != NIL:
         if core.record[0].mixed:
@@ -58,42 +67,35 @@ def translate(machine, walk, gva, kind, user, clock, page):
             _predict(core, kind, gva, slot, size, core.data[slot])
             _mark_store(core, memory, kind, core.data[slot], gva, size)
             return OK
-        first, missed = 1, 0
+        found = DENIED_BY_L1
     else:
+        stats.l1_misses[np.uint64(kind)] += 1
         slot, size = tlb.probe_l2(core, vcpu, kind, gva)
-        first, missed = 1, IN_L1 if slot != NIL else IN_L1 | IN_L2
-    if vcpu.regs[0].looked_up:
-        first, missed = before(vcpu, page, missed)
-    stats.l1_misses[np.uint64(kind)] += missed & first
     # An L1 slot that has come so far is denied again here.
     if slot != NIL and allows(core.data[slot], kind, user):
-        if first:
-            stats.l2_hits[np.uint64(kind)] += 1
-        else:
-            stats.repeated_l2_hits += 1
-        tlb.touch_l2(core, kind, size, slot, first)
+        stats.l2_hits[np.uint64(kind)] += 1
+        tlb.touch_l2(core, kind, size, slot)
         entry = tlb.exact_frame(core, core.data[slot], gva, size)
         held = False
+        found = IN_L2
     else:
         held = slot != NIL
         if held:
-            tlb.count_denied(core, vcpu, kind, size, missed & first)
-            if kind == STORE and not core.data[slot] & D:
-                stats.dirty_walks += 1
+            found = denied(core, vcpu, kind, size, slot, page, found)
         stats.walks[np.uint64(kind)] += 1
         core.record[0].walked = 1
         make_room(core, vcpu)
         status, entry, size = walk.translate(core, vcpu, memory, gva, kind, user)
         if status != OK:
-            owe(vcpu, page, first, missed)
+            faulted(vcpu, kind, page, found)
             if status == PAGE_FAULT:
                 # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
                 tlb.drop_page(core, vcpu, gva)
             return status
-        tlb.fill_l2(core, vcpu, kind, gva, entry, size, held, missed >> 1)
-    slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held, missed & 1)
-    if vcpu.regs[0].looked_up:
-        settle(vcpu, page)
+        tlb.fill_l2(core, vcpu, kind, gva, entry, size, held)
+    slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held)
+    if held or vcpu.regs[0].looked_up:
+        recount(core, vcpu, kind, size, slot, page, found)
     _predict(core, kind, gva, slot, size, entry)
     _mark_store(core, memory, kind, entry, gva, 0)
     return OK

@@ -16,49 +16,92 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.hardware.state import Core
-from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.hardware.assoc import route_to
+from mmulab.mmu.hardware.state import ROUTE_L2D, ROUTE_L2I, Core
+from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.vectors import seldom
+from mmulab.mmu.memory.entries import D
 from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.trace import FETCH, STORE
 
-# Where a look-up missed.
-IN_L1, IN_L2 = 1, 2
-_EVERYWHERE = IN_L1 | IN_L2
+# What a look-up found.
+NOWHERE, IN_L2, DENIED_BY_L1, DENIED_BY_L2 = 0, 1, 2, 3
+
+# Where a look-up missed, as bits.
+_L1, _L2 = 1, 2
+_BOTH = _L1 | _L2
 
 DIGIT_BITS = 16  # of `CORE_RECORD.packed`: more than the look-ups between two `unpack`
-DIGITS = 4
 _DIGIT = (1 << DIGIT_BITS) - 1
 
 
+@inlined
+def _is_repeated(vcpu, page):
+    return vcpu.regs[0].looked_up >> page & 1 != 0
+
+
+@inlined
+def _l2_unit(core, kind, size):
+    """Number of the L2 array for a page size, NIL where there is none."""
+    return route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size).unit
+
+
 @kernel
-def before(vcpu, page, missed):
-    """(1, missed) where the page is looked up for the first time for this access; else 0, and
-    where it missed when it was, as far as no array has been charged with it."""
+def denied(core, vcpu, kind, size, slot, page, found):
+    """The entry in a slot does not do, for want of rights or of the D bit; returns `found`."""
     seldom()
-    regs = vcpu.regs[0]
-    if regs.looked_up >> page & 1:
-        return 0, regs.owed >> (2 * page) & _EVERYWHERE
-    return 1, missed
+    if kind == STORE and not core.data[slot] & D:
+        vcpu.stats[0].dirty_walks += 1
+    if found == DENIED_BY_L1:
+        return found
+    if not _is_repeated(vcpu, page):
+        vcpu.stats[0].l2_denied += 1
+        core.unit[_l2_unit(core, kind, size)].hits += 1
+    return DENIED_BY_L2
 
 
 @kernel
-def owe(vcpu, page, first, missed):
+def faulted(vcpu, kind, page, found):
     """The look-up of a page ended in a fault: it is made again, and that of the page before."""
     seldom()
     regs = vcpu.regs[0]
     vcpu.stats[0].repeated_lookups += 1 + page
-    if first:
-        regs.owed |= missed << (2 * page)
+    if _is_repeated(vcpu, page):
+        if found != DENIED_BY_L1:
+            vcpu.stats[0].l1_misses[kind] -= 1
+    elif found == NOWHERE:
+        regs.owed |= _BOTH << (2 * page)
+    elif found == DENIED_BY_L2:
+        regs.owed |= _L1 << (2 * page)
     regs.looked_up |= 3 if page else 1
 
 
 @kernel
-def settle(vcpu, page):
-    """An array has been charged with what the look-up of a page missed."""
+def recount(core, vcpu, kind, size, slot, page, found):
+    """Mends what has been counted of a look-up that was not the first of its page, or whose
+    entry was denied. size: of the page; slot: what it has been filled into."""
     seldom()
     regs = vcpu.regs[0]
-    regs.owed &= ~(_EVERYWHERE << (2 * page))
-    regs.looked_up &= ~(1 << page)
+    stats = vcpu.stats[0]
+    missed = _BOTH
+    if found == DENIED_BY_L1:
+        missed = 0
+    elif found != NOWHERE:
+        missed = _L1
+    if _is_repeated(vcpu, page):
+        missed = regs.owed >> (2 * page) & _BOTH
+        if found != DENIED_BY_L1:
+            stats.l1_misses[kind] -= 1
+        if found == IN_L2:
+            stats.l2_hits[kind] -= 1
+            stats.repeated_l2_hits += 1
+            core.unit[_l2_unit(core, kind, size)].hits -= 1
+        regs.owed &= ~(_BOTH << (2 * page))
+        regs.looked_up &= ~(1 << page)
+    core.unit[core.owner[slot]].misses += int(missed & _L1 != 0) - 1
+    second = _l2_unit(core, kind, size)
+    if second != NIL:
+        core.unit[second].misses += int(missed & _L2 != 0) - int(found != IN_L2)
 
 
 @kernel
@@ -88,7 +131,7 @@ def begin_use(core, number):
 @kernel
 def count_l1_hit(core, vcpu, slot, page):
     """A look-up that finds an L1 slot, where arrays are told apart."""
-    if not vcpu.regs[0].looked_up >> page & 1:
+    if not _is_repeated(vcpu, page):
         core.record[0].packed += core.weight[slot]
 
 

@@ -122,12 +122,11 @@ def _forget_slot(core, row, slot):
 
 
 @inlined
-def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held, missed):
+def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     """Fills an entry for the page of gva; returns its slot, NIL where no array takes it.
 
     entry: TLB entry whose frame is that of the 4 KiB page of gva. held: the array may
-    hold an entry for the page already, which is replaced. missed: 1 where the look-up that this
-    fill ends is a miss of the array.
+    hold an entry for the page already, which is replaced.
     """
     route = route_to(core, row, size)
     if splinter:
@@ -137,7 +136,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held, missed):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
-    unit.misses += missed
+    unit.misses += 1
     looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)
@@ -188,15 +187,15 @@ def probe_l2(core, vcpu, kind, gva):
 
 
 @inlined
-def fill_l1(core, vcpu, kind, gva, entry, size, clock, held, missed):
+def fill_l1(core, vcpu, kind, gva, entry, size, clock, held):
     row = ROUTE_L1I if kind == FETCH else ROUTE_L1D
-    return _fill(core, vcpu, row, gva, entry, size, True, clock, held, missed)
+    return _fill(core, vcpu, row, gva, entry, size, True, clock, held)
 
 
 @inlined
-def fill_l2(core, vcpu, kind, gva, entry, size, held, missed):
+def fill_l2(core, vcpu, kind, gva, entry, size, held):
     row = ROUTE_L2I if kind == FETCH else ROUTE_L2D
-    return _fill(core, vcpu, row, gva, entry, size, False, 0, held, missed)
+    return _fill(core, vcpu, row, gva, entry, size, False, 0, held)
 
 
 @inlined
@@ -218,21 +217,10 @@ def touch_l1(core, slot, clock):
 
 
 @inlined
-def touch_l2(core, kind, size, slot, first):
-    """Records an L2 hit, and counts it where the look-up is the first of its page."""
+def touch_l2(core, kind, size, slot):
     unit = unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size))
-    unit.hits += first
+    unit.hits += 1
     touch(core, unit, slot, tick(unit))
-
-
-@kernel
-def count_denied(core, vcpu, kind, size, first):
-    """An entry that a look-up has found does not do. first: 1 where it is an L2 entry, and the
-    look-up the first of its page."""
-    seldom()
-    if first:
-        vcpu.stats[0].l2_denied += 1
-        unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size)).hits += 1
 
 
 @kernel
