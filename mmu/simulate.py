@@ -211,7 +211,7 @@ class _Worker:
         for stop in self._stops(work.chunk, pause, end):
             event = self.simulator.run(work.chunk, work.kinds, position, stop, event)
             position = stop
-            if stop == pause and self.simulator.accesses == self.warmup:
+            if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
             if self.check:
                 from mmulab.mmu.check import check

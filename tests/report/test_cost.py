@@ -27,8 +27,8 @@ PRESET = replace(
 
 def counts(**changes: object) -> dict[str, object]:
     names = (
-        "loads stores fetches l2_tlb_hits walks guest_faults pages_zeroed pages_copied "
-        "invlpgs cr3_loads host_copies"
+        "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
+        "pages_copied invlpgs cr3_loads host_copies"
     ).split()
     base: dict[str, object] = dict.fromkeys(names, 0)
     base |= dict.fromkeys((counter.name for counter in SHADOW.counters), 0)
@@ -52,7 +52,7 @@ def test_nothing_costs_nothing() -> None:
 def test_each_count_lands_in_its_category() -> None:
     cases = {
         ("work", COST["work_per_access"] * 10): counts(loads=7, stores=3, fetches=50),
-        ("l2_tlb", COST["l2_tlb_hit"] * 9): counts(l2_tlb_hits=4, walks=5),
+        ("l2_tlb", COST["l2_tlb_hit"] * 12): counts(l2_tlb_hits=4, repeated_l2_hits=3, walks=5),
         (
             "guest_kernel",
             COST["guest_fault"] + 2 * COST["page_zero"] + 3 * COST["page_copy"],
