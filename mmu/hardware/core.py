@@ -17,7 +17,7 @@ from mmulab.mmu.hardware.lookups import (
 )
 from mmulab.mmu.hardware.rights import allows
 from mmulab.mmu.kernels.compiling import inlined, kernel
-from mmulab.mmu.memory.entries import D, frame_of
+from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
 from mmulab.mmu.trace import LOAD, STORE
 

@@ -18,7 +18,16 @@ from mmulab.mmu import presets
 from mmulab.mmu.presets.preset import TLB
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.trace import (
-    EXEC, EXIT, FETCH, FORK, LOAD, MMAP, MPROTECT, MUNMAP, STORE, SWITCH,
+    EXEC,
+    EXIT,
+    FETCH,
+    FORK,
+    LOAD,
+    MMAP,
+    MPROTECT,
+    MUNMAP,
+    STORE,
+    SWITCH,
 )  # fmt: skip
 
 PAGE = 4096
@@ -108,7 +117,7 @@ OF_TECHNIQUE: dict[str, Expected] = {
         "guest page": TOUCHED, "gPT": 4, "sPT": 0, "nPT": 0,
         "references": {"guest": [REFERENCES - 4, 0, 0, 4], "nested": [0, 0, 0, 0]},
         "references_per_walk": REFERENCES / (2 * TOUCHED),
-        "cache L1D hits": REFERENCES - 4, "cache L1d misses": 4,
+        "cache L1D hits": REFERENCES - 4, "cache L1D misses": 4,
         "cache L3 hits": 0, "cache L3 misses": 4,
     },
     # The root is write-protected from the start, the leaf table once the first page is filled:
