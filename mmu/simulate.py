@@ -237,7 +237,7 @@ class _Worker:
         for stop in self._stops(work.chunk, pause, end):
             event = self.simulator.run(work.chunk, work.kinds, position, stop, event)
             position = stop
-            if stop == pause and self.simulator.accesses == self.warmup:
+            if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
             if self.check:
                 from mmulab.mmu.check import check
@@ -260,6 +260,6 @@ def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> Techni
     spec = simulator.spec
     return TechniqueResult(
         **measured(spec, vcpu, by_kind.tolist(), preset),
-        structures=read_structures(core, vcpu, simulator.units, preset),
+        structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
         frames=simulator.frames_by_kind(),
     )

@@ -123,7 +123,8 @@ def charges(
     charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
     data = counts["loads"] + counts["stores"]
     charged["work"]["cost.work_per_access"] = data or counts["fetches"]
-    charged["l2_tlb"]["cost.l2_tlb_hit"] = counts["l2_tlb_hits"] + counts["walks"]
+    looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
+    charged["l2_tlb"]["cost.l2_tlb_hit"] = looked_into
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         charged[category].update(dict(zip(latencies(preset), served, strict=True)))

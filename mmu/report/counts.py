@@ -7,10 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmulab.mmu.hardware.lookups import hits_of_arrays
 from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
 from mmulab.mmu.hardware.walks.walk import Walk
+from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.technique import Technique
+
+#: Statistics that counts have under other names.
+_BY_OTHER_NAMES = ("l1_misses", "l2_hits", "l2_denied", "walks")
+_BY_SIZE = ("faults",)  # by page size
 
 
 class Counted(NamedTuple):
@@ -35,12 +41,16 @@ def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> Cou
         "l1_data_tlb_misses": int(stats["l1_misses"][:2].sum()),
         "l1_instruction_tlb_misses": int(stats["l1_misses"][2]),
         "l2_tlb_hits": int(stats["l2_hits"].sum()),
-        "l2_tlb_misses": int(stats["l1_misses"].sum() - stats["l2_hits"].sum()),
+        "l2_tlb_misses": int(
+            stats["l1_misses"].sum() - stats["l2_hits"].sum() - stats["l2_denied"]
+        ),
         "walks": int(stats["walks"].sum()),
     }
     for name in stats.dtype.names or ():
-        if name not in ("l1_misses", "l2_hits", "walks"):
-            counts[name] = int(stats[name])
+        if name in _BY_SIZE:
+            counts |= {f"{name}_{size}": int(stats[name][i]) for i, size in enumerate(SIZE_NAMES)}
+        elif name not in _BY_OTHER_NAMES:
+            counts[name] = int(stats[name].sum())
     return Counted(
         counts,
         {each.reason: int(vcpu.exits[at]) for at, each in enumerate(technique.exits)},
@@ -87,12 +97,17 @@ def _by_level(vcpu: VCPU, cache_levels: int) -> np.ndarray:
 
 
 def read_structures(
-    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset
+    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset, by_kind: Sequence[int]
 ) -> dict[str, dict[str, int]]:
-    """Hits and misses of each unit and cache level that was looked into, by name."""
+    """Hits and misses of each unit and cache level that was looked into, by name.
+
+    by_kind: loads, stores and fetches that they were counted over.
+    """
+    stats = vcpu.stats[0]
+    l1_hits = np.array(by_kind) + stats["straddles"] - stats["l1_misses"]
     used = {
-        name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
-        for name, unit in zip(units, core.unit, strict=True)
+        name: {"hits": int(hits), "misses": int(unit["misses"])}
+        for name, hits, unit in zip(units, hits_of_arrays(core, l1_hits), core.unit, strict=True)
     }
     served = references_of(vcpu).sum(axis=0).tolist()
     for level, cache in enumerate(preset.caches):

@@ -33,6 +33,11 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.3f} %" if whole else "-"
 
 
+def _lookups(result: TechniqueResult) -> int:
+    """Look-ups of pages, of which misses are a part."""
+    return int(result.counts["accesses"] + result.counts["straddles"])
+
+
 def _rows(comparison: Comparison) -> list[Row]:
     def per_access(category: str) -> Callable[[TechniqueResult], str]:
         return lambda r: f"{r.cycles[category].likely / comparison.accesses:.3f}"
@@ -44,8 +49,8 @@ def _rows(comparison: Comparison) -> list[Row]:
         ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
         ("time in translation", lambda r: f"{r.translation_percent:.1f} %"),
         ("", lambda r: ""),
-        ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], comparison.accesses)),
-        ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], comparison.accesses)),
+        ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], _lookups(r))),
+        ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], _lookups(r))),
         ("page walks", lambda r: f"{r.counts['walks']:,}"),
         ("references per walk", lambda r: f"{r.references_per_walk:.2f}"),
         ("guest page faults", lambda r: f"{r.counts['guest_faults']:,}"),

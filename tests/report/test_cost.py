@@ -33,8 +33,8 @@ LATENCIES = [cost.value for cost in model.latencies(PRESET).values()]
 def counted(technique: Technique = SHADOW, **changes: int) -> Counted:
     """Nothing but what is named: a count, an exit (of its reason) or an event."""
     names = (
-        "loads stores fetches l2_tlb_hits walks guest_faults pages_zeroed pages_copied "
-        "invlpgs cr3_loads host_copies"
+        "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
+        "pages_copied invlpgs cr3_loads host_copies"
     ).split()
     exits = (each.reason for each in technique.exits)
     events = (each.name for each in technique.counters)
@@ -67,7 +67,7 @@ def test_nothing_costs_nothing() -> None:
 def test_each_count_lands_in_its_category() -> None:
     cases = {
         ("work", COST["work_per_access"] * 10): counted(loads=7, stores=3, fetches=50),
-        ("l2_tlb", COST["l2_tlb_hit"] * 9): counted(l2_tlb_hits=4, walks=5),
+        ("l2_tlb", COST["l2_tlb_hit"] * 12): counted(l2_tlb_hits=4, repeated_l2_hits=3, walks=5),
         (
             "guest_kernel",
             COST["guest_fault"] + 2 * COST["page_zero"] + 3 * COST["page_copy"],
