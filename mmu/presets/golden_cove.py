@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.common import (
+    INTEL_PSC,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    PERFMON_TMA,
+    SOFTWARE,
+    guest_physical,
+)
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 MANUAL = (
@@ -50,21 +57,33 @@ CACHES = (
         "L1D",
         48 * 1024,
         12,
-        Cited(5, f"5 cycles: {MANUAL}"),
+        Cited(5, f"5 cycles: {MANUAL}. High: a cycle more, where the address is not simple", 5, 6),
         "48 KiB, 12-way: Hardware Times, Sapphire Rapids-SP cache hierarchy, 2021",
     ),
     Cache(
         "L2",
         2048 * 1024,
         16,
-        Cited(16, f"16 cycles, one more than client Golden Cove: {SAPPHIRE}"),
+        Cited(
+            16,
+            f"16 cycles, one more than client Golden Cove: {SAPPHIRE}. Low: the client's. High: "
+            "assumption: with what waits in its queues",
+            15,
+            20,
+        ),
         f"2 MiB: {SAPPHIRE}; assumption: 16-way",
     ),
     Cache(
         "L3",
         1920 * 1024,
         15,
-        Cited(125, f"33 ns: {SAPPHIRE}; at 3.8 GHz"),
+        Cited(
+            125,
+            f"33 ns: {SAPPHIRE}; at 3.8 GHz. Low: assumption: the nearest slices. High: 37 ns "
+            f"({PERFMON_TMA}), at 3.8 GHz",
+            100,
+            141,
+        ),
         "assumption: one slice of 1.875 MiB, 15-way, to each core",
     ),
 )
@@ -77,10 +96,22 @@ PRESET = Preset(
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
-    memory_latency=Cited(418, "assumption: 110 ns at 3.8 GHz; its L3 alone takes 33 ns"),
+    memory_latency=Cited(
+        418,
+        "assumption: 110 ns at 3.8 GHz; its L3 alone takes 33 ns. Low: 80 ns, as a Skylake-SP. "
+        "High: assumption: 150 ns, with other cores' traffic",
+        304,
+        570,
+    ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(7, f"5 cycles become 12: {MEASURED}"),
+        "l2_tlb_hit": Cited(
+            7,
+            f"5 cycles become 12: {MEASURED}; 7: {PERFMON_TMA}. A cycle to either side: "
+            "assumption, by what is replayed",
+            6,
+            8,
+        ),
     },
     va_levels=5,
     notes=(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.common import (
+    FAULT_RANGE,
     HASWELL_FAULT,
     INTEL_PSC,
     NTLB,
     PAGE_TABLE_SHARE,
+    PERFMON_TMA,
     SOFTWARE,
     guest_physical,
 )
@@ -44,21 +46,27 @@ CACHES = (
         "L1D",
         32 * 1024,
         8,
-        Cited(4, f"assumption: 4 cycles, {BROADWELL}"),
+        Cited(
+            4,
+            f"assumption: 4 cycles, {BROADWELL}. High: a cycle more, where the address is not "
+            "simple",
+            4,
+            5,
+        ),
         "assumption: 32 KiB, 8-way, as every Intel core from Nehalem to Skylake",
     ),
     Cache(
         "L2",
         256 * 1024,
         8,
-        Cited(12, f"assumption: lowest of 12 to 15 cycles, {BROADWELL}"),
+        Cited(12, f"assumption: lowest of 12 to 15 cycles, {BROADWELL}", 12, 15),
         "256 KiB; Skylake made it 4-way from 8: WikiChip, Skylake (client), key changes",
     ),
     Cache(
         "L3",
         2560 * 1024,
         20,
-        Cited(45, f"assumption: middle of 38 to 51 cycles, {BROADWELL}"),
+        Cited(45, f"assumption: middle of 38 to 51 cycles, {BROADWELL}", 38, 51),
         "assumption: one slice of 2.5 MiB, 20-way, to each core",
     ),
 )
@@ -71,15 +79,24 @@ PRESET = Preset(
     walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
-    memory_latency=Cited(209, f"assumption: 95 ns at 2.2 GHz, {BROADWELL}"),
+    memory_latency=Cited(
+        209,
+        f"assumption: 95 ns at 2.2 GHz, {BROADWELL}. Low: assumption: 80 ns, as a Skylake-SP. "
+        "High: assumption: 130 ns, with other cores' traffic",
+        176,
+        286,
+    ),
     costs={
         **SOFTWARE,
         "l2_tlb_hit": Cited(
             7,
             "assumption: as Sandy Bridge before it (about 7: Chips and Cheese, Bulldozer: "
-            "Caching and Conclusion, 24 January 2023) and Golden Cove after it",
+            f"Caching and Conclusion, 24 January 2023) and Golden Cove after it. High: "
+            f"{PERFMON_TMA}",
+            7,
+            8,
         ),
-        "guest_fault": Cited(1300, HASWELL_FAULT),
+        "guest_fault": Cited(1300, HASWELL_FAULT, *FAULT_RANGE),
     },
     notes=(
         "1 GiB pages: none in the STLB; the instruction TLB holds 2 MiB fragments of them.",

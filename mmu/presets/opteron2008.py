@@ -56,7 +56,13 @@ CACHES = (
         "L2",
         512 * 1024,
         16,
-        Cited(15, "assumption: 3 cycles of L1 and 12 beyond it"),
+        Cited(
+            15,
+            "assumption: 3 cycles of L1 and 12 beyond it. Low: the 12 alone. High: assumption: "
+            "with what waits in its queues",
+            12,
+            20,
+        ),
         "512 KB per core: Tom's Hardware, AMD CPU history, The Phenom: K10; 16-way: as "
         f"{CPUID_12H}",
     ),
@@ -64,7 +70,13 @@ CACHES = (
         "L3",
         512 * 1024,
         32,
-        Cited(49, f"16.35 ns at 3.0 GHz on a Phenom II X4 945: {BULLDOZER}"),
+        Cited(
+            49,
+            f"16.35 ns at 3.0 GHz on a Phenom II X4 945: {BULLDOZER}. A fifth less to a fifth "
+            "more: assumption",
+            39,
+            59,
+        ),
         "2 MB for four cores: Tom's Hardware, AMD CPU history, The Phenom: K10; "
         "assumption: 32-way, a quarter to each core",
     ),
@@ -81,17 +93,36 @@ PRESET = Preset(
     memory_latency=Cited(
         207,
         "assumption: 90 ns at 2.3 GHz, registered DDR2 and two sockets; 57.8 ns on a "
-        f"desktop Phenom II X6 1100T with DDR3: {BULLDOZER}",
+        f"desktop Phenom II X6 1100T with DDR3: {BULLDOZER}. Low: that. High: assumption: 120 ns, "
+        "with other cores' traffic",
+        133,
+        276,
     ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}"),
-        "page_zero": Cited(512, "assumption: 4,096 bytes at 8 bytes per cycle"),
-        "page_copy": Cited(1024, "assumption: 4,096 bytes at 4 bytes per cycle"),
+        "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}", 2, 3),
+        "page_zero": Cited(
+            512,
+            "assumption: 4,096 bytes at 8 bytes per cycle. From 16 bytes per cycle, all in L1, to "
+            "3, from memory",
+            256,
+            1365,
+        ),
+        "page_copy": Cited(
+            1024,
+            "assumption: 4,096 bytes at 4 bytes per cycle. From 8 bytes per cycle, all in L1, to "
+            "1.5, from and to memory",
+            512,
+            2731,
+        ),
         "vm_exit": Cited(
             2000,
             "assumption: half as much again as the 1,344 to 1,376 cycles around VMRUN on an "
-            "AMD server of 2020 (lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html)",
+            "AMD server of 2020 (lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html). Low: "
+            "those. High: assumption: twice the likely value, as exits fell by half and more over "
+            "the first generations of processors that have them",
+            1344,
+            4000,
         ),
     },
     pcid=False,  # as CPUID 1 of the A6-3420M says

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.common import (
+    INTEL_PSC,
+    KVM_2020,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    PERFMON_TMA,
+    SOFTWARE,
+    X86_VM_EXIT,
+    guest_physical,
+)
 from mmulab.mmu.presets.preset import TLB, Cache, Preset
 
 LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
@@ -45,21 +54,32 @@ CACHES = (
         "L1D",
         32 * 1024,
         8,
-        Cited(4, f"4 cycles: {ANANDTECH}"),
+        Cited(
+            4,
+            f"4 cycles: {ANANDTECH}. High: a cycle more, where the address is not simple",
+            4,
+            5,
+        ),
         "32 KiB, 8-way: WikiChip, Skylake (client), memory hierarchy",
     ),
     Cache(
         "L2",
         1024 * 1024,
         16,
-        Cited(14, f"lowest of 14 to 22 cycles: {ANANDTECH}"),
+        Cited(14, f"lowest of 14 to 22 cycles: {ANANDTECH}", 14, 22),
         "1 MiB per core: Tom's Hardware, Intel Xeon Platinum 8176 review, 2017; assumption: 16-way",
     ),
     Cache(
         "L3",
         1408 * 1024,
         11,
-        Cited(55, f"54 to 56 cycles within 4 to 8 MB: {ANANDTECH}"),
+        Cited(
+            55,
+            f"54 to 56 cycles within 4 to 8 MB: {ANANDTECH}. Low: 20.5 ns ({PERFMON_TMA}), at "
+            "2.1 GHz. High: assumption: 35 ns, with other cores' traffic",
+            43,
+            74,
+        ),
         "1.375 MiB per core, not inclusive: Vortez, Core i7-7800X review, 2017; assumption: 11-way",
     ),
 )
@@ -75,14 +95,27 @@ PRESET = Preset(
     memory_latency=Cited(
         189,
         f"89 to 91 ns: {ANANDTECH}; times 2.1 GHz, the clock at which its 55 cycles of L3 "
-        "are its 25 to 27 ns",
+        f"are its 25 to 27 ns. Low: 80 ns ({PERFMON_TMA}). High: assumption: 120 ns, with other "
+        "cores' traffic",
+        168,
+        252,
     ),
     costs={
         **SOFTWARE,
         "l2_tlb_hit": Cited(
             7,
             "assumption: as Sandy Bridge before it (about 7: Chips and Cheese, Bulldozer: "
-            "Caching and Conclusion, 24 January 2023) and Golden Cove after it",
+            f"Caching and Conclusion, 24 January 2023) and Golden Cove after it. High: "
+            f"{PERFMON_TMA}",
+            7,
+            9,
+        ),
+        "vm_exit": Cited(
+            X86_VM_EXIT.value,
+            f"{X86_VM_EXIT.source}. On this processor: {KVM_2020}; high: assumption: a thousand "
+            "more, for mitigations that it needs in software",
+            X86_VM_EXIT.low,
+            2559,
         ),
     },
     notes=(

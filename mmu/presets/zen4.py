@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.common import KVM_2024, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 ALL_SIZES = ("4k", "2m", "1g")
@@ -78,20 +78,35 @@ LINEAR_PSC = (
 
 CACHES = (
     Cache(
-        "L1D", 32 * 1024, 8, Cited(4, f"4 cycles: {GUIDE}, 2.6.2"), f"32 KiB, 8-way: {GUIDE}, 2.6.2"
+        "L1D",
+        32 * 1024,
+        8,
+        Cited(4, f"4 cycles: {GUIDE}, 2.6.2; 5 where the address is not simple", 4, 5),
+        f"32 KiB, 8-way: {GUIDE}, 2.6.2",
     ),
     Cache(
         "L2",
         1024 * 1024,
         8,
-        Cited(14, f"at least 14 cycles: {GUIDE}, A.1"),
+        Cited(
+            14,
+            f"at least 14 cycles: {GUIDE}, A.1. High: assumption: with what waits in its queues",
+            14,
+            18,
+        ),
         f"1 MiB, 8-way: {GUIDE}, 2.6.3",
     ),
     Cache(
         "L3",
         4096 * 1024,
         16,
-        Cited(50, f"50 cycles on average: {GUIDE}, A.1"),
+        Cited(
+            50,
+            f"50 cycles on average: {GUIDE}, A.1. A tenth less to three tenths more: assumption: "
+            "near and far slices, other cores' traffic",
+            45,
+            65,
+        ),
         "32 MiB, 16-way, for a complex of eight cores: product data of the Ryzen 7000; an "
         "eighth to each core",
     ),
@@ -106,15 +121,23 @@ PRESET = Preset(
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
-        418, f"73.35 ns on a Ryzen 9 7950X with DDR5-6000, at 5.7 GHz: {ZEN_4_PART_2}"
+        418,
+        f"73.35 ns on a Ryzen 9 7950X with DDR5-6000, at 5.7 GHz: {ZEN_4_PART_2}. Low: assumption: "
+        "65 ns, with faster memory. High: assumption: 120 ns, as a server's, with other cores' "
+        "traffic",
+        370,
+        684,
     ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(7, f"7 to 8 cycles: {ZEN_4_PART_2}"),
+        "l2_tlb_hit": Cited(7, f"7 to 8 cycles: {ZEN_4_PART_2}", 7, 8),
         "vm_exit": Cited(
             1360,
             "assumption: as the 1,344 to 1,376 cycles around VMRUN on an AMD server of 2020 "
-            "(lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html)",
+            "(lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html). Low: as Intel's: "
+            f"{KVM_2024}. High: assumption: half as much again, for mitigations",
+            1018,
+            2040,
         ),
     },
     notes=(

@@ -29,9 +29,16 @@ def overview(presets: Sequence[Preset]) -> str:
 
 
 def _entry(head: str, source: str) -> str:
+    margin = " " * 6
     return f"  {head}\n" + fill(
-        source, width=96, initial_indent="      ", subsequent_indent="      "
+        source, 96, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
     )
+
+
+def number(cited: Cited) -> str:
+    """A value, and its range where it has one."""
+    text = f"{cited.value:g}"
+    return text if cited.low == cited.high else f"{text}, from {cited.low:g} to {cited.high:g}"
 
 
 def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
@@ -53,17 +60,17 @@ def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
     for level in preset.caches:
         head = f"{level.name}: {level.size >> 10} KiB, {level.ways} ways"
         lines.append(_entry(head, level.source))
-        lines.append(_entry(f"  {level.name} latency: {level.latency.value:g} cycles",
+        lines.append(_entry(f"  {level.name} latency in cycles: {number(level.latency)}",
                             level.latency.source))  # fmt: skip
     for name, cited in (
         ("memory_latency", preset.memory_latency),
         ("page_table_share", preset.page_table_share),
     ):
-        lines.append(_entry(f"{name}: {cited.value:g}", cited.source))
+        lines.append(_entry(f"{name}: {number(cited)}", cited.source))
     lines += ["", "Costs in cycles"]
     others = {name: cited for name, cited in of_techniques.items() if name not in preset.costs}
     for name, cited in {**preset.costs, **others}.items():
-        lines.append(_entry(f"cost.{name}: {cited.value:g}", cited.source))
+        lines.append(_entry(f"cost.{name}: {number(cited)}", cited.source))
     flags = {"PCID": preset.pcid, "VPID": preset.vpid, "EPT A/D bits": preset.ept_ad}
     lines += ["", "Features: " + ", ".join(n for n, on in flags.items() if on)]
     if preset.notes:

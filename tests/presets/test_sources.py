@@ -24,6 +24,12 @@ def test_every_number_has_a_source(preset):
         assert thing.source == thing.source.strip() != ""
 
 
+def test_every_cost_has_a_range(preset):
+    costs = [preset.page_table_share, preset.memory_latency, *(c.latency for c in preset.caches)]
+    for cost in (*costs, *preset.costs.values(), *OF_TECHNIQUES.values()):
+        assert cost.low <= cost.value <= cost.high and cost.low < cost.high, cost.source
+
+
 def test_exits_of_shadow_paging_cost_more_than_the_exit_alone(preset):
     shadow, nested = (costs_of(preset, registry.get(name)) for name in ("shadow", "nested"))
     assert 0 < shadow["reflected_fault"] < shadow["shadow_fill"] <= nested["ept_violation"]
