@@ -7,7 +7,7 @@ cited; what a study finds should be checked against other values of these.
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import DALL_2017, Cited
+from mmulab.mmu.presets.cited import DALL_2017, Cited, Stated
 from mmulab.mmu.presets.preset import WalkCache
 
 DALL_2016 = (
@@ -34,6 +34,27 @@ HASWELL_FAULT = (
 FAULT_RANGE = (1050, 3000)
 LINUX_PTI = "Linux, Documentation/arch/x86/pti.rst, runtime cost"
 SDM_PSC = "Intel SDM vol. 3A, 4.10.3 (which structures exist; sizes are not published)"
+
+PAGE_WALKERS = (
+    f"the divisor of its page walks' utilization ({PERFMON_TMA.partition(', auxiliary')[0]}, "
+    "Page_Walks_Utilization)"
+)
+ANANDTECH_ZEN_3 = (
+    "AnandTech, article 16214 (AMD Zen 3 Ryzen deep dive), November 2020, load/store and L3 cache"
+)
+
+
+def cycles(nanoseconds: float, clock: Cited) -> int:
+    """A time in core cycles.
+
+    One rule for all presets: clock is the highest that the maker gives for one core of the part
+    that the preset names. One core runs here, on a machine with nothing else to do, as where
+    latencies are measured; caches that all cores share and memory keep their own clocks, so that
+    their latencies are constant in ns. With all cores busy the clock is lower, and so are those
+    latencies in cycles: that is in their ranges.
+    """
+    return round(nanoseconds * clock.value)
+
 
 PAGE_TABLE_SHARE = Cited(
     0.25,
@@ -107,6 +128,23 @@ SOFTWARE: dict[str, Cited] = {
     ),
     "vm_exit": X86_VM_EXIT,
 }
+
+INTEL_PREFETCHERS = Stated(
+    ("next-line", "stride", "stream", "adjacent-line"),
+    "Intel, Disclosure of Hardware Prefetcher Control on Some Intel Processors (MSR 1A4H): of the "
+    "L1 data cache the next line and strides by instruction pointer, of L2 streams and pairs of "
+    "lines",
+)
+AMD_PREFETCHERS = Stated(
+    ("stream", "stride", "region", "adjacent-line"),
+    "AMD64 Architecture Programmer's Manual, volume 2, prefetch control (MSR C000_0108H): of L1 "
+    "streams, strides and regions, of L2 streams and pairs of lines (up/down)",
+)
+WALKS_ENTER_L1D = Stated(
+    ("L1D",),
+    "performance events of Haswell count loads of the page walker that hit in L1D: Intel "
+    "(github.com/intel/perfmon, HSX, PAGE_WALKER_LOADS.DTLB_L1)",
+)
 
 #: Paging-structure caches of linear addresses as the Intel presets assume them.
 INTEL_PSC = (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.cited import Cited, Stated
 from mmulab.mmu.presets.common import (
+    INTEL_PREFETCHERS,
     INTEL_PSC,
     NTLB,
     PAGE_TABLE_SHARE,
+    PAGE_WALKERS,
     PERFMON_TMA,
     SOFTWARE,
+    WALKS_ENTER_L1D,
+    cycles,
     guest_physical,
 )
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
@@ -16,6 +20,12 @@ from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 MANUAL = (
     "Intel 64 and IA-32 Architectures Optimization Reference Manual, volume 1, "
     "Golden Cove microarchitecture"
+)
+CLOCK = Cited(
+    3.8,
+    "highest of one core of a Xeon Platinum 8480+, 2.0 to 3.8 GHz: Intel, product specifications",
+    2.0,
+    3.8,
 )
 LEAF_18 = "CPUID leaf 18H as a Core i7-12700K reports it"
 SAPPHIRE = "Chips and Cheese, Sapphire Rapids: Golden Cove Hits Servers, 12 March 2023"
@@ -71,20 +81,21 @@ CACHES = (
             15,
             20,
         ),
-        f"2 MiB: {SAPPHIRE}; assumption: 16-way",
+        f"2 MiB: {SAPPHIRE}; assumption: 16-way, neither inclusive nor exclusive of L1D",
     ),
     Cache(
         "L3",
         1920 * 1024,
         15,
         Cited(
-            125,
-            f"33 ns: {SAPPHIRE}; at 3.8 GHz. Low: assumption: the nearest slices. High: 37 ns "
-            f"({PERFMON_TMA}), at 3.8 GHz",
-            100,
-            141,
+            cycles(37, CLOCK),
+            f"37 ns: {PERFMON_TMA}; 33 ns: {SAPPHIRE}. Low: the former at 2.0 GHz. High: "
+            "assumption: 50 ns, with other cores' traffic",
+            74,
+            cycles(50, CLOCK),
         ),
-        "assumption: one slice of 1.875 MiB, 15-way, to each core",
+        "assumption: one slice of 1.875 MiB, 15-way, to each core, filled with what L2 evicts",
+        "exclusive",
     ),
 )
 
@@ -97,11 +108,11 @@ PRESET = Preset(
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
-        418,
-        "assumption: 110 ns at 3.8 GHz; its L3 alone takes 33 ns. Low: 80 ns, as a Skylake-SP. "
-        "High: assumption: 150 ns, with other cores' traffic",
-        304,
-        570,
+        cycles(109, CLOCK),
+        f"109 ns: {PERFMON_TMA}. Low: those at 2.0 GHz. High: assumption: 150 ns, with other "
+        "cores' traffic",
+        218,
+        cycles(150, CLOCK),
     ),
     costs={
         **SOFTWARE,
@@ -113,6 +124,16 @@ PRESET = Preset(
             8,
         ),
     },
+    clock_ghz=CLOCK,
+    walkers=Cited(4, f"4 page table walkers: {MANUAL}; 4: {PAGE_WALKERS}"),
+    miss_registers=Cited(16, f"16 fill buffers of L1D: {MANUAL}"),
+    window=Cited(512, f"512 entries of the reorder buffer: {MANUAL}"),
+    llc_size=Cited(105 << 20, "105 MB of a Xeon Platinum 8480+: Intel, product specifications"),
+    llc_slices=Cited(56, "56 cores of a Xeon Platinum 8480+: Intel, product specifications"),
+    walks_enter=Stated(
+        WALKS_ENTER_L1D.names, f"assumption: as Haswell, where {WALKS_ENTER_L1D.source}"
+    ),
+    prefetchers=INTEL_PREFETCHERS,
     va_levels=5,
     notes=(
         (
