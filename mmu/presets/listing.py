@@ -8,11 +8,7 @@ from typing import Any
 
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.overrides import GROUPS, fields_of
-from mmulab.mmu.presets.preset import Preset
-
-#: Fields of a preset that are single numbers, and flags, under their own names.
-NUMBERS = ("page_table_share", "memory_latency")
-FLAGS = ("va_levels", "pcid", "vpid", "ept_ad")
+from mmulab.mmu.presets.preset import FLAGS, NUMBERS, STATED, Preset
 
 
 def listing(preset: Preset, costs: Mapping[str, Cited] | None = None) -> dict[str, dict[str, Any]]:
@@ -21,29 +17,36 @@ def listing(preset: Preset, costs: Mapping[str, Cited] | None = None) -> dict[st
     costs: those of techniques by key, without the `cost.` in front; the preset's own go before.
     """
     listed: dict[str, dict[str, Any]] = {name: {"value": getattr(preset, name)} for name in FLAGS}
+    for name in STATED:
+        stated = getattr(preset, name)
+        listed[name] = {"value": plain(stated.names), "source": stated.source}
     for name in NUMBERS:
-        listed[name] = _number(getattr(preset, name))
+        listed[name] = number(getattr(preset, name))
     for group, attribute in GROUPS.items():
         for unit in getattr(preset, attribute):
             for name in fields_of(unit):
+                if name == "entries":  # sets times ways
+                    continue
                 value = getattr(unit, name)
                 key = f"{group}.{unit.name}.{name}"
                 listed[key] = (
-                    _number(value)
+                    number(value)
                     if isinstance(value, Cited)
-                    else {"value": _plain(value), "source": unit.source}
+                    else {"value": plain(value), "source": unit.source}
                 )
     for name, cost in {**(costs or {}), **preset.costs}.items():
-        listed[f"cost.{name}"] = _number(cost)
+        listed[f"cost.{name}"] = number(cost)
     return listed
 
 
-def _number(cited: Cited) -> dict[str, Any]:
-    plain = dataclasses.asdict(cited)
+def number(cited: Cited) -> dict[str, Any]:
+    """A number with its source and, where it has one, its range."""
+    shown = dataclasses.asdict(cited)
     if cited.low == cited.value == cited.high:
-        del plain["low"], plain["high"]
-    return plain
+        del shown["low"], shown["high"]
+    return shown
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as a text, number or flag."""
     return "+".join(value) if isinstance(value, tuple) else value
