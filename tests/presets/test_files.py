@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mmulab.mmu import presets
 from mmulab.mmu.config.preset_files import from_toml, load, to_toml
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.overrides import override
+from mmulab.mmu.presets.overrides import override, settable
 
 NESTED = """
 base = "zen-4"
@@ -153,3 +154,21 @@ def test_the_command_takes_what_it_prints(mmulab, tmp_path: Path) -> None:  # ty
     assert result.code == 2
     assert f"preset {path}: unknown key 'cost.nested.ept'" in result.err
     assert mmulab("presets", "--toml").code == 2
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_presets_shows_a_file_that_is_taken():
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, flags=re.M | re.S)
+    mine = from_toml(text, "mine", costs)
+    assert mine.costs["vm_exit"] == Cited(1500, "mine.toml")
+    assert [unit.ways for unit in mine.walk_caches if unit.name == "ntlb"] == [0]
+
+
+def test_the_page_on_presets_has_each_of_them_and_each_key(preset):
+    (table, keys) = (part.split("\n\n")[0] for part in PAGE.split("\n|---|")[1:])
+    assert f"`{preset.name}`" in table
+    for key in settable(preset):
+        group, _, rest = key.partition(".")
+        assert f"`{group}.NAME" in keys if rest else f"`{key}`" in keys, key
