@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mmulab.mmu.errors import InputError
 
+if TYPE_CHECKING:
+    from mmulab.mmu.presets.cited import Cited
+
 
 @click.command()
 @click.argument("name", required=False)
-def presets(name: str | None) -> None:
-    """List the processors, or every number of one with its source."""
+@click.option("--toml", is_flag=True, help="As a preset file, which --preset takes.")
+def presets(name: str | None, toml: bool) -> None:
+    """List the processors, or every number of one with its source.
+
+    NAME is a preset, or the file of one.
+    """
     from mmulab.mmu import presets as known
+    from mmulab.mmu.config import preset_files
     from mmulab.plots.terminal import presets as terminal
 
     if name is None:
+        if toml:
+            raise InputError("--toml: expected a preset's name before it")
         click.echo(terminal.overview([known.load(each) for each in known.names()]))
-    else:
-        preset = known.load(name)
-        from mmulab.mmu.techniques import registry, specs  # loads slowly
+        return
+    preset = preset_files.load(name, _costs)
+    click.echo(
+        preset_files.to_toml(preset) if toml else terminal.details(preset, _costs()), nl=not toml
+    )
 
-        click.echo(terminal.details(preset, specs.costs(registry.built_in())))
+
+def _costs() -> dict[str, Cited]:
+    from mmulab.mmu.techniques import registry, specs  # loads slowly
+
+    return specs.costs(registry.built_in())
 
 
 @click.command()

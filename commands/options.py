@@ -22,7 +22,8 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What describes the simulated machine; the defaults are those of mmu.config.Config."""
     options = [
         click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
-                     help="Processor; `mmulab presets` lists them."),
+                     help="Processor: a name that `mmulab presets` lists, or a preset file, "
+                     "NAME.toml."),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
                      help="Guest pages: 4k, 2m, 1g, or thp (2m where a mapping allows it)."),
         click.option("--host-page-size", default="4k", show_default=True, metavar="SIZE",

@@ -18,7 +18,7 @@ from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.presets.listing import differences, listing
+from mmulab.mmu.presets.listing import described, differences
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
@@ -104,11 +104,7 @@ def _input(
         "trace": of_trace(trace),
         "files": making.files(),
         "techniques": [spec.text for spec in specs],
-        "preset": {
-            "name": preset.name,
-            "set": differences(preset),
-            "numbers": listing(preset, costs(spec.technique for spec in specs)),
-        },
+        "preset": described(preset, costs(spec.technique for spec in specs)),
         "settings": asdict(config),
         "warmup": warmup,
     }

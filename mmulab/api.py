@@ -71,11 +71,11 @@ def trace(
     return source
 
 
-def preset(name: str, *, set: Settings = ()) -> Preset:
+def preset(name: PathLike, *, set: Settings = ()) -> Preset:
     """A processor: its geometry, costs and features, each number with its source.
 
-    name: one of `presets()`. set: numbers to change, {"cost.vm_exit": 2000},
-    {"cost": {"vm_exit": 2000}} or ["cost.vm_exit=2000"].
+    name: one of `presets()`, or a preset file, NAME.toml. set: what to change,
+    {"cost.vm_exit": 2000}, {"cost": {"vm_exit": 2000}} or ["cost.vm_exit=2000"].
 
     Raises InputError for an unknown name or key, with the nearest, or a bad value.
     """
@@ -93,7 +93,7 @@ def compare(
     trace: PathLike | Trace,
     *,
     techniques: Listed = TECHNIQUES,
-    preset: str | Preset = "skylake-sp",
+    preset: PathLike | Preset = "skylake-sp",
     set: Settings = (),
     warmup: int | str = 0,
     format: str | None = None,
@@ -129,7 +129,7 @@ def walk(
     gva: int | str,
     technique: str = "nested",
     *,
-    preset: str | Preset = "skylake-sp",
+    preset: PathLike | Preset = "skylake-sp",
     set: Settings = (),
     store: bool = False,
     **options: Unpack[Machine],

@@ -75,18 +75,21 @@ def pairs(settings: Settings, what: str = "set") -> list[tuple[str, str]]:
 
 
 def machine(
-    preset: str | Preset,
+    preset: PathLike | Preset,
     changes: Iterable[tuple[str, str]],
     options: Machine,
     techniques: Listed = "",
 ) -> tuple[Preset, Config]:
-    """(preset with the changes, Config of the options). techniques: specs, whose costs can be
-    changed beside those of the package's techniques. Raises InputError."""
-    from mmulab.mmu import presets
-    from mmulab.mmu.config import Config
+    """(preset with the changes, Config of the options). preset: its name, its file or itself.
+    techniques: specs, whose costs can be changed beside those of the package's techniques. Raises
+    InputError."""
+    from mmulab.mmu.config import Config, preset_files
     from mmulab.mmu.presets.overrides import override
 
-    chosen = presets.load(preset) if isinstance(preset, str) else preset
+    if isinstance(preset, (str, os.PathLike)):
+        chosen = preset_files.load(preset, lambda: _costs("cost.", techniques))
+    else:
+        chosen = preset
     for key, value in changes:
         chosen = override(chosen, key, value, _costs(key, techniques))
     fields: dict[str, Any] = {**options}

@@ -33,6 +33,14 @@ vm = "a-1"
 balloon = "1M"
 """
 
+PRESET = """
+base = "zen-4"
+memory_latency = { value = 400, low = 300, high = 500, source = "measured" }
+cost.nested.ept_violation = { value = 900, low = 100, high = 1000, source = "a guess" }
+walk_cache.ntlb.entries = 0
+tlb.stlb.ways = 6
+"""
+
 #: Of each kind of result, commands with options that matter.
 COMMANDS = {
     "compare": ("compare", SMALL),
@@ -43,6 +51,7 @@ COMMANDS = {
     ),
     "compare-variants": ("compare", SMALL, "--techniques", "shadow:policy=trap,nested"),
     "compare-policy": ("compare", SMALL, "--set", "tlb.dtlb-4k.policy=random"),
+    "compare-preset": ("compare", SMALL, "--preset", "mine.toml", "--set", "cost.invlpg=7"),
     "compare-file": ("compare", "t.mmt", "--techniques", "./mine.py,nested"),
     "run": ("run", "s.toml", "--set", "host.cost.vm_exit=2000"),
     "run-compare": ("run", "s.toml", "--compare"),
@@ -59,6 +68,7 @@ def folder(tmp_path: Path, mmulab: Any, monkeypatch: pytest.MonkeyPatch) -> Path
     """What the commands read, in the current directory."""
     monkeypatch.chdir(tmp_path)
     Path("s.toml").write_text(SCENARIO)
+    Path("mine.toml").write_text(PRESET)
     write(tmp_path, "mine", copy_of("nested", "mine"))
     assert mmulab("trace", "generate", SMALL, "-o", "t.mmt").code == 0
     for name in ("a", "b"):

@@ -38,7 +38,7 @@ from mmulab.mmu.hardware.state import (
 from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
-from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry
+from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry, check_tlb
 from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
@@ -106,17 +106,10 @@ class _Builder:
 
 
 def _add_tlb(builder: _Builder, tlb: TLB) -> None:
+    check_tlb(tlb)
     number = builder.add(f"TLB {tlb.name}", tlb.sets, tlb.ways, tlb.policy)
-    if tlb.level not in (1, 2):
-        raise InputError(f"TLB {tlb.name}: level {tlb.level}; expected 1 or 2")
-    if not tlb.kinds or set(tlb.kinds) - set("ID"):
-        raise InputError(f"TLB {tlb.name}: kinds {tlb.kinds!r}; expected I, D or ID")
     for kind in tlb.kinds:
         for size in tlb.page_sizes:
-            if size not in SIZE_NAMES:
-                raise InputError(
-                    f"TLB {tlb.name}: page size {size!r}; expected {', '.join(SIZE_NAMES)}"
-                )
             builder.connect(_TLB_ROWS[tlb.level, kind], SIZE_NAMES.index(size), number)
 
 
@@ -148,6 +141,8 @@ def build_core(
         if builder.route[row, 0] == NIL:
             raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
     for cache in preset.walk_caches if walk_caches else ():
+        if not cache.ways:  # absent
+            continue
         number = builder.add(f"walk cache {cache.name}", cache.sets, cache.ways, cache.policy)
         name = cache.name.removeprefix("ept_")
         if cache.name == "ntlb":

@@ -120,7 +120,7 @@ ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cach
 ROUTE_NTLB = 6  # column 0
 ROUTE_ROWS, ROUTE_COLUMNS = 7, 6
 
-CACHE_LEVELS = 4  # three cache levels and memory
+CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
 
 PREDICTOR_BITS = 8

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mmulab.mmu import presets
+from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.host import world_switch
@@ -90,10 +90,11 @@ class System:
     ) -> None:
         self.settings = settings
         self.hertz = settings.ghz * 1e9
-        preset = presets.load(settings.preset)
         techniques = [*registry.built_in(), *(specs.parse(vm.technique).technique for vm in vms)]
+        costs = specs.costs(techniques)
+        preset = preset_files.load(settings.preset, lambda: costs)
         for key, value in settings.set:
-            preset = override(preset, key, value, specs.costs(techniques))
+            preset = override(preset, key, value, costs)
         self.preset = preset
         total = settings.memory >> 12
         self.host = Host(

@@ -20,6 +20,10 @@ _MODULES = {
     "neoverse-n1": "neoverse_n1",
     "zen-4": "zen4",
     "golden-cove": "golden_cove",
+    "sapphire-rapids": "sapphire_rapids",
+    "neoverse-v2": "neoverse_v2",
+    "lion-cove": "lion_cove",
+    "zen-5": "zen5",
 }
 
 

@@ -1,4 +1,4 @@
-"""A number with its source, and sources that several cite.
+"""What a preset says, each with its source, and sources that several cite.
 
 Apart from presets, since techniques cite too: what they are compiled from holds no preset.
 """
@@ -36,3 +36,11 @@ class Cited:
             raise InputError(
                 f"{self.value:g}: expected a value from {self.low:g} to {self.high:g}, its range"
             )
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Names of what a processor has, and where they come from."""
+
+    names: tuple[str, ...]
+    source: str

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import INTEL_PSC, NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.cited import Cited, Stated
+from mmulab.mmu.presets.common import (
+    INTEL_PREFETCHERS,
+    INTEL_PSC,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    PAGE_WALKERS,
+    PERFMON_TMA,
+    SOFTWARE,
+    WALKS_ENTER_L1D,
+    cycles,
+    guest_physical,
+)
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 MANUAL = (
     "Intel 64 and IA-32 Architectures Optimization Reference Manual, volume 1, "
     "Golden Cove microarchitecture"
+)
+CLOCK = Cited(
+    3.8,
+    "highest of one core of a Xeon Platinum 8480+, 2.0 to 3.8 GHz: Intel, product specifications",
+    2.0,
+    3.8,
 )
 LEAF_18 = "CPUID leaf 18H as a Core i7-12700K reports it"
 SAPPHIRE = "Chips and Cheese, Sapphire Rapids: Golden Cove Hits Servers, 12 March 2023"
@@ -50,22 +67,35 @@ CACHES = (
         "L1D",
         48 * 1024,
         12,
-        Cited(5, f"5 cycles: {MANUAL}"),
+        Cited(5, f"5 cycles: {MANUAL}. High: a cycle more, where the address is not simple", 5, 6),
         "48 KiB, 12-way: Hardware Times, Sapphire Rapids-SP cache hierarchy, 2021",
     ),
     Cache(
         "L2",
         2048 * 1024,
         16,
-        Cited(16, f"16 cycles, one more than client Golden Cove: {SAPPHIRE}"),
-        f"2 MiB: {SAPPHIRE}; assumption: 16-way",
+        Cited(
+            16,
+            f"16 cycles, one more than client Golden Cove: {SAPPHIRE}. Low: the client's. High: "
+            "assumption: with what waits in its queues",
+            15,
+            20,
+        ),
+        f"2 MiB: {SAPPHIRE}; assumption: 16-way, neither inclusive nor exclusive of L1D",
     ),
     Cache(
         "L3",
         1920 * 1024,
         15,
-        Cited(125, f"33 ns: {SAPPHIRE}; at 3.8 GHz"),
-        "assumption: one slice of 1.875 MiB, 15-way, to each core",
+        Cited(
+            cycles(37, CLOCK),
+            f"37 ns: {PERFMON_TMA}; 33 ns: {SAPPHIRE}. Low: the former at 2.0 GHz. High: "
+            "assumption: 50 ns, with other cores' traffic",
+            74,
+            cycles(50, CLOCK),
+        ),
+        "assumption: one slice of 1.875 MiB, 15-way, to each core, filled with what L2 evicts",
+        "exclusive",
     ),
 )
 
@@ -77,11 +107,33 @@ PRESET = Preset(
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
-    memory_latency=Cited(418, "assumption: 110 ns at 3.8 GHz; its L3 alone takes 33 ns"),
+    memory_latency=Cited(
+        cycles(109, CLOCK),
+        f"109 ns: {PERFMON_TMA}. Low: those at 2.0 GHz. High: assumption: 150 ns, with other "
+        "cores' traffic",
+        218,
+        cycles(150, CLOCK),
+    ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(7, f"5 cycles become 12: {MEASURED}"),
+        "l2_tlb_hit": Cited(
+            7,
+            f"5 cycles become 12: {MEASURED}; 7: {PERFMON_TMA}. A cycle to either side: "
+            "assumption, by what is replayed",
+            6,
+            8,
+        ),
     },
+    clock_ghz=CLOCK,
+    walkers=Cited(4, f"4 page table walkers: {MANUAL}; 4: {PAGE_WALKERS}"),
+    miss_registers=Cited(16, f"16 fill buffers of L1D: {MANUAL}"),
+    window=Cited(512, f"512 entries of the reorder buffer: {MANUAL}"),
+    llc_size=Cited(105 << 20, "105 MB of a Xeon Platinum 8480+: Intel, product specifications"),
+    llc_slices=Cited(56, "56 cores of a Xeon Platinum 8480+: Intel, product specifications"),
+    walks_enter=Stated(
+        WALKS_ENTER_L1D.names, f"assumption: as Haswell, where {WALKS_ENTER_L1D.source}"
+    ),
+    prefetchers=INTEL_PREFETCHERS,
     va_levels=5,
     notes=(
         (

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.common import (
+    FAULT_RANGE,
     HASWELL_FAULT,
+    INTEL_PREFETCHERS,
     INTEL_PSC,
     NTLB,
     PAGE_TABLE_SHARE,
+    PAGE_WALKERS,
+    PERFMON_TMA,
     SOFTWARE,
+    WALKS_ENTER_L1D,
+    cycles,
     guest_physical,
 )
 from mmulab.mmu.presets.preset import TLB, Cache, Preset
 
+MANUAL = (
+    "Intel 64 and IA-32 Architectures Optimization Reference Manual, volume 1, Haswell "
+    "microarchitecture"
+)
+CLOCK = Cited(
+    3.6,
+    "highest of one core of a Xeon E5-2699 v3, 2.3 to 3.6 GHz: Intel, product specifications",
+    2.3,
+    3.6,
+)
 LEAF_2 = "Intel SDM vol. 2A, CPUID leaf 02H, descriptor"
 BROADWELL = (
     "as the Xeon E5-2699 v4 (Broadwell) in AnandTech, Sizing Up Servers: Intel's "
@@ -27,8 +43,8 @@ TLBS = (
         ("4k",),
         32,
         4,
-        "assumption: 128 entries, as Skylake, which made it 8-way from 4: WikiChip, Skylake "
-        "(client), key changes",
+        f"128 entries, 4-way: {MANUAL}, TLB parameters; Skylake made it 8-way from 4: WikiChip, "
+        "Skylake (client), key changes",
     ),
     TLB(
         "itlb-2m", 1, "I", ("2m",), 1, 8, f"8 entries, fully associative: {LEAF_2} 76H; per thread"
@@ -44,22 +60,30 @@ CACHES = (
         "L1D",
         32 * 1024,
         8,
-        Cited(4, f"assumption: 4 cycles, {BROADWELL}"),
+        Cited(
+            4,
+            f"assumption: 4 cycles, {BROADWELL}. High: a cycle more, where the address is not "
+            "simple",
+            4,
+            5,
+        ),
         "assumption: 32 KiB, 8-way, as every Intel core from Nehalem to Skylake",
     ),
     Cache(
         "L2",
         256 * 1024,
         8,
-        Cited(12, f"assumption: lowest of 12 to 15 cycles, {BROADWELL}"),
-        "256 KiB; Skylake made it 4-way from 8: WikiChip, Skylake (client), key changes",
+        Cited(12, f"assumption: lowest of 12 to 15 cycles, {BROADWELL}", 12, 15),
+        "256 KiB; Skylake made it 4-way from 8: WikiChip, Skylake (client), key changes. Neither "
+        f"inclusive nor exclusive: {MANUAL}, cache parameters",
     ),
     Cache(
         "L3",
         2560 * 1024,
         20,
-        Cited(45, f"assumption: middle of 38 to 51 cycles, {BROADWELL}"),
-        "assumption: one slice of 2.5 MiB, 20-way, to each core",
+        Cited(45, f"assumption: middle of 38 to 51 cycles, {BROADWELL}; 41: {PERFMON_TMA}", 38, 51),
+        f"assumption: one slice of 2.5 MiB, 20-way, to each core. Inclusive: {MANUAL}",
+        "inclusive",
     ),
 )
 
@@ -71,16 +95,33 @@ PRESET = Preset(
     walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
-    memory_latency=Cited(209, f"assumption: 95 ns at 2.2 GHz, {BROADWELL}"),
+    memory_latency=Cited(
+        cycles(87, CLOCK),
+        f"assumption: 87 ns, which 200 cycles ({PERFMON_TMA}) are at 2.3 GHz; 95 ns, {BROADWELL}. "
+        "Low: those 200. High: assumption: 130 ns, with other cores' traffic",
+        200,
+        cycles(130, CLOCK),
+    ),
     costs={
         **SOFTWARE,
         "l2_tlb_hit": Cited(
+            8,
+            f"8 cycles: {PERFMON_TMA}. Low: as Sandy Bridge before it, about 7 (Chips and Cheese, "
+            "Bulldozer: Caching and Conclusion, 24 January 2023). High: assumption: a cycle more, "
+            "by what is replayed",
             7,
-            "assumption: as Sandy Bridge before it (about 7: Chips and Cheese, Bulldozer: "
-            "Caching and Conclusion, 24 January 2023) and Golden Cove after it",
+            9,
         ),
-        "guest_fault": Cited(1300, HASWELL_FAULT),
+        "guest_fault": Cited(1300, HASWELL_FAULT, *FAULT_RANGE),
     },
+    clock_ghz=CLOCK,
+    walkers=Cited(1, f"1: {PAGE_WALKERS}"),
+    miss_registers=Cited(10, f"10 fill buffers of L1D: {MANUAL}"),
+    window=Cited(192, f"192 entries of the reorder buffer: {MANUAL}"),
+    llc_size=Cited(45 << 20, "45 MB of a Xeon E5-2699 v3: Intel, product specifications"),
+    llc_slices=Cited(18, "18 cores of a Xeon E5-2699 v3: Intel, product specifications"),
+    walks_enter=WALKS_ENTER_L1D,
+    prefetchers=INTEL_PREFETCHERS,
     notes=(
         "1 GiB pages: none in the STLB; the instruction TLB holds 2 MiB fragments of them.",
         "With hyper-threading the 2 MiB instruction TLB is per thread, the rest is shared.",

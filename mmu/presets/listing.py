@@ -9,11 +9,7 @@ from typing import Any
 from mmulab.mmu import presets
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.overrides import GROUPS, fields_of
-from mmulab.mmu.presets.preset import Preset
-
-#: Fields of a preset that are single numbers, and flags, under their own names.
-NUMBERS = ("page_table_share", "memory_latency")
-FLAGS = ("va_levels", "pcid", "vpid", "ept_ad")
+from mmulab.mmu.presets.preset import FLAGS, NUMBERS, STATED, Preset
 
 
 def listing(preset: Preset, costs: Mapping[str, Cited] | None = None) -> dict[str, dict[str, Any]]:
@@ -22,28 +18,45 @@ def listing(preset: Preset, costs: Mapping[str, Cited] | None = None) -> dict[st
     costs: those of techniques by key, without the `cost.` in front; the preset's own go before.
     """
     listed: dict[str, dict[str, Any]] = {name: {"value": getattr(preset, name)} for name in FLAGS}
+    for name in STATED:
+        stated = getattr(preset, name)
+        listed[name] = {"value": plain(stated.names), "source": stated.source}
     for name in NUMBERS:
-        listed[name] = _number(getattr(preset, name))
+        listed[name] = number(getattr(preset, name))
     for group, attribute in GROUPS.items():
         for unit in getattr(preset, attribute):
             for name in fields_of(unit):
+                if name == "entries":  # sets times ways
+                    continue
                 value = getattr(unit, name)
                 key = f"{group}.{unit.name}.{name}"
                 listed[key] = (
-                    _number(value)
+                    number(value)
                     if isinstance(value, Cited)
-                    else {"value": _plain(value), "source": unit.source}
+                    else {"value": plain(value), "source": unit.source}
                 )
     for name, cost in {**(costs or {}), **preset.costs}.items():
-        listed[f"cost.{name}"] = _number(cost)
+        listed[f"cost.{name}"] = number(cost)
     return listed
 
 
+def described(preset: Preset, costs: Mapping[str, Cited]) -> dict[str, Any]:
+    """The whole of a preset, as results have it. costs: those of techniques, as for `listing`."""
+    return {
+        "name": preset.name,
+        "base": preset.base or preset.name,
+        "set": differences(preset),
+        "numbers": listing(preset, costs),
+    }
+
+
 def differences(preset: Preset) -> dict[str, Any]:
-    """What makes a preset another than the published one of its name, value by key."""
-    if preset.name not in presets.names():
+    """What makes a preset another than the published one of its name, or that its file begins
+    with: value by key."""
+    name = preset.name if preset.name in presets.names() else preset.base
+    if name not in presets.names():
         return {}
-    published = listing(presets.load(preset.name))
+    published = listing(presets.load(name))
     return {
         key: entry["value"]
         for key, entry in listing(preset).items()
@@ -51,12 +64,14 @@ def differences(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _number(cited: Cited) -> dict[str, Any]:
-    plain = dataclasses.asdict(cited)
+def number(cited: Cited) -> dict[str, Any]:
+    """A number with its source and, where it has one, its range."""
+    shown = dataclasses.asdict(cited)
     if cited.low == cited.value == cited.high:
-        del plain["low"], plain["high"]
-    return plain
+        del shown["low"], shown["high"]
+    return shown
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as a text, number or flag."""
     return "+".join(value) if isinstance(value, tuple) else value

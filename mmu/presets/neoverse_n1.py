@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import DALL_2017, Cited
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.cited import DALL_2017, Cited, Stated
+from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles, guest_physical
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
+CLOCK = Cited(2.5, "2.5 GHz of AWS Graviton2, always: AWS, instance types")
 TRM = "Arm Neoverse N1 Core Technical Reference Manual (100616)"
 DEEP_DIVE = "Chips and Cheese, Deep Diving Neoverse N1, 22 October 2021"
 GRAVITON2 = (
@@ -64,15 +65,28 @@ CACHES = (
         "L1D",
         64 * 1024,
         4,
-        Cited(4, f"4 cycles: {GRAVITON2}"),
+        Cited(
+            4,
+            f"4 cycles: {GRAVITON2}. High: assumption: a cycle more, where the address is not "
+            "simple",
+            4,
+            5,
+        ),
         f"64 KiB, 4-way: {TRM}, 7.1",
     ),
     Cache(
         "L2",
         1024 * 1024,
         8,
-        Cited(11, f"11 cycles: {GRAVITON2}"),
-        f"1 MiB: {GRAVITON2}; assumption: 8-way",
+        Cited(
+            11,
+            f"11 cycles: {GRAVITON2}. A cycle less to four more: assumption: what waits in its "
+            "queues",
+            10,
+            15,
+        ),
+        f"1 MiB: {GRAVITON2}; assumption: 8-way. Inclusive of L1D: {TRM}, 7.1",
+        "inclusive",
     ),
     Cache(
         "SLC",
@@ -80,9 +94,14 @@ CACHES = (
         16,
         Cited(
             80,
-            f"assumption: 80 cycles; on an Ampere Altra over twice that of Zen 2's L3: {DEEP_DIVE}",
+            "assumption: 80 cycles; on an Ampere Altra over twice that of Zen 2's L3: "
+            f"{DEEP_DIVE}. A quarter less to half as much again: assumption: near and far parts of "
+            "the mesh",
+            60,
+            120,
         ),
-        "assumption: system-level cache of 32 MiB, 16-way, shared by 64 cores",
+        "assumption: system-level cache of 32 MiB, 16-way, shared by 64 cores, neither inclusive "
+        "nor exclusive",
     ),
 )
 
@@ -90,8 +109,40 @@ HOST_ALLOCATION = Cited(
     1500,
     "assumption: an exit that the host kernel handles costs 1,604 cycles, 852 more "
     f"than a null hypercall, for emulated I/O on Cortex-A57 ({DALL_2017}); frame "
-    "allocation and mapping brought up to 1,500",
+    "allocation and mapping brought up to 1,500. Low: those 852 alone. High: assumption: thrice "
+    "the likely value, where locks and accounting of memory are contended",
+    852,
+    4500,
 )
+
+#: What software on Arm costs otherwise than on x86-64.
+SOFTWARE_ON_ARM: dict[str, Cited] = {
+    **SOFTWARE,
+    "invlpg": Cited(
+        100,
+        "assumption: TLBI and DSB on one core, not broadcast. From half of it to what a "
+        "broadcast over a mesh takes: assumption",
+        50,
+        400,
+    ),
+    "cr3_load": Cited(
+        50,
+        "assumption: write of TTBR0_EL1 with a new ASID, and ISB. From a refill of the "
+        "pipeline to three times the likely value: assumption",
+        15,
+        150,
+    ),
+    "vm_exit": Cited(
+        752,
+        "assumption: as Cortex-A57: null hypercall, 752 cycles with the host kernel in "
+        f"EL2, minimal dispatch included ({DALL_2017}). Low: assumption: two thirds, on a "
+        "wider core. High: assumption: twice, for mitigations and more state to save",
+        500,
+        1504,
+    ),
+    "nested.ept_violation": HOST_ALLOCATION,
+    "shadow.backing": HOST_ALLOCATION,
+}
 
 PRESET = Preset(
     name="neoverse-n1",
@@ -101,20 +152,31 @@ PRESET = Preset(
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
-    memory_latency=Cited(203, f"81 ns, structural estimate: {GRAVITON2}; at 2.5 GHz"),
+    memory_latency=Cited(
+        203,
+        f"81 ns, structural estimate: {GRAVITON2}. Low: assumption: 75 ns. High: assumption: "
+        "120 ns, with other cores' traffic",
+        cycles(75, CLOCK),
+        cycles(120, CLOCK),
+    ),
     costs={
-        **SOFTWARE,
-        "l2_tlb_hit": Cited(5, f"5 cycles: {DEEP_DIVE}"),
-        "invlpg": Cited(100, "assumption: TLBI and DSB on one core, not broadcast"),
-        "cr3_load": Cited(50, "assumption: write of TTBR0_EL1 with a new ASID, and ISB"),
-        "vm_exit": Cited(
-            752,
-            "assumption: as Cortex-A57: null hypercall, 752 cycles with the host kernel in "
-            f"EL2, minimal dispatch included ({DALL_2017})",
+        **SOFTWARE_ON_ARM,
+        "l2_tlb_hit": Cited(
+            5,
+            f"5 cycles: {DEEP_DIVE}. A cycle to either side: assumption, by what is replayed",
+            4,
+            6,
         ),
-        "nested.ept_violation": HOST_ALLOCATION,
-        "shadow.backing": HOST_ALLOCATION,
     },
+    arch="aarch64",
+    clock_ghz=CLOCK,
+    walkers=Cited(4, "assumption: 4; no number is published", 2, 8),
+    miss_registers=Cited(20, "assumption: 20; no number is published for this core", 12, 32),
+    window=Cited(128, "128 entries of the reorder buffer: WikiChip, Neoverse N1", 128, 128),
+    llc_size=Cited(32 << 20, f"32 MiB of system-level cache: {GRAVITON2}"),
+    llc_slices=Cited(64, f"64 cores share it: {GRAVITON2}"),
+    walks_enter=Stated(("L1D",), "assumption: the walker's references look into L1D first"),
+    prefetchers=Stated(("stride", "stream"), f"assumption: what {TRM}, 7.5, may stand for"),
     notes=(
         (
             "The simulator runs x86-64 tables of 4 KiB granule on it: names of x86 stand for "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.cited import Cited, Stated
+from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles, guest_physical
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
+CLOCK = Cited(2.3, "2.3 GHz of an Opteron 2356, which has no higher one: AMD, product data")
 ALL_SIZES = ("4k", "2m", "1g")
 
 STUDY = (
@@ -19,6 +20,7 @@ LINUX_10H = (
     'Linux boot log on family 10h: "Last level iTLB entries: 4KB 512, 2MB 16", '
     '"Last level dTLB entries: 4KB 512, 2MB 128"'
 )
+K10 = "AMD, Software Optimization Guide for AMD Family 10h Processors (40546), appendix A"
 BULLDOZER = (
     "Chips and Cheese, Bulldozer, AMD's Crash Modernization: Caching and Conclusion, "
     "24 January 2023"
@@ -56,17 +58,31 @@ CACHES = (
         "L2",
         512 * 1024,
         16,
-        Cited(15, "assumption: 3 cycles of L1 and 12 beyond it"),
+        Cited(
+            15,
+            "assumption: 3 cycles of L1 and 12 beyond it. Low: the 12 alone. High: assumption: "
+            "with what waits in its queues",
+            12,
+            20,
+        ),
         "512 KB per core: Tom's Hardware, AMD CPU history, The Phenom: K10; 16-way: as "
-        f"{CPUID_12H}",
+        f"{CPUID_12H}. Exclusive of L1: {K10}",
+        "exclusive",
     ),
     Cache(
         "L3",
         512 * 1024,
         32,
-        Cited(49, f"16.35 ns at 3.0 GHz on a Phenom II X4 945: {BULLDOZER}"),
+        Cited(
+            49,
+            "assumption: 21 ns; that of a Phenom II X4 945, thrice as large, takes 16.35 ns with "
+            f"a faster northbridge ({BULLDOZER}). Low: that at 2.3 GHz. High: half as much again",
+            cycles(16.35, CLOCK),
+            74,
+        ),
         "2 MB for four cores: Tom's Hardware, AMD CPU history, The Phenom: K10; "
-        "assumption: 32-way, a quarter to each core",
+        f"assumption: 32-way, a quarter to each core. Filled with what L2 evicts: {K10}",
+        "exclusive",
     ),
 )
 
@@ -79,21 +95,48 @@ PRESET = Preset(
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
-        207,
+        cycles(90, CLOCK),
         "assumption: 90 ns at 2.3 GHz, registered DDR2 and two sockets; 57.8 ns on a "
-        f"desktop Phenom II X6 1100T with DDR3: {BULLDOZER}",
+        f"desktop Phenom II X6 1100T with DDR3: {BULLDOZER}. Low: that. High: assumption: 120 ns, "
+        "with other cores' traffic",
+        cycles(57.8, CLOCK),
+        cycles(120, CLOCK),
     ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}"),
-        "page_zero": Cited(512, "assumption: 4,096 bytes at 8 bytes per cycle"),
-        "page_copy": Cited(1024, "assumption: 4,096 bytes at 4 bytes per cycle"),
+        "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}", 2, 3),
+        "page_zero": Cited(
+            512,
+            "assumption: 4,096 bytes at 8 bytes per cycle. From 16 bytes per cycle, all in L1, to "
+            "3, from memory",
+            256,
+            1365,
+        ),
+        "page_copy": Cited(
+            1024,
+            "assumption: 4,096 bytes at 4 bytes per cycle. From 8 bytes per cycle, all in L1, to "
+            "1.5, from and to memory",
+            512,
+            2731,
+        ),
         "vm_exit": Cited(
             2000,
             "assumption: half as much again as the 1,344 to 1,376 cycles around VMRUN on an "
-            "AMD server of 2020 (lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html)",
+            "AMD server of 2020 (lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html). Low: "
+            "those. High: assumption: twice the likely value, as exits fell by half and more over "
+            "the first generations of processors that have them",
+            1344,
+            4000,
         ),
     },
+    clock_ghz=CLOCK,
+    walkers=Cited(1, "assumption: 1; AMD's cores of the next ten years had at most 2", 1, 2),
+    miss_registers=Cited(8, f"assumption: 8 miss buffers of L1D; {K10} gives no number", 8, 8),
+    window=Cited(72, f"72 macro-ops in flight: {K10}"),
+    llc_size=Cited(2 << 20, "2 MB for four cores: Tom's Hardware, AMD CPU history, Phenom: K10"),
+    llc_slices=Cited(4, "four cores share it: Tom's Hardware, AMD CPU history, Phenom: K10"),
+    walks_enter=Stated(("L2",), "assumption: the walker's references do not look into L1D"),
+    prefetchers=Stated(("stride",), f"strides, into L1D: {K10}"),
     pcid=False,  # as CPUID 1 of the A6-3420M says
     notes=(
         (

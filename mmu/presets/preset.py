@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.cited import Cited, Stated
 
 PAGE_SIZES = ("4k", "2m", "1g")
 POLICIES = ("lru", "fifo", "plru", "random")
+#: Of a cache towards the one before it: it has all lines of that one; it is filled with what
+#: that one evicts; it is filled on a miss, and what it evicts stays in that one.
+INCLUSIONS = ("inclusive", "exclusive", "neither")
+PREFETCHERS = ("next-line", "adjacent-line", "stream", "stride", "region", "temporal")
+ARCHITECTURES = ("x86-64", "aarch64")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class WalkCache:
     name: "pml5e", "pml4e", "pdpte", "pde" (paging-structure caches of linear
     addresses; combined mappings when EPT is on), "ept_pml5e", "ept_pml4e",
     "ept_pdpte", "ept_pde" (the same for guest-physical addresses), or "ntlb"
-    (nested TLB: gfn -> hfn of page-table pages).
+    (nested TLB: gfn -> hfn of page-table pages). ways: 0 where it is absent.
     """
 
     name: str
@@ -55,7 +60,8 @@ class Cache:
     """A cache that page-table references go through, first level first.
 
     size in bytes for one core (a slice, where it is shared), line 64 bytes,
-    latency in cycles from the start of the reference (load-to-use).
+    latency in cycles from the start of the reference (load-to-use). inclusion: of
+    INCLUSIONS, towards the cache before it.
     """
 
     name: str
@@ -63,11 +69,20 @@ class Cache:
     ways: int
     latency: Cited
     source: str
+    inclusion: str = "neither"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A processor: geometry, latencies in core cycles, features."""
+    """A processor: geometry, latencies in core cycles, features.
+
+    clock_ghz: the clock by which latencies in ns are cycles here, see `common.CLOCK`. walkers: page
+    walks at once. miss_registers: misses of the first data cache at once. window: instructions
+    in flight. llc_size: bytes of the last cache that the core reaches without leaving its die or
+    complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
+    cache that walks look into. prefetchers: of PREFETCHERS, into any data cache. base: the preset
+    that a file changes.
+    """
 
     name: str
     title: str
@@ -81,8 +96,33 @@ class Preset:
     memory_latency: Cited
     #: Costs in cycles by name; the names are those of `mmu.report.cost.COSTS`.
     costs: dict[str, Cited]
+    clock_ghz: Cited
+    walkers: Cited
+    miss_registers: Cited
+    window: Cited
+    llc_size: Cited
+    llc_slices: Cited
+    walks_enter: Stated
+    prefetchers: Stated
+    arch: str = "x86-64"
     va_levels: int = 4  # 5 where LA57 exists and is on by default
     pcid: bool = True
     vpid: bool = True
     ept_ad: bool = True
     notes: tuple[str, ...] = field(default=())
+    base: str = field(default="", compare=False)
+
+
+#: Fields of a preset that are single numbers, lists of names, and flags, under their own names.
+NUMBERS = (
+    "page_table_share",
+    "memory_latency",
+    "clock_ghz",
+    "walkers",
+    "miss_registers",
+    "window",
+    "llc_size",
+    "llc_slices",
+)
+STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
+FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad")

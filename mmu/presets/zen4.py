@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, guest_physical
+from mmulab.mmu.presets.cited import Cited, Stated
+from mmulab.mmu.presets.common import (
+    AMD_PREFETCHERS,
+    ANANDTECH_ZEN_3,
+    KVM_2024,
+    NTLB,
+    PAGE_TABLE_SHARE,
+    SOFTWARE,
+    cycles,
+    guest_physical,
+)
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
+CLOCK = Cited(
+    5.7, "highest of one core of a Ryzen 9 7950X, 4.5 to 5.7 GHz: AMD, product page", 4.5, 5.7
+)
 ALL_SIZES = ("4k", "2m", "1g")
 
 GUIDE = (
@@ -78,22 +90,39 @@ LINEAR_PSC = (
 
 CACHES = (
     Cache(
-        "L1D", 32 * 1024, 8, Cited(4, f"4 cycles: {GUIDE}, 2.6.2"), f"32 KiB, 8-way: {GUIDE}, 2.6.2"
+        "L1D",
+        32 * 1024,
+        8,
+        Cited(4, f"4 cycles: {GUIDE}, 2.6.2; 5 where the address is not simple", 4, 5),
+        f"32 KiB, 8-way: {GUIDE}, 2.6.2",
     ),
     Cache(
         "L2",
         1024 * 1024,
         8,
-        Cited(14, f"at least 14 cycles: {GUIDE}, A.1"),
-        f"1 MiB, 8-way: {GUIDE}, 2.6.3",
+        Cited(
+            14,
+            f"at least 14 cycles: {GUIDE}, A.1. High: assumption: with what waits in its queues",
+            14,
+            18,
+        ),
+        f"1 MiB, 8-way, inclusive: {GUIDE}, 2.6.3",
+        "inclusive",
     ),
     Cache(
         "L3",
         4096 * 1024,
         16,
-        Cited(50, f"50 cycles on average: {GUIDE}, A.1"),
+        Cited(
+            50,
+            f"50 cycles on average: {GUIDE}, A.1. A tenth less to three tenths more: assumption: "
+            "near and far slices, other cores' traffic",
+            45,
+            65,
+        ),
         "32 MiB, 16-way, for a complex of eight cores: product data of the Ryzen 7000; an "
-        "eighth to each core",
+        f"eighth to each core. Filled with what L2 evicts: {GUIDE}, 2.6.4",
+        "exclusive",
     ),
 )
 
@@ -106,17 +135,35 @@ PRESET = Preset(
     caches=CACHES,
     page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
-        418, f"73.35 ns on a Ryzen 9 7950X with DDR5-6000, at 5.7 GHz: {ZEN_4_PART_2}"
+        cycles(73.35, CLOCK),
+        f"73.35 ns on a Ryzen 9 7950X with DDR5-6000: {ZEN_4_PART_2}. Low: those at 4.5 GHz. High: "
+        "120 ns, as on an EPYC 9754 (120.3 ns: Chips and Cheese, Arm's Neoverse V2, in AWS's "
+        "Graviton 4, 22 July 2024)",
+        330,
+        cycles(120, CLOCK),
     ),
     costs={
         **SOFTWARE,
-        "l2_tlb_hit": Cited(7, f"7 to 8 cycles: {ZEN_4_PART_2}"),
+        "l2_tlb_hit": Cited(7, f"7 to 8 cycles: {ZEN_4_PART_2}", 7, 8),
         "vm_exit": Cited(
             1360,
             "assumption: as the 1,344 to 1,376 cycles around VMRUN on an AMD server of 2020 "
-            "(lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html)",
+            "(lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html). Low: as Intel's: "
+            f"{KVM_2024}. High: assumption: half as much again, for mitigations",
+            1018,
+            2040,
         ),
     },
+    clock_ghz=CLOCK,
+    walkers=Cited(6, f"assumption: 6, as Zen 3: {ANANDTECH_ZEN_3}"),
+    miss_registers=Cited(
+        24, "assumption: 24 miss address buffers of L1D; no number is published", 16, 32
+    ),
+    window=Cited(320, f"320 macro-ops of the retire control unit: {GUIDE}, 2.10.2"),
+    llc_size=Cited(32 << 20, "32 MiB of a complex of eight cores: product data of the Ryzen 7000"),
+    llc_slices=Cited(8, "eight cores of a complex: product data of the Ryzen 7000"),
+    walks_enter=Stated(("L1D",), "assumption: the walker's references look into L1D first"),
+    prefetchers=AMD_PREFETCHERS,
     notes=(
         (
             "AMD's walk caches are page table caches, tagged by the physical address of the table "

@@ -11,7 +11,7 @@ import numpy as np
 from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.machine.parts import compile_parts
-from mmulab.mmu.presets.listing import differences, listing
+from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.results import RunResult, VMResult
@@ -107,11 +107,7 @@ def _input(
         "variant": variant,
         "traces": {name: of_trace(trace) for name, trace in traces.items()},
         "files": making.files(),
-        "preset": {
-            "name": system.preset.name,
-            "set": differences(system.preset),
-            "numbers": listing(system.preset, costs(techniques)),
-        },
+        "preset": described(system.preset, costs(techniques)),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.presets.preset import TLB, Preset
+from mmulab.mmu.presets.preset import NUMBERS, STATED, TLB, Preset
 
 
 def _geometry(sets: int, ways: int) -> str:
@@ -20,18 +20,25 @@ def _short(tlb: TLB) -> str:
 
 def overview(presets: Sequence[Preset]) -> str:
     """One line a preset: entries (x ways) of the data TLBs."""
-    lines = [f"{'preset':<13} {'year':<5} {'L1 data TLB':<34} {'L2 TLB':<34} processor"]
+    lines = [f"{'preset':<16} {'year':<5} {'L1 data TLB':<34} {'L2 TLB':<34} processor"]
     for preset in presets:
         l1 = ", ".join(_short(t) for t in preset.tlbs if t.level == 1 and "D" in t.kinds)
         l2 = ", ".join(_short(t) for t in preset.tlbs if t.level == 2 and "D" in t.kinds)
-        lines.append(f"{preset.name:<13} {preset.year:<5} {l1:<34} {l2:<34} {preset.title}")
+        lines.append(f"{preset.name:<16} {preset.year:<5} {l1:<34} {l2:<34} {preset.title}")
     return "\n".join(lines)
 
 
 def _entry(head: str, source: str) -> str:
+    margin = " " * 6
     return f"  {head}\n" + fill(
-        source, width=96, initial_indent="      ", subsequent_indent="      "
+        source, 96, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
     )
+
+
+def number(cited: Cited) -> str:
+    """A value, and its range where it has one."""
+    value, low, high = (f"{each:.10g}" for each in (cited.value, cited.low, cited.high))
+    return value if low == high else f"{value}, from {low} to {high}"
 
 
 def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
@@ -47,25 +54,29 @@ def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
         lines.append(_entry(head, tlb.source))
     lines += ["", "Walk caches"]
     for cache in preset.walk_caches:
-        head = f"{cache.name}: {_geometry(cache.sets, cache.ways)}, {cache.policy}"
+        shape = f"{_geometry(cache.sets, cache.ways)}, {cache.policy}" if cache.ways else "absent"
+        head = f"{cache.name}: {shape}"
         lines.append(_entry(head, cache.source))
     lines += ["", "Caches that page walks go through"]
     for level in preset.caches:
         head = f"{level.name}: {level.size >> 10} KiB, {level.ways} ways"
+        head += "" if level.inclusion == "neither" else f", {level.inclusion}"
         lines.append(_entry(head, level.source))
-        lines.append(_entry(f"  {level.name} latency: {level.latency.value:g} cycles",
+        lines.append(_entry(f"  {level.name} latency in cycles: {number(level.latency)}",
                             level.latency.source))  # fmt: skip
-    for name, cited in (
-        ("memory_latency", preset.memory_latency),
-        ("page_table_share", preset.page_table_share),
-    ):
-        lines.append(_entry(f"{name}: {cited.value:g}", cited.source))
+    for name in NUMBERS:
+        cited = getattr(preset, name)
+        lines.append(_entry(f"{name}: {number(cited)}", cited.source))
+    for name in STATED:
+        stated = getattr(preset, name)
+        lines.append(_entry(f"{name}: {', '.join(stated.names)}", stated.source))
     lines += ["", "Costs in cycles"]
     others = {name: cited for name, cited in of_techniques.items() if name not in preset.costs}
     for name, cited in {**preset.costs, **others}.items():
-        lines.append(_entry(f"cost.{name}: {cited.value:g}", cited.source))
+        lines.append(_entry(f"cost.{name}: {number(cited)}", cited.source))
     flags = {"PCID": preset.pcid, "VPID": preset.vpid, "EPT A/D bits": preset.ept_ad}
-    lines += ["", "Features: " + ", ".join(n for n, on in flags.items() if on)]
+    features = [preset.arch, *(n for n, on in flags.items() if on)]
+    lines += ["", "Features: " + ", ".join(features)]
     if preset.notes:
         lines += ["", "Notes", *(fill(n, 96, initial_indent="  ", subsequent_indent="  ")
                                  for n in preset.notes)]  # fmt: skip

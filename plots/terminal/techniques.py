@@ -8,6 +8,7 @@ from textwrap import fill
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.technique import Technique
+from mmulab.plots.terminal.presets import number
 
 
 def overview(summaries: Mapping[str, str]) -> str:
@@ -19,7 +20,7 @@ def overview(summaries: Mapping[str, str]) -> str:
 
 def _below(text: str, indent: int = 6) -> str:
     margin = " " * indent
-    return fill(text, width=96, initial_indent=margin, subsequent_indent=margin)
+    return fill(text, 96, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
@@ -39,7 +40,7 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _cost(key: str, cost: Cited) -> str:
-    return f"  cost.{key}: {cost.value:g}\n{_below(cost.source)}"
+    return f"  cost.{key}: {number(cost)}\n{_below(cost.source)}"
 
 
 def _capabilities(technique: Technique) -> str:

@@ -8,6 +8,7 @@ import pytest
 from drivers.command_line import check_error
 
 from mmulab.commands import main
+from mmulab.plots.terminal.presets import number
 
 
 def test_walk_prints_24_references_for_a_cold_nested_walk(mmulab) -> None:  # type: ignore
@@ -34,7 +35,7 @@ def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # ty
         for structure in (*preset.tlbs, *preset.walk_caches, *preset.caches):
             assert " ".join(structure.source.split()) in out
         for key, cited in (costs(registry.built_in()) | preset.costs).items():
-            assert f"cost.{key}: {cited.value:g} {' '.join(cited.source.split())}" in out
+            assert f"cost.{key}: {number(cited)} {' '.join(cited.source.split())}" in out
 
 
 def test_techniques_are_listed(mmulab) -> None:  # type: ignore
@@ -57,7 +58,7 @@ def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type:
         said += [f"exits.{each.reason}: {each.label}" for each in technique.exits]
         said += [f"{each.name}: {each.meaning}" for each in technique.counters]
         for name, cost in technique.costs.items():
-            said.append(f"cost.{technique.name}.{name}: {cost.value:g} {cost.source}")
+            said.append(f"cost.{technique.name}.{name}: {number(cost)} {cost.source}")
         for text in said:
             assert " ".join(text.split()) in out
         assert ("runs a VMM below the guest" in out) == technique.virtual

@@ -14,6 +14,8 @@ from models.brute_tlb import Array, Hardware, Page
 LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 FRAME, LARGE = ((1 << 40) - 1) << 12, 1 << 7
 
+MEMORY = 4  # what serves a reference that no cache has the line of
+
 Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
 
 
@@ -36,6 +38,8 @@ class Nested(Hardware):
         self.cached: dict[str, Array] = {}
         number = len(preset.tlbs)
         for cache in preset.walk_caches:
+            if cache.ways == 0:
+                continue
             self.cached[cache.name] = Array(
                 cache.sets, cache.ways, cache.policy, number=number
             )  # fmt: skip
@@ -132,7 +136,7 @@ class Nested(Hardware):
         index = (address >> (12 + 9 * (level - 1))) & 511
         line = (frame << 12 | index << 3) >> 6
         place = (line * 0x9E3779B97F4A7C15 % (1 << 64)) >> 40
-        found = 3
+        found = MEMORY
         for number, cache in enumerate(self.lines):
             if cache.has(line):
                 cache.hits += 1

@@ -8,6 +8,7 @@ from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.build import build_core
+from mmulab.mmu.presets.listing import listing
 from mmulab.mmu.presets.overrides import override, settable
 from mmulab.mmu.techniques.specs import parse
 
@@ -23,9 +24,23 @@ SKYLAKE = presets.load("skylake-sp")
         ("cost.vm_exit", "-1", "expected a number from 0"),
         ("cost.vm_exit", "nan", "expected a number from 0"),
         ("nonsense", "4", "unknown key 'nonsense'"),
+        ("pcid", "maybe", "pcid=maybe: expected true or false"),
+        ("va_levels", "6", "va_levels=6: expected 4 or 5"),
+        ("arch", "x86", "unknown value of arch 'x86'; did you mean 'x86-64'?"),
+        ("prefetchers", "streams", "did you mean 'stream'?"),
+        ("walks_enter", "L4", "unknown value of walks_enter 'L4'"),
+        ("cache.L3.inclusion", "inclusiv", "did you mean 'inclusive'?"),
+        ("tlb.stlb.entries", "1000", "entries=1000: expected a multiple of its 12 ways"),
+        ("tlb.stlb.ways", "half", "expected a whole number"),
+        ("tlb.stlb.source", "mine", "unknown key 'tlb.stlb.source'"),
+        ("cost.vm_exit", {"value": 5, "low": 6}, "cost.vm_exit: 5: expected a value from 6 to 5"),
+        ("cost.vm_exit", {"low": 6}, "cost.vm_exit: no value"),
+        ("cost.vm_exit", {"value": 6, "hihg": 7}, "did you mean 'cost.vm_exit.high'?"),
+        ("cost.vm_exit", {"value": True}, "cost.vm_exit=True: expected a number"),
+        ("tlb.stlb.ways", {"value": 6, "high": 7}, "tlb.stlb.ways: a range; expected one value"),
     ],
 )
-def test_bad_override(key: str, text: str, expected: str) -> None:
+def test_bad_override(key: str, text: object, expected: str) -> None:
     with pytest.raises(InputError, match=expected.replace("?", r"\?")):
         override(SKYLAKE, key, text)
 
@@ -39,9 +54,56 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "policy": "fifo",
         "level": "2",
         "page_table_share": "0.5",
+        "inclusion": "inclusive" if ".L3." not in key else "neither",
+        "arch": "aarch64",
+        "va_levels": "5",
+        "walks_enter": "L2",
+        "prefetchers": "stream+stride",
+        "entries": "48",
+        "pcid": "off",
+        "vpid": "false",
+        "ept_ad": "no",
     }.get(field, "8")
     changed = override(SKYLAKE, key, text)
     assert changed != SKYLAKE
+    assert {**listing(SKYLAKE), **listing(changed)} != listing(SKYLAKE)
+
+
+def shape(preset, name: str) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+    units = {unit.name: unit for unit in (*preset.tlbs, *preset.walk_caches)}
+    return units[name].sets, units[name].ways
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("tlb.stlb.entries", "768", (64, 12)),  # keeps its 12 ways
+        ("tlb.stlb.ways", "full", (1, 1536)),
+        ("tlb.itlb-2m.entries", "16", (1, 16)),  # stays fully associative
+        ("walk_cache.ntlb.entries", "0", (1, 0)),
+        ("walk_cache.ntlb.ways", "0", (1, 0)),
+    ],
+)
+def test_entries_and_full_associativity(key: str, text: str, expected: tuple) -> None:
+    changed = override(SKYLAKE, key, text)
+    name = key.split(".")[1]
+    assert shape(changed, name) == expected
+    build_core(changed, 1)
+
+
+def test_a_walk_cache_is_removed_alone() -> None:
+    changed = override(SKYLAKE, "walk_cache.pde.entries", "0")
+    names = build_core(SKYLAKE, 1)[1]
+    assert build_core(changed, 1)[1] == [name for name in names if name != "walk cache pde"]
+    listed = listing(changed)["walk_cache.pde.ways"]
+    assert listed["value"] == 0 and listed["source"].startswith("absent: entries: set by the user")
+
+
+def test_the_source_of_what_else_a_structure_has_stays() -> None:
+    changed = override(SKYLAKE, "tlb.stlb.ways", "8")
+    (stlb,) = [tlb for tlb in changed.tlbs if tlb.name == "stlb"]
+    (before,) = [tlb for tlb in SKYLAKE.tlbs if tlb.name == "stlb"]
+    assert stlb.source == f"ways: set by the user; {before.source}"
 
 
 def l2_name() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmulab.mmu import presets
-from mmulab.mmu.presets.preset import PAGE_SIZES, POLICIES
+from mmulab.mmu.presets.preset import INCLUSIONS, PAGE_SIZES, POLICIES
 
 WALK_CACHES = {"pml5e", "pml4e", "pdpte", "pde"}
 LINE = 64
@@ -29,6 +29,14 @@ PUBLISHED = {
     ("golden-cove", "itlb-4k"): 256,
     ("golden-cove", "dtlb-4k"): 96,
     ("golden-cove", "stlb"): 2048,
+    ("sapphire-rapids", "dtlb-4k"): 96,
+    ("lion-cove", "dtlb-4k"): 128,
+    ("lion-cove", "stlb"): 2048,
+    ("zen-5", "dtlb"): 96,
+    ("zen-5", "l2-dtlb"): 4096,
+    ("zen-5", "l2-itlb"): 2048,
+    ("neoverse-v2", "l1-dtlb"): 48,
+    ("neoverse-v2", "l2-tlb"): 2048,
 }
 
 
@@ -75,11 +83,12 @@ def test_walk_cache_geometry(preset):
 
 
 def test_caches_grow_slower_with_depth_and_memory_is_slowest(preset):
-    assert 1 <= len(preset.caches) <= 3
+    assert 1 <= len(preset.caches) <= 4
     assert len({cache.name for cache in preset.caches}) == len(preset.caches)
     for cache in preset.caches:
         sets, rest = divmod(cache.size, cache.ways * LINE)
         assert rest == 0 and power_of_two(sets)
+        assert cache.inclusion in INCLUSIONS
     latencies = [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
     assert latencies == sorted(set(latencies))
     assert 0 < preset.page_table_share.value <= 1

@@ -17,8 +17,12 @@ def test_names_are_the_documented_ones():
         "haswell",
         "skylake-sp",
         "golden-cove",
+        "sapphire-rapids",
+        "lion-cove",
         "zen-4",
+        "zen-5",
         "neoverse-n1",
+        "neoverse-v2",
     }
     assert presets.DEFAULT in presets.names()
 
