@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mmulab.mmu.errors import InputError, printable, unknown
@@ -141,20 +140,10 @@ def _compare(result: Made, progress: Any) -> Any:
 
 def _preset(described: Made, techniques: list[str]) -> Any:
     """The preset with every number as it was, whatever that of its name has now."""
-    from mmulab.mmu import presets
-    from mmulab.mmu.presets.listing import listing
-    from mmulab.mmu.presets.overrides import override
+    from mmulab.mmu.presets.listing import restored
     from mmulab.mmu.techniques import specs
 
-    preset = presets.load(described["base"])
-    costs = specs.costs(specs.parse(text).technique for text in techniques)
-    now = listing(preset, costs)
-    for key, entry in described["numbers"].items():
-        if entry != now.get(key):
-            preset = override(preset, key, entry, costs)
-    if described["name"] != described["base"]:
-        preset = replace(preset, name=described["name"], base=described["base"])
-    return preset
+    return restored(described, specs.costs(specs.parse(text).technique for text in techniques))
 
 
 def _run(result: Made, progress: Any) -> Any:

@@ -38,7 +38,7 @@ base = "zen-4"
 memory_latency = { value = 400, low = 300, high = 500, source = "measured" }
 cost.nested.ept_violation = { value = 900, low = 100, high = 1000, source = "a guess" }
 walk_cache.ntlb.entries = 0
-tlb.stlb.ways = 6
+tlb.l2-dtlb.ways = 6
 """
 
 #: Of each kind of result, commands with options that matter.

@@ -55,13 +55,14 @@ def compared(*steps: tuple, techniques: tuple[str, ...] = TECHNIQUES, **options:
 def flat(result: Any) -> Expected:
     """Numbers by the names that the document has for them."""
     plain = result.to_dict()
-    exits = {f"exits.{name}": n for name, n in plain["counts"].pop("exits").items()}
+    exits = {f"exits.{name}": n for name, n in plain["exits"].items()}
     arrays = {
         f"{name} {what}": n
         for name, counted in plain["structures"].items()
         for what, n in counted.items()
     }
-    return {**plain, **plain["counts"], **exits, **arrays, **plain["frames"]}
+    counted = plain["counts"] | plain["events"] | plain["frames"] | exits | arrays
+    return plain | counted
 
 
 def check(comparison: Comparison, technique: str, expected: Expected) -> None:
@@ -96,6 +97,13 @@ FIRST_TOUCHES: Expected = {
 # Frames of the guest's: pages, three tables, the root.
 USED = TOUCHED + 4
 
+# Of the root's entry and of those below it, one line each comes from memory.
+SITES = [
+    {"site": f"gL{level}", "dimension": "guest", "level": level, "served_by": [hits, 0, 0, 1]}
+    for level, hits in ((1, 2 * TOUCHED - 2), (2, 2 * TOUCHED - 2), (3, 2 * TOUCHED - 2),
+                        (4, 2 * TOUCHED - 1))
+]  # fmt: skip
+
 # Each fault is one walk that faults, and one more. Without walk caches the first walk ends at the
 # root's entry; the others read four entries each.
 REFERENCES = 1 + 4 * (2 * TOUCHED - 1)
@@ -115,7 +123,7 @@ OF_TECHNIQUE: dict[str, Expected] = {
     # The entries read are one in each upper table and one line of the leaf table: four lines.
     "native": ONE_FAULT_EACH | {
         "guest page": TOUCHED, "gPT": 4, "sPT": 0, "nPT": 0,
-        "references": {"guest": [REFERENCES - 4, 0, 0, 4], "nested": [0, 0, 0, 0]},
+        "references": SITES,
         "references_per_walk": REFERENCES / (2 * TOUCHED),
         "cache L1D hits": REFERENCES - 4, "cache L1D misses": 4,
         "cache L3 hits": 0, "cache L3 misses": 4,
@@ -139,26 +147,45 @@ def test_first_touches(technique: str) -> None:
     comparison = compared(*steps, techniques=(technique,), walk_caches=False)
     check(comparison, technique, FIRST_TOUCHES | OF_TECHNIQUE[technique])
     if technique == "nested":
-        references = comparison[technique].references
-        assert sum(references["guest"]) == REFERENCES
-        assert sum(references["nested"]) == 4 * (REFERENCES + TOUCHED)
+        result = comparison[technique]
+        assert result.references_in("guest") == REFERENCES
+        assert result.references_in("nested") == 4 * (REFERENCES + TOUCHED)
 
 
 def test_cycles_of_first_touches() -> None:
     preset = presets.load("skylake-sp")
-    cost = {name: cited.value for name, cited in preset.costs.items()}
-    l1, memory = preset.caches[0].latency.value, preset.memory_latency.value
+    cost, memory = preset.costs, preset.memory_latency
+    l1 = preset.caches[0].latency
     steps = [page(number) for number in range(TOUCHED)]
     result = compared(*steps, techniques=("native",), walk_caches=False)["native"]
-    work = TOUCHED * cost["work_per_access"]
-    kernel = TOUCHED * (cost["guest_fault"] + cost["page_zero"])
-    tlb = 2 * TOUCHED * cost["l2_tlb_hit"]  # before each walk
-    walks = (REFERENCES - 4) * l1 + 4 * memory
-    found = {name: n for name, n in result.cycles.items() if n}
-    assert found == {"work": work, "guest_kernel": kernel, "l2_tlb": tlb, "guest_walk": walks}
-    total = work + kernel + tlb + walks
-    assert result.cycles_per_access == pytest.approx(total / TOUCHED)
-    assert result.translation_percent == pytest.approx(100 * (tlb + walks) / total)
+    assert {name: charged for name, charged in result.charges.items() if charged} == {
+        "work": {"cost.work_per_access": TOUCHED},
+        "guest_kernel": {"cost.guest_fault": TOUCHED, "cost.page_zero": TOUCHED},
+        "l2_tlb": {"cost.l2_tlb_hit": 2 * TOUCHED},  # before each walk
+        "guest_walk": {"cache.L1D.latency": REFERENCES - 4, "memory_latency": 4},
+    }
+    total = 0.0
+    for end, of in (("low", "low"), ("likely", "value"), ("high", "high")):
+        at = {name: getattr(cited, of) for name, cited in cost.items()}
+        work = TOUCHED * at["work_per_access"]
+        kernel = TOUCHED * (at["guest_fault"] + at["page_zero"])
+        tlb = 2 * TOUCHED * at["l2_tlb_hit"]
+        walks = (REFERENCES - 4) * getattr(l1, of) + 4 * getattr(memory, of)
+        found = {name: getattr(n, end) for name, n in result.cycles.items() if n.likely}
+        assert found == pytest.approx(
+            {"work": work, "guest_kernel": kernel, "l2_tlb": tlb, "guest_walk": walks}
+        )
+        total = work + kernel + tlb + walks
+        assert getattr(result.total_cycles, end) == pytest.approx(total)
+        assert getattr(result.range_per_access, end) == pytest.approx(total / TOUCHED)
+        if end == "likely":
+            translation = 100 * (tlb + walks) / total
+            assert result.translation_percent == pytest.approx(translation)
+            plain = result.to_dict()
+            assert plain["cycles_per_access"]["likely"] == result.cycles_per_access
+            (core,) = plain["cores"]
+            assert core["accesses"] == TOUCHED
+            assert core["cycles"]["likely"] == pytest.approx(total)
 
 
 # --- Look-ups ------------------------------------------------------------------------
@@ -222,9 +249,9 @@ def test_caches_of_two_dimensional_walks() -> None:
         "walk cache ept_pdpte hits": 1, "walk cache ept_pdpte misses": 1,
         "walk cache ept_pml4e hits": 0, "walk cache ept_pml4e misses": 1,
     })  # fmt: skip
-    references = comparison["nested"].references
-    assert sum(references["guest"]) == 1 + 3 + 1
-    assert sum(references["nested"]) == 4 + 1 + 1 + 2 + 1
+    result = comparison["nested"]
+    assert result.references_in("guest") == 1 + 3 + 1
+    assert result.references_in("nested") == 4 + 1 + 1 + 2 + 1
 
 
 # --- The guest OS --------------------------------------------------------------------
