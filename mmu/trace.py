@@ -99,9 +99,7 @@ class Chunk(NamedTuple):
         `depends` still counts the accesses that are left out; see `workloads.depends`.
         """
         optional = {name: column[chosen] for name, column in self.columns().items()}
-        return Chunk(
-            self.address[chosen], self.kind[chosen], self.size[chosen], events, **optional
-        )
+        return Chunk(self.address[chosen], self.kind[chosen], self.size[chosen], events, **optional)
 
 
 NO_EVENTS = np.zeros(0, EVENT)

@@ -35,7 +35,7 @@ from mmulab.workloads.streams import ByteStream
 
 NAME = "champsim"
 SUMMARY = "ChampSim's 64-byte records; no magic number: detected by plausibility"
-HOLDS = frozenset({"kind", "fetch", "fetch-ip"})
+HOLDS = frozenset({"kind", "fetch"})
 
 BYTES = 64
 COLUMNS = frozenset({"ip", "depends"})

@@ -28,12 +28,10 @@ from mmulab.workloads.streams import ByteStream
 
 NAME = "cloudsuite"
 SUMMARY = "ChampSim's 96-byte Cloudsuite records; the ASID is the process"
-HOLDS = frozenset({"kind", "fetch", "process", "fetch-ip"})
+HOLDS = frozenset({"kind", "fetch", "process"})
 
 BYTES = 96
-LAYOUT = records.Layout(
-    BYTES, np.dtype("<i8"), "a 96-byte Cloudsuite record", {}, champsim.COLUMNS
-)
+LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 96-byte Cloudsuite record", {}, champsim.COLUMNS)
 
 #: See champsim.SHAPE.
 SHAPE = (12, 3, 4, 7, 11)

@@ -313,9 +313,7 @@ def _block(source: _Source, start: int, record: bytes, options: Options) -> Chun
     return chunk._replace(**{name: data for name, data in found.items() if data is not None})
 
 
-def _column(
-    source: _Source, count: int, wanted: Collection[str]
-) -> tuple[str, np.ndarray | None]:
+def _column(source: _Source, count: int, wanted: Collection[str]) -> tuple[str, np.ndarray | None]:
     """(name, the optional column that comes next), None where it is not wanted or not known."""
     start = source.offset
     record = source.take(_COLUMN.size, "a column header").tobytes()
