@@ -70,7 +70,8 @@ class Chunk(NamedTuple):
     The columns of COLUMNS, of n entries each, are None where the trace has none, or where
     they were not asked for:
 
-    ip: int64, address of the instruction; 0 where not known. A fetch's is its own address
+    ip: int64, address of the instruction; 0 where not known. A fetch's is its own address,
+        where the format does not say another
     depends: uint16, how many accesses back in the trace the load lies whose value made this
         one's address; UNKNOWN, or INDEPENDENT where it is known that none did. A fetch's is
         UNKNOWN
