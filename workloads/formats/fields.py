@@ -177,7 +177,11 @@ def _take_ip(data, at, delimiter, role, base, found):
         if word != _BY or other != _PC:
             return at
         end = skip_space(data, end, delimiter)
-    number, end, good = read_number(data, end, base)
+    quoted = role == IP_OR_TEXT and data[end] == QUOTE
+    number, end, good = read_number(data, end + 1 if quoted else end, base)
+    if quoted:
+        good = good and data[end] == QUOTE
+        end += 1 if good else 0
     if good and is_end(data[end], delimiter):
         found[IP] = number
         return end
