@@ -7,7 +7,8 @@ needs numba is imported when a trace is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,15 +64,17 @@ class FileTrace:
         finally:
             stream.close()
 
-    def chunks(self) -> Iterator[Chunk]:
-        """A pass over the trace. Standard input has only one. Raises InputError."""
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
+        """A pass over the trace, with those of `mmu.trace.COLUMNS` that are asked for, as far
+        as it has them. Standard input has only one. Raises InputError."""
         if not self._first:
             if self.path == "-":
                 raise InputError("standard input can be read once only")
             self._stream = _opened(self.path)
         self._first = False
         try:
-            yield from self._format.read(self._stream, self._options)
+            options = replace(self._options, columns=frozenset(columns))
+            yield from self._format.read(self._stream, options)
         finally:
             self._stream.close()
 

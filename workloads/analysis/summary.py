@@ -14,7 +14,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
+from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.analysis.stack_kernels import EMPTY
@@ -60,7 +60,8 @@ class Region:
 class TraceInfo:
     """A trace, summed up.
 
-    kinds: accesses by KIND_NAMES. sizes: accesses by bytes. events: by name.
+    kinds: accesses by KIND_NAMES. sizes: accesses by bytes. events: by name. columns: those of
+    mmu.trace.COLUMNS that it has, each with the accesses for which it says something.
     pages: touched pages by page size. working_set: distinct 4 KiB pages touched in each
     interval of `interval` accesses (Denning, The working set model for program behavior,
     CACM 11(5), 1968, at multiples of tau). entries_for_99: TLB entries for 99 % hits by
@@ -76,6 +77,7 @@ class TraceInfo:
     processes: int
     threads: int
     events: dict[str, int]
+    columns: dict[str, int]
     pages_mapped: int
     pages_unmapped: int
     pages: dict[str, int]
@@ -113,6 +115,7 @@ class _Collector:
         self.kinds = np.zeros(3, np.int64)
         self.sizes = np.zeros(1, np.int64)
         self.events: Counter[int] = Counter()
+        self.columns: Counter[str] = Counter()
         self.pids: dict[int, int] = {1: 0}
         self.seen: set[int] = set()
         self.threads: set[tuple[int, int]] = set()
@@ -130,6 +133,8 @@ class _Collector:
         if len(sizes) > len(self.sizes):
             self.sizes = np.append(self.sizes, np.zeros(len(sizes) - len(self.sizes), np.int64))
         self.sizes[: len(sizes)] += sizes
+        for name, column in chunk.columns().items():
+            self.columns[name] += int(np.count_nonzero(column))
         for each in self.distances:
             each.add(chunk)
         first = -self.accesses % self.every
@@ -235,7 +240,7 @@ def summarise(
     making = Making(files_of([trace]))
     asked = {"call": "trace_info", "trace": of_trace(trace), "window": window}
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
-    for chunk in trace.chunks():
+    for chunk in trace.chunks(COLUMNS):
         collector.add(chunk)
         if advance:
             advance(collector.accesses)
@@ -251,6 +256,7 @@ def summarise(
         processes=len(collector.seen),
         threads=max(len(collector.seen), len(collector.threads)),
         events={EVENT_NAMES[kind]: n for kind, n in sorted(collector.events.items())},
+        columns={name: collector.columns[name] for name in COLUMNS if name in collector.columns},
         pages_mapped=collector.mapped,
         pages_unmapped=collector.unmapped,
         pages={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Phases:
         self.seed = seed
         self.length: int | None = TOUCHED + sum(phase["accesses"] for phase in phases)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
         rng = np.random.default_rng(self.seed)
         pages = [np.arange(TOUCHED)]
         pages += [rng.integers(0, phase["pages"], phase["accesses"]) for phase in self.phases]
