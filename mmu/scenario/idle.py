@@ -27,13 +27,10 @@ def idle(scenario: Scenario) -> dict[str, str]:
     for vm in scenario.vms:
         for key, why in _of_vm(scenario, vm).items():
             found[f"vm.{vm.name}.{key}"] = why
-    balloon, ksm = scenario.balloon, scenario.ksm
-    if balloon and balloon.policy != "esx":
-        for key in ("tax", "sample", "sample_period"):
-            found[f"balloon.{key}"] = (
-                f"policy {balloon.policy!r} estimates no use of memory; set [balloon] policy "
-                f"= 'esx'"
-            )
+    if scenario.balloon:
+        for key, why in _of_balloon(scenario.balloon).items():
+            found[f"balloon.{key}"] = why
+    ksm = scenario.ksm
     if ksm and ksm.method == "hints":
         found["ksm.smart_scan"] = (
             "method 'hints' shares pages at first sight; set [ksm] method = 'ksm'"
@@ -46,9 +43,9 @@ def notes(scenario: Scenario) -> list[str]:
     that are no error, because they say what a VM is due whoever asks."""
     found = {key: why for key, why in idle(scenario).items() if _is_changed(scenario, key)}
     weighted = scenario.host.scheduler == "weighted"
-    esx = scenario.balloon and scenario.balloon.policy == "esx"
+    by_shares = scenario.balloon and scenario.balloon.by_shares
     for vm in scenario.vms:
-        if vm.shares != VMSettings.shares and not weighted and not esx:
+        if vm.shares != VMSettings.shares and not weighted and not by_shares:
             found[f"vm.{vm.name}.shares"] = (
                 "neither the balloon's policy nor the scheduler goes by shares; set [balloon] "
                 "policy = 'esx' or [host] scheduler = 'weighted'"
@@ -64,6 +61,20 @@ def _is_changed(scenario: Scenario, key: str) -> bool:
         return True  # what is off is not in `idle`
     kind = {"host": HostSettings, "balloon": BalloonSettings, "ksm": KSMSettings}[group]
     return bool(getattr(getattr(scenario, group), name) != getattr(kind, name))
+
+
+def _of_balloon(balloon: BalloonSettings) -> dict[str, str]:
+    policy, found = balloon.policy, {}
+    of_vmware = policy in ("esx", "esxi")
+    if policy in ("fixed", "proxmox"):
+        why = f"policy {policy!r} estimates no use of memory; set [balloon] policy = 'esx'"
+        found = dict.fromkeys(("tax", "sample", "sample_period"), why)
+    elif not of_vmware:
+        found["tax"] = f"policy {policy!r} is not taxed; set [balloon] policy = 'esx'"
+    if policy != "proxmox":
+        why = f"policy {policy!r} has none; set [balloon] policy = 'proxmox'"
+        found.update(dict.fromkeys(("target", "step"), why))
+    return found
 
 
 def _has_shadow_policy(vm: VMSettings) -> bool:

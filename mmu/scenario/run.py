@@ -14,8 +14,9 @@ from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
 from mmulab.mmu.scenario.variants import variants
-from mmulab.mmu.services.balloon import Balloon, Policy
+from mmulab.mmu.services.balloon import Balloon
 from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.services.reporting import Reporting
 from mmulab.mmu.techniques.specs import parse
 
@@ -26,7 +27,7 @@ Progress = Callable[[int], None]
 
 
 def build(
-    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Policy | None = None
+    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
 ) -> System:
     """The host with its VMs, and the services that the scenario asks for plugged in.
 
@@ -36,9 +37,7 @@ def build(
     system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
     if scenario.balloon:
         events = [(event.at, event.vm, event.balloon) for event in scenario.events]
-        balloon = Balloon(scenario.balloon, system, events)
-        balloon.policy = balloon_policy or balloon.policy
-        system.services.append(balloon)
+        system.services.append(Balloon(scenario.balloon, system, events, balloon_policy))
     if scenario.ksm:
         system.services.append(KSM(scenario.ksm, system))
     if scenario.reporting:
@@ -52,7 +51,7 @@ def run(
     variant: str = "together",
     check: bool = False,
     progress: Progress | None = None,
-    balloon_policy: Policy | None = None,
+    balloon_policy: Targets | None = None,
 ) -> RunResult:
     """Runs a scenario to the end of its VMs.
 
