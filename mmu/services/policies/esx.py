@@ -51,9 +51,7 @@ class Esx:
         means = esx.reclamation(host.state, vms.held, granted, vms.memory - vms.balloon)
         return self._plan(vms, vms.balloon + means.balloon, means)
 
-    def _plan(
-        self, vms: VMs, balloon: esx.Frames, means: esx.Reclamation | None = None
-    ) -> Plan:
+    def _plan(self, vms: VMs, balloon: esx.Frames, means: esx.Reclamation | None = None) -> Plan:
         due = np.array([self._granted.get(name, UNKNOWN) for name in vms.name], np.int64)
         if means is None:
             return Plan(balloon, np.zeros_like(due), np.zeros(due.shape, np.bool_), due)
