@@ -118,4 +118,4 @@ class VMSettings:
             raise InputError(f"{what}: a workload that repeats needs a time to stop")
         check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
         for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
-            check_choice(f"{what}: host page size", size, SIZE_NAMES[:2])
+            check_choice(f"{what}: host page size", size, SIZE_NAMES)

@@ -37,7 +37,9 @@ ENDS = [
 
 
 def looked(vms: list, goal: int) -> list[int]:
-    most, least, now, free, shares = (np.array(column, np.int64) for column in zip(*vms))  # noqa: B905
+    most, least, now, free, shares = (
+        np.array(column, np.int64) for column in zip(*vms, strict=True)
+    )
     after = proxmox.sizes(
         most * MB, least * MB, now * MB, free * MB, shares, goal * MB, STEP, SLACK
     )
@@ -78,7 +80,7 @@ def hosts(draw: st.DrawFn) -> tuple:
 @given(hosts())
 def test_nobody_passes_a_bound_or_changes_by_more_than_a_step(host: tuple) -> None:
     vms, goal, step = host
-    most, least, now, free, shares = (np.array(column) for column in zip(*vms))  # noqa: B905
+    most, least, now, free, shares = (np.array(column) for column in zip(*vms, strict=True))
     after = proxmox.sizes(most, least, now, free, shares, goal, step, 3)
     assert (after >= least).all() and (after <= most).all()
     assert (abs(after - now) <= step).all()
