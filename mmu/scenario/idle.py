@@ -52,7 +52,23 @@ def notes(scenario: Scenario) -> list[str]:
             )
         if not vm.mergeable and not scenario.ksm:
             found[f"vm.{vm.name}.mergeable"] = "nothing merges pages; add [ksm]"
-    return [f"{key} does nothing: {why}" for key, why in found.items()]
+    idle_keys = [f"{key} does nothing: {why}" for key, why in found.items()]
+    spared = (_spared(scenario, vm) for vm in scenario.vms if vm.in_hugetlbfs)
+    return idle_keys + [text for text in spared if text]
+
+
+def _spared(scenario: Scenario, vm: VMSettings) -> str:
+    """Which mechanisms pass a VM in hugetlbfs over; empty where none would not."""
+    found = []
+    if scenario.host.swap:
+        found.append("the host does not page it out")
+    if scenario.ksm:
+        found.append("ksm does not merge it")
+    frees = [("balloon", "its balloon takes"), ("reporting", "free-page reporting tells")]
+    on = [text for name, text in frees if getattr(scenario, name)]
+    if on:
+        found.append(f"what {' and '.join(on)} frees nothing")
+    return f"vm {vm.name} lies in hugetlbfs: {', '.join(found)}" if found else ""
 
 
 def _is_changed(scenario: Scenario, key: str) -> bool:
@@ -101,6 +117,18 @@ def _of_host(scenario: Scenario) -> dict[str, str]:
     return found
 
 
+def _of_hugetlbfs(vm: VMSettings) -> dict[str, str]:
+    cure = "; set backing = 'anonymous'"
+    found = {
+        key: f"the host never pages out what lies in hugetlbfs{cure}"
+        for key in ("map_disk", "emulate_writes")
+        if getattr(vm, key)
+    }
+    if vm.reservation:
+        found["reservation"] = f"all of what lies in hugetlbfs is the VM's own{cure}"
+    return found
+
+
 def _of_vm(scenario: Scenario, vm: VMSettings) -> dict[str, str]:
     found = {}
     if vm.balloon and not scenario.balloon:
@@ -114,6 +142,8 @@ def _of_vm(scenario: Scenario, vm: VMSettings) -> dict[str, str]:
         found["shadow_policy"] = f"technique {vm.technique!r} has none; set technique = 'shadow'"
     if vm.map_disk and not vm.disk:
         found["map_disk"] = "the VM has no disk that could hold its pages; give it a disk"
-    if vm.emulate_writes and not _pages(scenario):
+    if vm.in_hugetlbfs:
+        found.update(_of_hugetlbfs(vm))
+    elif vm.emulate_writes and not _pages(scenario):
         found["emulate_writes"] = "the host has nowhere to page to; give [host] swap"
     return found
