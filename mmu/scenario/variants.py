@@ -21,6 +21,9 @@ from mmulab.mmu.scenario.settings import Scenario
 
 MECHANISMS = ("balloon", "ksm", "reporting")
 
+#: Those in which the host is not meant to be short.
+UNPRESSED = ("ample", "fitted")
+
 #: Part of the host's memory that guests are fitted into: the rest is for the tables of the
 #: VMM and for the watermarks; an assumption.
 FITTED_SHARE = 0.94
