@@ -71,8 +71,8 @@ class HostPaging:
         if not self.asked:
             return "never acted: the host had frames to spare at all times"
         return (
-            "never acted: no page could leave; those that are reserved, merged or pinned, and guest "
-            "page tables, stay"
+            "never acted: no page could leave; those that are reserved, merged or pinned, and "
+            "guest page tables, stay"
         )
 
     def _available(self) -> int:

@@ -51,7 +51,8 @@ class BalloonSettings:
     should be in use, and bytes by which a VM changes in a look at most. rate: pages a
     second that a driver inflates or deflates by at most. deflate_on_oom: a guest that is out of
     memory takes pages back from its balloon (VIRTIO_BALLOON_F_DEFLATE_ON_OOM: Virtio 1.2,
-    5.5.3), and does not give them again until its target changes.
+    5.5.3), and does not give them again until its target changes: as Linux's driver, which
+    looks at its target when that changes. One that is still on its way would go on, there.
     """
 
     policy: str = "esx"

@@ -145,7 +145,7 @@ GUPS = "gups:size=12M,accesses=20k"
         ),
         (
             "64M", "map_disk = true\nemulate_writes = true", GUPS,
-            ["host paging: never acted", "vm a-guest: map_disk and emulate_writes never acted: the"],
+            ["host paging: never acted", "vm a-guest: map_disk and emulate_writes never acted"],
         ),
         (
             "8M", "map_disk = true", GUPS,
