@@ -103,7 +103,7 @@ class Guest:
     @property
     def reservation(self) -> int:
         """Frames."""
-        return self.settings.reservation >> 12
+        return self.settings.reserved >> 12
 
     @property
     def limit(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
+from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
@@ -17,9 +18,10 @@ from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
-from mmulab.mmu.scenario.variants import variants
-from mmulab.mmu.services.balloon import Balloon, Policy
+from mmulab.mmu.scenario.variants import UNPRESSED, variants
+from mmulab.mmu.services.balloon import Balloon
 from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.services.reporting import Reporting
 from mmulab.mmu.techniques.specs import costs, parse
 from mmulab.mmu.trace import Trace
@@ -31,7 +33,7 @@ Progress = Callable[[int], None]
 
 
 def build(
-    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Policy | None = None
+    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
 ) -> System:
     """The host with its VMs, and the services that the scenario asks for plugged in.
 
@@ -41,9 +43,7 @@ def build(
     system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
     if scenario.balloon:
         events = [(event.at, event.vm, event.balloon) for event in scenario.events]
-        balloon = Balloon(scenario.balloon, system, events)
-        balloon.policy = balloon_policy or balloon.policy
-        system.services.append(balloon)
+        system.services.append(Balloon(scenario.balloon, system, events, balloon_policy))
     if scenario.ksm:
         system.services.append(KSM(scenario.ksm, system))
     if scenario.reporting:
@@ -57,7 +57,7 @@ def run(
     variant: str = "together",
     check: bool = False,
     progress: Progress | None = None,
-    balloon_policy: Policy | None = None,
+    balloon_policy: Targets | None = None,
 ) -> RunResult:
     """Runs a scenario to the end of its VMs.
 
@@ -182,12 +182,25 @@ def _result(
         settings=asdict(scenario),
         end=end,
         report=report,
-        notes=_notes(scenario, system),
+        notes=_notes(scenario, system, variant),
     )
 
 
-def _notes(scenario: Scenario, system: System) -> tuple[str, ...]:
+def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
     """What did nothing, and why."""
-    of_services = ((service.name, service.note(system)) for service in system.services)
-    acted = [f"{name}: {note}" for name, note in of_services if note]
-    return (*idle.notes(scenario), *acted)
+    said = [(service.name, service.note(system)) for service in system.services]
+    if variant not in UNPRESSED:
+        if scenario.host.swap:
+            said.append(("host paging", system.paging.note()))
+        said += [(f"vm {guest.name}", _vswapper_note(guest)) for guest in system.guests]
+    return (*idle.notes(scenario), *(f"{name}: {note}" for name, note in said if note))
+
+
+def _vswapper_note(guest: Guest) -> str:
+    stats, vm = guest.vcpu.stats[0], guest.settings
+    on = [key for key in ("map_disk", "emulate_writes") if getattr(vm, key)]
+    if on and not stats["host_swap_outs"] + stats["host_drops"]:
+        return f"{' and '.join(on)} never acted: the host paged nothing of it out"
+    if vm.map_disk and not stats["host_drops"]:
+        return "map_disk never acted: the guest's disk held no page that the host paged out"
+    return ""

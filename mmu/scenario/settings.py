@@ -66,13 +66,14 @@ class Scenario:
                 )
 
     def _check_reservations(self) -> None:
-        """Those of VMs that are on at once must fit: at the time that one is switched on."""
+        """Those of VMs that are on at once must fit, at the time that one is switched on; what
+        lies in hugetlbfs is taken before."""
         for first in self.vms:
             at = first.start
             reserved = sum(
-                vm.reservation
+                vm.reserved
                 for vm in self.vms
-                if vm.start <= at and (at < vm.stop or not vm.stop)
+                if (vm.start <= at or vm.in_hugetlbfs) and (at < vm.stop or not vm.stop)
             )
             if reserved > self.host.memory:
                 when = f"from {at:g} s on" if at else "in all"

@@ -10,7 +10,8 @@ from mmulab.coursework.draws import Draws
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.mmu.scenario.settings import Scenario
-from mmulab.mmu.services.balloon import BalloonSettings, Policy
+from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.trace import EVENT, LOAD, MMAP, PROT_READ, PROT_WRITE, STORE, Chunk, Trace
 from mmulab.workloads.generators.parameters import ARENA
 
@@ -91,7 +92,7 @@ def run(
     phases: Sequence[Sequence[Mapping[str, int]]],
     seed: int,
     balloon: BalloonSettings | None = None,
-    policy: Policy | None = None,
+    policy: Targets | None = None,
     host: int = HOST,
 ) -> RunResult:
     """Runs the VMs on a host of so many bytes."""
