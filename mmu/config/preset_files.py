@@ -42,6 +42,11 @@ def is_file(name: str) -> bool:
     return name.endswith(".toml") or os.sep in name or (os.altsep or os.sep) in name
 
 
+def called(name: str) -> str:
+    """What results call the preset of that name or file."""
+    return Path(name).stem if is_file(name) else name
+
+
 def load(name: str | os.PathLike[str], costs: Costs = tuple) -> Preset:
     """The preset of that name or file, whose stem is its name then. costs: gives the names of
     techniques' costs, which a file may set. Raises InputError which names file and key."""
