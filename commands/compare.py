@@ -56,7 +56,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
     sources = options.resolve(traces, format_, config.seed, config.levels)
     options.say_if_cold(techniques)
     from mmulab.mmu import simulate
-    from mmulab.mmu.report import results
+    from mmulab.mmu.report import results, table
     from mmulab.plots.terminal import compare as terminal
 
     quiet = "-" in (json_path, csv_path)
@@ -68,7 +68,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str 
         if not quiet:
             click.echo(terminal.table(comparison) + "\n")
     options.write_text(json_path, lambda: results.to_json(comparisons))
-    options.write_text(csv_path, lambda: results.to_csv(comparisons))
+    options.write_text(csv_path, lambda: table.to_csv(comparisons))
     if plot_path:
         from mmulab.plots import compare as figure
 

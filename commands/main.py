@@ -19,13 +19,26 @@ from mmulab.commands.compare import compare
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
+from mmulab.commands.rerun import rerun
 from mmulab.commands.run import run
 from mmulab.commands.trace import trace
 from mmulab.commands.walk import walk
 from mmulab.mmu.errors import InputError, MMULabError, Notice, printable
+from mmulab.mmu.report import made
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Notes the command line, which results name."""
+
+    def make_context(self, info_name: str | None, args: list[str], **more: Any) -> click.Context:
+        made.command.set(("mmulab", *args))
+        return super().make_context(info_name, args, **more)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="mmulab")
 def cli() -> None:
     """What does address translation cost on bare metal, under shadow page tables and
@@ -43,6 +56,7 @@ for _command in (
     techniques,
     presets,
     assignment,
+    rerun,
 ):
     cli.add_command(_command)
 

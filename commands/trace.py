@@ -93,11 +93,12 @@ def record(output: str | None, command: tuple[str, ...], maximum: int | None, sk
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the generator.")
 def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
     """Write what a generator makes, such as zipf:accesses=5M, to a file."""
+    from mmulab.mmu.trace import COLUMNS
     from mmulab.workloads import generators
 
     source = generators.create(spec, seed)
     made = {"program": "mmulab trace generate", "arguments": [spec], "seed": seed}
-    _write(source.chunks(), output, to_format, made, strict=False)
+    _write(source.chunks(COLUMNS), output, to_format, made, strict=False)
 
 
 @trace.command()
@@ -109,8 +110,10 @@ def generate(spec: str, output: str, to_format: str | None, seed: int) -> None:
 def convert(source: str, output: str, from_format: str | None, to_format: str | None,
             strict: bool) -> None:  # fmt: skip
     """Write a trace in another format. OUT is replaced if it is there."""
+    from mmulab.mmu.trace import COLUMNS
+
     read = api.trace(source, format=from_format, levels=5)
-    _write(read.chunks(), output, to_format, getattr(read, "metadata", {}), strict)
+    _write(read.chunks(COLUMNS), output, to_format, getattr(read, "metadata", {}), strict)
 
 
 @trace.command()
@@ -130,6 +133,7 @@ def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | 
 
     OUT is replaced if it is there.
     """
+    from mmulab.mmu.trace import COLUMNS
     from mmulab.workloads.cut import Sample, Selection
 
     names = tuple(kind.strip().removesuffix("s") for kind in kinds.split(",")) if kinds else ()
@@ -137,7 +141,7 @@ def cut(source: str, output: str, skip: int, maximum: int | None, sample: str | 
     selection = Selection(skip, maximum, chosen, process, names)
     read = api.trace(source, format=format_, levels=5)
     made = {**getattr(read, "metadata", {}), "cut": str(selection)}
-    _write(selection.of(read.chunks()), output, to_format, made, strict=False)
+    _write(selection.of(read.chunks(COLUMNS)), output, to_format, made, strict=False)
 
 
 @trace.command()
@@ -149,11 +153,12 @@ def head(source: str, lines: int, skip: int, format_: str | None) -> None:
     """Print the first accesses and events of a trace, readable."""
     from itertools import islice
 
+    from mmulab.mmu.trace import COLUMNS
     from mmulab.plots.terminal import trace as terminal
     from mmulab.workloads.cut import Selection
 
     read = api.trace(source, format=format_, levels=5)
-    chunks = Selection(skip, lines).of(read.chunks())
+    chunks = Selection(skip, lines).of(read.chunks(COLUMNS))
     for line in islice(terminal.lines(chunks, skip), lines):
         click.echo(line)
 

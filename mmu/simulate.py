@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,15 @@ from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import Simulator, build
+from mmulab.mmu.presets.listing import described, differences
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.counts import read_counts, read_references, read_structures
+from mmulab.mmu.report.counts import read_structures
+from mmulab.mmu.report.made import Making, files_of, of_trace
+from mmulab.mmu.report.measured import measured
 from mmulab.mmu.report.results import Comparison, TechniqueResult
-from mmulab.mmu.techniques.registry import DEFAULT
-from mmulab.mmu.techniques.specs import Spec, parse_all
+from mmulab.mmu.techniques.registry import DEFAULT, is_file
+from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
@@ -64,6 +68,7 @@ def compare(
             f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
             f"which has {trace.length:,}"
         )
+    making = Making(files_of([trace]) | {s.origin: s.origin for s in specs if is_file(s.origin)})
     compile_parts(specs)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
@@ -80,12 +85,29 @@ def compare(
         trace=trace.name,
         preset=preset.name,
         version=__version__,
-        seed=config.seed,
         accesses=int(counts.sum()),
         warmup=warmup,
         settings=asdict(config),
+        differs=differences(preset),
         results=results,
+        input=_input(trace, preset, config, specs, warmup, making),
+        made=making.made(),
     )
+
+
+def _input(
+    trace: Trace, preset: Preset, config: Config, specs: Sequence[Spec], warmup: int, making: Making
+) -> dict[str, Any]:
+    """All that a comparison is made of: `mmulab rerun` goes by it."""
+    return {
+        "call": "compare",
+        "trace": of_trace(trace),
+        "files": making.files(),
+        "techniques": [spec.text for spec in specs],
+        "preset": described(preset, costs(spec.technique for spec in specs)),
+        "settings": asdict(config),
+        "warmup": warmup,
+    }
 
 
 def _feed(
@@ -211,7 +233,7 @@ class _Worker:
         for stop in self._stops(work.chunk, pause, end):
             event = self.simulator.run(work.chunk, work.kinds, position, stop, event)
             position = stop
-            if stop == pause and self.simulator.accesses == self.warmup:
+            if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
             if self.check:
                 from mmulab.mmu.check import check
@@ -232,16 +254,8 @@ class _Worker:
 def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
     core, vcpu = simulator.machine.core, simulator.machine.vcpu
     spec = simulator.spec
-    counts = read_counts(vcpu, spec.technique, by_kind.tolist())
-    references = read_references(vcpu, spec.technique.walk, len(preset.caches))
     return TechniqueResult(
-        technique=spec.text,
-        name=spec.name,
-        parameters=spec.parameters,
-        labels={each.reason: each.label for each in spec.technique.exits},
-        counts=counts,
-        references=references,
-        structures=read_structures(core, vcpu, simulator.units, preset),
-        cycles=cost.price(counts, references, preset, spec.technique),
+        **measured(spec, vcpu, by_kind.tolist(), preset),
+        structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
         frames=simulator.frames_by_kind(),
     )

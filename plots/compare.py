@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmulab.mmu.report.cost import CATEGORIES
 from mmulab.mmu.report.results import Comparison
 from mmulab.plots.figures import COLOURS, new_figure, save
-from mmulab.plots.terminal.compare import LABELS, in_lines
+from mmulab.plots.terminal.compare import LABELS, in_lines, machine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +34,8 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
     axes[-1][0].set_xlabel("cycles per access")
     axes[-1][1].set_xlabel("per 1,000 accesses")
     axes[0][1].set_title("L2 TLB misses", fontsize=10, loc="left")
-    preset = comparisons[0].preset
-    settings = comparisons[0].settings
     figure.suptitle(
-        f"{preset}, guest pages {settings['page_size']}, host pages {comparisons[0].host_pages}",
+        machine(comparisons[0]),
         fontsize=10,
         x=0.01,
         ha="left",
@@ -62,7 +60,9 @@ def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
     names = _names(comparison)
     left = [0.0] * len(names)
     for category in _ORDER:
-        widths = [result.cycles[category] / comparison.accesses for result in comparison.results]
+        widths = [
+            result.cycles[category].likely / comparison.accesses for result in comparison.results
+        ]
         if any(widths):
             bars = axes.barh(names, widths, left=left, color=COLOURS[category], height=0.7)
             used.setdefault(category, bars)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from drivers.results import unmade
 
 import mmulab
 from mmulab import api, arguments, workloads
@@ -109,15 +110,17 @@ def test_compare_is_the_command() -> None:
         SMALL, preset="zen-4", techniques="shadow,nested", memory="64M", page_size="thp",
         levels=5, pcid=False, seed=3, warmup="1K", set={"cost": {"vm_exit": 2000}},
     )  # fmt: skip
-    assert json.loads(json.dumps(comparison.to_dict())) == command
+    assert unmade(json.dumps(comparison.to_dict())) == unmade(command)
     assert mmulab.table(comparison) + "\n\n" == printed("compare", SMALL, *arguments)
 
 
 def same(**given: Any) -> dict[str, Any]:
     """A comparison of SMALL as plain data; its arguments are texts or what they stand for."""
-    return mmulab.compare(
-        **{"trace": SMALL, "techniques": "native", "memory": "64M"} | given
-    ).to_dict()
+    return unmade(
+        mmulab.compare(
+            **{"trace": SMALL, "techniques": "native", "memory": "64M"} | given
+        ).to_dict()
+    )
 
 
 def test_texts_and_values_say_the_same(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ class Loads:
     name = "loads"
     length = 100
 
-    def chunks(self):  # type: ignore[no-untyped-def]
+    def chunks(self, columns=()):  # type: ignore[no-untyped-def]
         addresses = 0x10_0000 + 4096 * np.arange(100)
         yield mmulab.Chunk(
             addresses, np.full(100, LOAD, np.uint8), np.full(100, 8, np.uint16), NO_EVENTS
@@ -167,7 +170,7 @@ def test_run_is_the_command() -> None:
     one = mmulab.run("@idle-tax", set=[tiny], technique="shadow")
     assert {vm.technique for vm in one.vms} == {"shadow"}
     command = printed("run", "@idle-tax", "--set", tiny, "--technique", "shadow", "--json", "-")
-    assert json.loads(command) == json.loads(json.dumps([one.to_dict()]))
+    assert unmade(command) == unmade(json.dumps([one.to_dict()]))
     scenario = Scenario(
         "one", HostSettings(96 << 20), (VMSettings("vm", "zipf:keys=2k,accesses=20K", 64 << 20),)
     )

@@ -7,13 +7,14 @@ needs numba is imported when a trace is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.errors import InputError, MMULabError, printable, unknown
-from mmulab.mmu.trace import Chunk, Trace
+from mmulab.mmu.trace import Chunk, Origin, Trace
 
 if TYPE_CHECKING:
     from mmulab.mmu.host.settings import VMSettings
@@ -27,6 +28,7 @@ class FileTrace:
         from mmulab.workloads import formats
 
         self.path = path
+        self.origin = Origin(path, format_name, None if path == "-" else path)
         self.name = "standard input" if path == "-" else printable(os.path.basename(path))
         self._options = formats.Options(va_bits, accesses)
         self._stream = _opened(path)
@@ -62,15 +64,17 @@ class FileTrace:
         finally:
             stream.close()
 
-    def chunks(self) -> Iterator[Chunk]:
-        """A pass over the trace. Standard input has only one. Raises InputError."""
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
+        """A pass over the trace, with those of `mmu.trace.COLUMNS` that are asked for, as far
+        as it has them. Standard input has only one. Raises InputError."""
         if not self._first:
             if self.path == "-":
                 raise InputError("standard input can be read once only")
             self._stream = _opened(self.path)
         self._first = False
         try:
-            yield from self._format.read(self._stream, self._options)
+            options = replace(self._options, columns=frozenset(columns))
+            yield from self._format.read(self._stream, options)
         finally:
             self._stream.close()
 
@@ -107,7 +111,9 @@ def resolve(spec: str, format: str | None = None, seed: int = 1, va_bits: int = 
 
     name = spec.partition(":")[0]
     if spec.startswith("@"):
-        return open_trace(bundled(spec[1:]), format, va_bits)
+        trace = open_trace(bundled(spec[1:]), format, va_bits)
+        trace.origin = trace.origin._replace(spec=spec)
+        return trace
     if spec == "-" or os.path.exists(spec) or format:
         return open_trace(spec, format, va_bits)
     if name in generators.names():

@@ -14,6 +14,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.report.files import check_writable, replacing
 from mmulab.mmu.trace import EVENT_NAMES, FETCH, SWITCH, Chunk
 from mmulab.workloads import formats
+from mmulab.workloads.formats.fetches import LastFetch
 from mmulab.workloads.streams import COMPRESSED, compresses, open_for_writing
 
 #: Formats by what a file's name ends in, beside formats' own names.
@@ -46,6 +47,7 @@ class Losses:
 
     def __init__(self, module: ModuleType) -> None:
         self._holds: frozenset[str] = module.HOLDS
+        self._fetches = LastFetch() if "fetch-ip" in module.HOLDS else None
         self.counts: Counter[str] = Counter()
 
     def watch(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -61,6 +63,12 @@ class Losses:
             self.counts["fetches"] += int((chunk.kind == FETCH).sum())
         if "kind" not in holds:
             self.counts["stores as stores"] += int((chunk.kind == 1).sum())
+        for name, column in chunk.columns().items():
+            if name not in holds:
+                lost = column != 0
+                if name == "ip" and self._fetches:
+                    lost &= column != self._fetches.ip(chunk)
+                self.counts[f"values of {name}"] += int(lost.sum())
         for kind, number in zip(*np.unique(chunk.events["kind"], return_counts=True), strict=True):
             name = EVENT_NAMES[int(kind)]
             if "events" not in holds and not (kind == SWITCH and "process" in holds):

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import Chunk
+from mmulab.workloads.depends import Distances
 from mmulab.workloads.slices import after, before, owners
 
 KINDS = ("load", "store", "fetch")
@@ -21,7 +22,7 @@ def keep(chunk: Chunk, mask: np.ndarray) -> Chunk:
         places = np.concatenate([[0], np.cumsum(mask)])
         events = events.copy()
         events["position"] = places[events["position"]]
-    return Chunk(chunk.address[mask], chunk.kind[mask], chunk.size[mask], events)
+    return chunk.part(mask, events)
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ class Selection:
     def of(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """The chunks of what is kept."""
         skip, seen, kept, last = self.skip, 0, 0, (1, 0)
+        distances = Distances()
         for chunk in chunks:
             part = after(chunk, skip)
+            skipped = chunk.accesses - part.accesses
             skip -= min(skip, chunk.accesses)
             mask = np.ones(part.accesses, bool)
             if self.sample:
@@ -88,6 +91,9 @@ class Selection:
             if self.kinds:
                 mask &= np.isin(part.kind, [KINDS.index(kind) for kind in self.kinds])
             seen += part.accesses
+            here = np.concatenate([np.zeros(skipped, bool), mask])
+            depends = distances.among(chunk.depends, here, kept)
+            part = part._replace(depends=None if depends is None else depends[skipped:])
             part = part if mask.all() else keep(part, mask)
             if self.most is not None:
                 part = before(part, self.most - kept)

@@ -27,7 +27,7 @@ import numpy as np
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, MMULabError, RunError
 from mmulab.mmu.report.files import check_writable
-from mmulab.mmu.trace import EVENT, EXEC, SWITCH, Chunk
+from mmulab.mmu.trace import COLUMNS, EVENT, EXEC, SWITCH, Chunk
 from mmulab.workloads import processes
 from mmulab.workloads.cut import Selection
 from mmulab.workloads.formats import Options, lackey
@@ -110,7 +110,7 @@ class _Log:
             banner = stream.head.split(b"==", 2)
             os_pid = int(banner[1]) if len(banner) > 2 and banner[1].isdigit() else self._first_pid
             self.pid = self.current = 1 if os_pid == self._first_pid else os_pid
-            options = Options(va_bits=57, chunk_accesses=CHUNK)
+            options = Options(57, CHUNK, frozenset(COLUMNS))
             syscalls = lackey.Syscalls(self._first_pid, self.pid)
             for chunk in lackey.read_process(stream, options, syscalls):
                 self._queue.put((self, chunk))

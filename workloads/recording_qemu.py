@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.report.files import check_writable
-from mmulab.mmu.trace import Chunk
+from mmulab.mmu.trace import COLUMNS, Chunk
 from mmulab.workloads import formats, processes
 from mmulab.workloads.cut import Selection
 from mmulab.workloads.formats.columnar import ColumnarWriter
@@ -90,4 +90,4 @@ def record_qemu(
 
 def _chunks(log: object) -> Iterator[Chunk]:
     stream = ByteStream(log, "the plugin's output", None)  # type: ignore[arg-type]
-    yield from formats.detect(stream).read(stream, formats.Options(va_bits=57))
+    yield from formats.detect(stream).read(stream, formats.Options(57, columns=frozenset(COLUMNS)))

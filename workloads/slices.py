@@ -14,7 +14,7 @@ def after(chunk: Chunk, skip: int) -> Chunk:
         return chunk
     events = chunk.events.copy()
     events["position"] = np.maximum(0, events["position"] - skip)
-    return Chunk(chunk.address[skip:], chunk.kind[skip:], chunk.size[skip:], events)
+    return chunk.part(slice(skip, None), events)
 
 
 def before(chunk: Chunk, count: int) -> Chunk:
@@ -22,7 +22,7 @@ def before(chunk: Chunk, count: int) -> Chunk:
     if count >= chunk.accesses:
         return chunk
     events = chunk.events[chunk.events["position"] <= count]
-    return Chunk(chunk.address[:count], chunk.kind[:count], chunk.size[:count], events)
+    return chunk.part(slice(count), events)
 
 
 def owners(chunk: Chunk, last: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:

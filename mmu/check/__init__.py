@@ -49,7 +49,7 @@ def _contents(simulator: Simulator) -> dict[tuple[int, int], tuple[int, int]]:
     return found
 
 
-_FAULTS = ("guest_faults", "demand_fills", "cow_breaks", "granted", "pte_writes")
+_FAULTS = ("kernel_entries", "guest_faults", "demand_fills", "cow_breaks", "granted", "pte_writes")
 
 
 def compare_contents(simulators: Sequence[Simulator]) -> None:

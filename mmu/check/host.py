@@ -9,7 +9,8 @@ from mmulab.mmu.check.frames import account, guest_references, host_references
 from mmulab.mmu.check.sharers import check_sharers
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
-from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, MERGED_PAGE
+from mmulab.mmu.memory.entries import INDEX_BITS
+from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, GUEST_PAGE, MERGED_PAGE
 from mmulab.mmu.techniques.reference import CheckFailed, Reference, Tables, fail
 
 
@@ -25,6 +26,8 @@ def check_system(system: System) -> None:
     for guest in system.guests:
         if guest.started and not guest.off:
             _check_guest(system, guest, expected, swap)
+        elif not guest.off:
+            _expect_reserved(guest, expected)
     for service in system.services:
         held = getattr(service, "held", None)
         for frame in held() if held else ():
@@ -36,6 +39,14 @@ def check_system(system: System) -> None:
         raise CheckFailed(f"invariant broken: {what}: block {at} has {swap[at]} pages")
     account("the host", "host", system.host.frames, expected)
     check_sharers(system)
+
+
+def _expect_reserved(guest: Guest, expected: dict[int, tuple[int, int]]) -> None:
+    """What a VM has before it begins: its pages of hugetlbfs."""
+    entries = guest.machine.vm.p2m
+    count = 1 << (INDEX_BITS * int(guest.machine.vm.record[0]["host_size"]))
+    for entry in entries[::count][entries[::count] > 0].tolist():
+        expected[(entry >> 2) - 1] = GUEST_PAGE, 1
 
 
 def _check_guest(

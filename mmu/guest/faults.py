@@ -67,6 +67,7 @@ def _demand_fill(machine, process, gva, prot, area):
     status, gfn, size = paging.new_page(machine, size)
     if status != OK:
         return status
+    machine.vcpu.stats[0].faults[size] += 1
     machine.vcpu.stats[0].pages_zeroed += pages_in(size)
     start = gva & ~((pages_in(size) << PAGE_SHIFT) - 1)
     entry = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)

@@ -209,7 +209,8 @@ def _make_room(machine, kind):
 def handle(machine, kind, pid, start, length, value):
     """Carries out one event of a trace. Returns a status.
 
-    SWITCH to a pid that is not known creates it: a trace may begin in its middle.
+    SWITCH to a pid that is not known creates it: a trace may begin in its middle. KERNEL is
+    no more than the entry and the way back.
     """
     if kind == BOOT:
         return _boot(machine, pid)

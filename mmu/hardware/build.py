@@ -8,8 +8,8 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
 from mmulab.mmu.hardware.contexts import make_contexts
-from mmulab.mmu.hardware.core import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.fetch_ahead import HINTS
+from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
@@ -82,6 +82,7 @@ class _Builder:
             unit[number]["policy"] = policy
             unit[number]["random"] = (self.seed * 0x9E3779B97F4A7C15 + number) % (1 << 62) + 1
             unit[number]["tree"] = words
+            unit[number]["group"] = unit[number]["digit"] = NIL
             slots += -(-sets * stride // WIDE) * WIDE
             words += sets
         if slots > MAX_ENTRIES:
@@ -203,6 +204,12 @@ def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_s
     record[0]["clock"] = 2
     record[0]["logging"] = NIL
     record[0]["touch"] = _touch_mode({tlb.policy for tlb in preset.tlbs if tlb.level == 1})
+    data_units, instruction_units = (set(builder.route[row]) for row in (ROUTE_L1D, ROUTE_L1I))
+    record[0]["joined"] = bool(data_units & instruction_units - {NIL})
+    record[0]["derived"] = NIL
+    for number in range(l1_units):
+        alone = number not in data_units and not record[0]["joined"]
+        unit[number]["group"] = 1 if alone else 0
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
@@ -228,6 +235,7 @@ def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_s
         owner=owner,
         first=np.full(l1_slots, _NOWHERE, np.int64),
         span=np.full(l1_slots, -1, np.int64),
+        weight=np.zeros(l1_slots, np.int64),
         hint=np.full(2 * HINTS, NIL, HINT),
         cache=cache,
         line=line,

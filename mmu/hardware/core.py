@@ -5,22 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.hardware import contexts, tlb, walk_caches
-from mmulab.mmu.hardware.assoc import stamped
 from mmulab.mmu.hardware.caches import make_room
+from mmulab.mmu.hardware.lookups import (
+    DENIED_BY_L1,
+    IN_L2,
+    NOWHERE,
+    count_l1_hit,
+    denied,
+    faulted,
+    recount,
+)
 from mmulab.mmu.hardware.rights import allows
-from mmulab.mmu.hardware.state import PREDICTOR_BITS
 from mmulab.mmu.kernels.compiling import inlined, kernel
-from mmulab.mmu.memory.entries import PAGE_SHIFT, D, frame_of
+from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
 from mmulab.mmu.trace import LOAD, STORE
-
-# Values of CORE_RECORD.touch: what an L1 hit changes.
-TOUCH_AGE = 0  # all L1 arrays replace by LRU: the slot's age
-TOUCH_NOTHING = 1  # all by FIFO or at random: nothing
-TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
-
-_ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 
 
 @inlined
@@ -45,125 +44,30 @@ def _predict(core, kind, gva, slot, size, entry):
         tlb.predict(core, STORE, gva, slot)
 
 
-@inlined
-def _predicted(core, gva, kind):
-    """L1 slot that this access hits if `core.first` agrees; see `hits`.
-
-    Unsigned, so that no code is made for negative indices.
-    """
-    index = (np.int64(kind) << PREDICTOR_BITS) | ((gva >> PAGE_SHIFT) & _LOW_PAGE)
-    return np.uint64(core.predictor[np.uint64(index)])
-
-
-@inlined
-def _differs(core, gva, slot):
-    """Zero where the slot's page holds gva."""
-    return ((gva >> PAGE_SHIFT) & core.span[slot]) ^ core.first[slot]
-
-
-@inlined
-def _replay_singly(core, address, kind, position, stop, clock):
-    """Where accesses one at a time stop hitting. clock: that of access 0."""
-    while position < stop:
-        slot = _predicted(core, address[position], kind[position])
-        if _differs(core, address[position], slot):
-            break
-        core.age[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
-        position += _ONE
-    return position
-
-
-@inlined
-def _replay_ages(core, address, kind, start, end):
-    """`hits` for TOUCH_AGE: after a miss two accesses one at a time, since misses come close
-    together where they come often; then the rest."""
-    clock = core.record[0].clock - 2 * start
-    stop = np.uint64(end)
-    near = min(np.uint64(start) + _TWO, stop)
-    position = _replay_singly(core, address, kind, np.uint64(start), near, clock)
-    if position == near:
-        position = _replay_on(core, address, kind, position, stop, clock)
-    return np.int64(position)
-
-
 @kernel
-def _replay_on(core, address, kind, position, stop, clock):
-    """Four at a time, and the last ones. A function of its own: within the run loop, too little
-    of it would be in registers."""
-    ages = core.age
-    while position + _FOUR <= stop:
-        g0, g1 = address[position], address[position + _ONE]
-        g2, g3 = address[position + _TWO], address[position + _THREE]
-        s0 = _predicted(core, g0, kind[position])
-        s1 = _predicted(core, g1, kind[position + _ONE])
-        s2 = _predicted(core, g2, kind[position + _TWO])
-        s3 = _predicted(core, g3, kind[position + _THREE])
-        if (
-            _differs(core, g0, s0)
-            | _differs(core, g1, s1)
-            | _differs(core, g2, s2)
-            | _differs(core, g3, s3)
-        ):
-            break
-        now = clock + 2 * np.int64(position)
-        ages[s0] = stamped(np.int64(s0), now)
-        ages[s1] = stamped(np.int64(s1), now + 2)
-        ages[s2] = stamped(np.int64(s2), now + 4)
-        ages[s3] = stamped(np.int64(s3), now + 6)
-        position += _FOUR
-    return _replay_singly(core, address, kind, position, stop, clock)
-
-
-@kernel
-def _replay_by_policy(core, address, kind, position, end):
-    clock = core.record[0].clock - 2 * position
-    touches = core.record[0].touch == TOUCH_BY_POLICY
-    while position < end:
-        slot = _predicted(core, address[position], kind[position])
-        if _differs(core, address[position], slot):
-            break
-        if touches:
-            tlb.touch_l1(core, np.int64(slot), clock + 2 * position)
-        position += 1
-    return position
-
-
-@inlined
-def hits(core, address, kind, position, end):
-    """Replays accesses that hit in L1; returns the first position that might not.
-
-    A prediction is exact, not a guess: it is a slot that once served this kind of
-    access to this page, or a load of a page that a store needs no walk for; so rights and D
-    bit are known to be enough, and the slot is compared against the page. Whatever could
-    make that untrue forgets all predictions. An access that straddles two pages has a kind
-    of its own that is never predicted.
-    """
-    if core.record[0].touch == TOUCH_AGE:
-        end = _replay_ages(core, address, kind, position, end)
-    else:
-        end = _replay_by_policy(core, address, kind, position, end)
-    core.record[0].clock += 2 * (end - position)
-    return end
-
-
-@kernel
-def translate(machine, walk, gva, kind, user, clock):
-    """One access to one page: TLBs, then a walk. Returns OK or why the core stopped.
+def translate(machine, walk, gva, kind, user, clock, page):
+    """One access to one page, its first or second (0 or 1): TLBs, then a walk. Returns OK or
+    why the core stopped.
 
     A hit that lacks the rights, or a store that finds D clear, walks again
-    (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults.
+    (SDM vol. 3A, 4.10.2.3); the walk replaces the entry or faults. It is counted here as if the
+    page were looked up for the first time, and no entry denied: see `lookups`.
     """
     core = machine.core
     vcpu = machine.vcpu
     memory = machine.host.memory
     stats = vcpu.stats[0]
+    found = NOWHERE
     slot, size = tlb.probe_l1(core, vcpu, kind, gva)
     if slot != NIL:
+        if core.record[0].mixed:
+            count_l1_hit(core, vcpu, slot, page)
         if allows(core.data[slot], kind, user):
             tlb.touch_l1(core, slot, clock)
             _predict(core, kind, gva, slot, size, core.data[slot])
             _mark_store(core, memory, kind, core.data[slot], gva, size)
             return OK
+        found = DENIED_BY_L1
     else:
         stats.l1_misses[np.uint64(kind)] += 1
         slot, size = tlb.probe_l2(core, vcpu, kind, gva)
@@ -173,21 +77,25 @@ def translate(machine, walk, gva, kind, user, clock):
         tlb.touch_l2(core, kind, size, slot)
         entry = tlb.exact_frame(core, core.data[slot], gva, size)
         held = False
+        found = IN_L2
     else:
         held = slot != NIL
-        if held and kind == STORE and not core.data[slot] & D:
-            stats.dirty_walks += 1
+        if held:
+            found = denied(core, vcpu, kind, size, slot, page, found)
         stats.walks[np.uint64(kind)] += 1
         core.record[0].walked = 1
         make_room(core, vcpu)
         status, entry, size = walk.translate(core, vcpu, memory, gva, kind, user)
         if status != OK:
+            faulted(vcpu, kind, page, found)
             if status == PAGE_FAULT:
                 # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
                 tlb.drop_page(core, vcpu, gva)
             return status
         tlb.fill_l2(core, vcpu, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held)
+    if held or vcpu.regs[0].looked_up:
+        recount(core, vcpu, kind, size, slot, page, found)
     _predict(core, kind, gva, slot, size, entry)
     _mark_store(core, memory, kind, entry, gva, 0)
     return OK

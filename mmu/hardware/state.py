@@ -31,6 +31,9 @@ REGS = np.dtype(
         ("fault_gva", np.int64),
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
+        # Of an access that has faulted and begins again: see hardware.lookups.
+        ("looked_up", np.int64),  # which of its pages have been looked up, as bits
+        ("owed", np.int64),  # where they missed, two bits a page
     ]
 )
 
@@ -41,11 +44,16 @@ CORE_RECORD = np.dtype(
         ("globals", np.int64),  # 1 once a global entry has been filled
         ("fragments", np.int64),  # 1 once a page has been filled in smaller pieces
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
-        ("touch", np.int64),  # what an L1 hit updates: see hardware.core
+        ("touch", np.int64),  # what an L1 hit updates: see hardware.replay
         ("noted", np.int64),  # references to be priced; none between two runs
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
+        # Of hits of L1 arrays: see hardware.lookups.
+        ("joined", np.int64),  # 1: instructions and data share an array
+        ("derived", np.int64, 2),  # by group: the array whose hits are not counted, NIL: none yet
+        ("mixed", np.int64),  # arrays whose hits are
+        ("packed", np.int64),  # those hits
     ]
 )
 
@@ -73,6 +81,8 @@ UNIT = np.dtype(
         ("sizes", np.int64),  # page sizes it holds, as bits; 0: it is not a TLB
         ("hits", np.int64),
         ("misses", np.int64),
+        ("group", np.int64),  # of an L1 TLB: 0 of data, 1 of instructions or 0; else NIL
+        ("digit", np.int64),  # where CORE_RECORD.packed has its hits; NIL: nowhere
     ]
 )
 
@@ -131,12 +141,18 @@ STATS = np.dtype(
     [
         ("l1_misses", np.int64, 3),  # by kind: LOAD, STORE, FETCH
         ("l2_hits", np.int64, 3),
+        ("l2_denied", np.int64),  # look-ups that found an L2 entry, and walked all the same
+        ("straddles", np.int64, 3),  # accesses to two pages
+        ("repeated_lookups", np.int64),  # after faults
+        ("repeated_l2_hits", np.int64),
         ("walks", np.int64, 3),  # completed walks, faulting ones included
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
         ("ntlb_hits", np.int64),
+        ("kernel_entries", np.int64),  # page faults, system calls, interrupts
         ("guest_faults", np.int64),  # #PF that the guest OS handled
         ("demand_fills", np.int64),
+        ("faults", np.int64, 3),  # of them, by the size of the page that they got
         ("cow_breaks", np.int64),
         ("granted", np.int64),  # faults against the trace's own mappings, granted
         ("pages_zeroed", np.int64),  # in 4 KiB units
@@ -204,6 +220,7 @@ class Core(Struct):
     owner: np.ndarray  # [L1 slots]: the unit of a slot
     first: np.ndarray  # [L1 slots]
     span: np.ndarray  # [L1 slots]
+    weight: np.ndarray  # [L1 slots]: what a hit adds to CORE_RECORD.packed
     hint: np.ndarray  # [2 * fetch_ahead.HINTS]: of guest or shadow tables, of nested ones
     cache: np.ndarray  # [CACHE_LEVELS - 1]
     line: np.ndarray  # [lines of cache levels with short ones]: see hardware.caches
@@ -226,6 +243,7 @@ class Core(Struct):
         "owner": ArrayField(np.int64),
         "first": ArrayField(np.int64),
         "span": ArrayField(np.int64),
+        "weight": ArrayField(np.int64),
         "hint": ArrayField(HINT),
         "cache": ArrayField(CACHE),
         "line": ArrayField(np.int32),

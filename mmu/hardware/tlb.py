@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmulab.mmu.hardware import lookups
 from mmulab.mmu.hardware.assoc import (
     drop,
     drop_all,
@@ -83,6 +84,8 @@ def probe(core, vcpu, row, gva):
 def _begin_use(core, number, size):
     """The first fill of a page size into a unit: from now on it is searched for."""
     seldom()
+    if not core.unit[number].sizes:
+        lookups.begin_use(core, number)
     core.unit[number].sizes |= 1 << size
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
         route = route_to(core, row, size)
@@ -133,6 +136,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     if route.unit == NIL:
         return NIL
     unit = unit_of(core, route)
+    unit.misses += 1
     looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)

@@ -35,6 +35,7 @@ class HostPaging:
         self.victims = victims
         self.rng = rng
         self.grants: dict[int, int] = {}
+        self.asked = False  # whether anybody wanted frames
         self._fruitless = 0
         self._guest = 0
         self._gfn = 0
@@ -43,6 +44,7 @@ class HostPaging:
         """Pages out until `want` frames are free. Returns what is free then, which may be less."""
         step = self._clock if self.victims == "clock" else self._at_random
         self._fruitless = 0
+        self.asked |= self._available() < want
         while self._available() < want and self._fruitless < PATIENCE and self._has_place():
             if step(want - self._available()):
                 self._fruitless = 0
@@ -52,6 +54,7 @@ class HostPaging:
         """Pages out random pages of one guest, as ESX does; returns how many. down_to: frames
         that stay its own, its reservation unless given."""
         done = 0
+        self.asked |= count > 0
         for _ in range(PATIENCE):
             if done >= count or not self._has_place():
                 break
@@ -59,6 +62,18 @@ class HostPaging:
             gfns = guest.gfns(self.rng, min(count - done, spare))
             done += self._page_out(guest, gfns, False) if len(gfns) else 0
         return done
+
+    def note(self) -> str:
+        """Why nothing has left; empty where something has."""
+        counts = (guest.vcpu.stats[0] for guest in self.guests)
+        if any(each["host_swap_outs"] or each["host_drops"] for each in counts):
+            return ""
+        if not self.asked:
+            return "never acted: the host had frames to spare at all times"
+        return (
+            "never acted: no page could leave; those that are reserved, merged or pinned, and "
+            "guest page tables, stay"
+        )
 
     def _available(self) -> int:
         counts = self.host.frames.counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host.reclaim import is_table
 from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.memory import frames
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
@@ -26,6 +27,8 @@ def power_off(machine: Machine):
         if vm.p2m[gfn]:
             if is_backed(machine, gfn):
                 count = pages_in(host_size_of(machine, gfn))
+                if vm.record[0].hugetlb:
+                    frames.unpin(machine.host.frames, hfn_of(machine, gfn))
             backing.release(machine, gfn)
         gfn += count
     vm.record[0].ballooned = 0

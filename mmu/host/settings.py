@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, check_choice, check_range
-from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.memory.entries import INDEX_BITS, SIZE_NAMES
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import parse
+
+#: What a VMM's process takes guest memory from.
+BACKINGS = (ANONYMOUS, HUGETLBFS) = ("anonymous", "hugetlbfs")
 
 VICTIMS = ("clock", "random", "shares")
 SCHEDULERS = ("round-robin", "weighted")
@@ -64,12 +68,15 @@ class VMSettings:
     workload: what a trace is named by: a file, a generator, @name. memory: what the guest
     believes it has. disk: bytes of the disk that the guest pages to, 0: it does not page.
     shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory; frames that
-    it shares with others do not count. start, stop: seconds, when it is switched on and off;
-    stop 0: never. A VM whose workload has ended keeps its memory until it is off. repeat: begin
-    the workload again. mergeable: deduplication may merge its pages. map_disk: the VMM knows which
-    pages equal blocks of the guest's disk, and drops those instead of writing them;
-    emulate_writes: overwriting a page that the host has paged out reads nothing (VSwapper's mapper
-    and preventer: Amit et al., ASPLOS 2014). balloon: bytes that a "fixed" policy wants of it.
+    it shares with others do not count. backing: "anonymous", or "hugetlbfs": pages of
+    `host_page_size`, for all of its memory, that are the VM's from the host's start until it is
+    off; they are not paged out or merged, and what the guest gives up frees nothing. start, stop:
+    seconds, when it is switched on and off; stop 0: never. A VM whose workload has ended keeps its
+    memory until it is off. repeat: begin the workload again. mergeable: deduplication may merge its
+    pages. map_disk: the VMM knows which pages equal blocks of the guest's disk, and drops those
+    instead of writing them; emulate_writes: overwriting a page that the host has paged out reads
+    nothing (VSwapper's mapper and preventer: Amit et al., ASPLOS 2014). balloon: bytes that a
+    "fixed" policy wants of it.
     seed: of its workload.
     """
 
@@ -85,6 +92,7 @@ class VMSettings:
     shares: int = 1000
     reservation: int = 0
     limit: int = 0
+    backing: str = ANONYMOUS
     start: float = 0.0
     stop: float = 0.0
     repeat: bool = False
@@ -105,6 +113,7 @@ class VMSettings:
         check_range(f"{what}: memory", self.memory / MIB, 1, 1 << 22, " MiB")
         check_range(f"{what}: disk", self.disk / MIB, 0, 1 << 22, " MiB")
         check_range(f"{what}: shares", self.shares, 1, 1_000_000)
+        check_choice(f"{what}: backing", self.backing, BACKINGS)
         check_range(f"{what}: reservation", self.reservation, 0, self.memory, " bytes")
         if self.limit:
             check_range(
@@ -118,4 +127,33 @@ class VMSettings:
             raise InputError(f"{what}: a workload that repeats needs a time to stop")
         check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
         for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
-            check_choice(f"{what}: host page size", size, SIZE_NAMES[:2])
+            check_choice(f"{what}: host page size", size, SIZE_NAMES)
+        if self.in_hugetlbfs:
+            self._check_hugetlbfs(what)
+
+    @property
+    def in_hugetlbfs(self) -> bool:
+        return self.backing == HUGETLBFS
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of host memory that are its own whatever others need."""
+        return self.memory if self.in_hugetlbfs else self.reservation
+
+    def _check_hugetlbfs(self, what: str) -> None:
+        config = Config(host_page_size=self.host_page_size)
+        size = SIZE_NAMES.index(parse(self.technique, config).values.get("host_page_size", "4k"))
+        if not size:
+            raise InputError(
+                f"{what}: hugetlbfs has pages of 2m and 1g; set host_page_size to one of them"
+            )
+        if self.memory % (4096 << (INDEX_BITS * size)):
+            raise InputError(
+                f"{what}: memory of {self.memory:,} bytes in hugetlbfs is no whole number of pages "
+                f"of {SIZE_NAMES[size]}"
+            )
+        if 0 < self.limit < self.memory:
+            raise InputError(
+                f"{what}: a limit below its memory, all of which hugetlbfs gives it; leave limit "
+                f"out, or set backing = 'anonymous'"
+            )

@@ -16,7 +16,7 @@ import numpy as np
 from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
-from mmulab.mmu.host import world_switch
+from mmulab.mmu.host import hugetlb, world_switch
 from mmulab.mmu.host.failures import why_it_ends
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import HostSettings, VMSettings
@@ -113,6 +113,9 @@ class System:
             )
             for number, vm in enumerate(vms, start=1)
         ]  # fmt: skip
+        for guest in self.guests:
+            if guest.settings.in_hugetlbfs:
+                hugetlb.reserve(guest)
         self.rng = np.random.default_rng(seed)
         self.storage = Storage(settings.latency, settings.bandwidth)
         self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
@@ -207,7 +210,7 @@ class System:
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles
-        guest.cycles = sum(guest.price().values())
+        guest.cycles = guest.spent()
         self.now += (guest.cycles - before) / self.hertz
         done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
         done_at += guest.waiting

@@ -25,7 +25,8 @@ from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.counts import read_counts, read_references
+from mmulab.mmu.report.counts import read_counts, read_dimensions
+from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
 from mmulab.mmu.trace import LOAD, Trace
 
@@ -75,6 +76,7 @@ class Guest:
         self.kinds = np.zeros(3, np.int64)
         self.accesses = 0
         self.left = 0
+        self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
         self.ready_at = settings.start
@@ -101,7 +103,7 @@ class Guest:
     @property
     def reservation(self) -> int:
         """Frames."""
-        return self.settings.reservation >> 12
+        return self.settings.reserved >> 12
 
     @property
     def limit(self) -> int:
@@ -270,14 +272,17 @@ class Guest:
         self.finished = self.off = True
         power.power_off(self.machine)
 
-    def counts(self) -> dict:
-        return read_counts(self.vcpu, self.spec.technique, self.kinds.tolist())
+    def measured(self) -> Measured:
+        """What it has done so far, and what that cost."""
+        return Measured(**measured(self.spec, self.vcpu, self.kinds.tolist(), self.preset))
 
-    def price(self) -> dict[str, float]:
-        """Cycles by category, of everything so far."""
+    def spent(self) -> float:
+        """Likely cycles of everything so far."""
         technique = self.spec.technique
-        references = read_references(self.vcpu, technique.walk, len(self.preset.caches))
-        return cost.price(self.counts(), references, self.preset, technique)
+        counted = read_counts(self.vcpu, technique, self.kinds.tolist())
+        references = read_dimensions(self.vcpu, technique.walk, len(self.preset.caches))
+        charged = cost.charges(counted, references, self.preset, technique)
+        return cost.likely(charged, self.costs)
 
     def gfns(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random gfns of pages that the host backs; fewer where it backs few."""

@@ -7,6 +7,8 @@ import numpy as np
 from mmulab.mmu.hardware import core as hardware
 from mmulab.mmu.hardware.caches import price
 from mmulab.mmu.hardware.clocks import begin_anew, is_late
+from mmulab.mmu.hardware.lookups import end_of_straddling, unpack
+from mmulab.mmu.hardware.replay import hits
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.hardware.tlb import STRADDLES
 from mmulab.mmu.hardware.walks.walk import Walk
@@ -50,10 +52,12 @@ def access(machine, walk, gva, kind, straddles):
     clock = core.record[0].clock
     for _ in range(FAULT_LIMIT):
         at = gva
-        status = hardware.translate(machine, walk, at, kind, user, clock)
+        status = hardware.translate(machine, walk, at, kind, user, clock, 0)
         if status == OK and straddles:
             at = (gva | (PAGE_BYTES - 1)) + 1
-            status = hardware.translate(machine, walk, at, kind, user, clock + 1)
+            status = hardware.translate(machine, walk, at, kind, user, clock + 1, 1)
+            if status == OK:
+                end_of_straddling(machine.vcpu, kind)
         if status == OK:
             core.record[0].clock = clock + 2
             return OK
@@ -93,6 +97,8 @@ def run_once(machine: Machine, walk: Walk, address, kind, events, event, positio
     """`run` until the clocks are late."""
     outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end)
     price(machine.core, machine.vcpu)
+    if machine.core.record[0].mixed:
+        unpack(machine.core)
     return outcome
 
 
@@ -107,13 +113,15 @@ def _run_unpriced(machine, walk, address, kind, events, event, position, end):
             event += 1
         if position >= end:
             return OK, position, event
+        if machine.core.record[0].mixed:
+            unpack(machine.core)
         if is_late(machine.core):
             return CLOCK_LATE, position, event
         stop = min(end, position + STRETCH)
         if event < events.size and events[event].position < stop:
             stop = events[event].position
         while position < stop:
-            position = hardware.hits(machine.core, address, kind, position, stop)
+            position = hits(machine.core, address, kind, position, stop)
             if position < stop:
                 flags = kind[position]
                 status = access(

@@ -36,6 +36,7 @@ VM_RECORD = np.dtype(
         ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
         ("hand_gva", np.int64),
         ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk
+        ("hugetlb", np.int64),  # 1: its memory lies in pages of hugetlbfs: see host.hugetlb
         ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
         ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
         ("free_vma", np.int64),

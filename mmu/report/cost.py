@@ -1,8 +1,9 @@
 """The cycle model: what was counted, times what each costs.
 
-Counting is the simulator's business, pricing is this file's: the same counts can
-be priced again with other costs. All costs come from the preset and can be
-overridden; their sources stand there.
+Counting is the simulator's business, pricing is this file's: what is charged is
+linear in the costs, so that the same counts can be priced again with other costs.
+All costs come from the preset and can be overridden; their sources and ranges stand
+there.
 
     cycles = work + TLB + walks + guest kernel + VM exits + shadow upkeep
 
@@ -13,11 +14,13 @@ them), more than one walk at a time, and the VMM's own use of TLBs and caches.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.counts import Counted
 from mmulab.mmu.techniques.technique import Technique
 
 #: Names of a preset's costs, each in cycles an event.
@@ -53,18 +56,40 @@ REPLACED = ("invlpgs", "cr3_loads")
 NOT_TRANSLATION = ("work", "guest_kernel")
 
 
-def latencies(preset: Preset) -> list[float]:
-    """Cycles of a page-table reference by the level that serves it, memory last."""
-    return [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
+class Range(NamedTuple):
+    """Cycles: the likely number, and those with every cost at its lowest and its highest."""
+
+    low: float
+    likely: float
+    high: float
+
+    def __add__(self, other: Any) -> Range:  # type: ignore[override]
+        return Range(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    def over(self, number: float) -> Range:
+        """Each a part of so many."""
+        return Range(*(each / number for each in self))
 
 
-def costs_of(preset: Preset, technique: Technique) -> dict[str, float]:
-    """What each of a technique's exits and counters costs beside `vm_exit`: its own cost, or
-    the preset's for it, `NAME.REASON`."""
-    return {
-        name: preset.costs.get(f"{technique.name}.{name}", cost).value
-        for name, cost in technique.costs.items()
-    }
+NOTHING = Range(0.0, 0.0, 0.0)
+
+#: How often each cost is charged, by category and by the key of the cost.
+Charges = dict[str, dict[str, float]]
+
+
+def latencies(preset: Preset) -> dict[str, Cited]:
+    """Cycles of a page-table reference by the level that serves it, memory last, by key."""
+    of_caches = {f"cache.{cache.name}.latency": cache.latency for cache in preset.caches}
+    return of_caches | {"memory_latency": preset.memory_latency}
+
+
+def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
+    """Every cost that a technique can be charged, by the keys of `--set`: the preset's, and for
+    each of its exits and counters its own or the preset's for it, `cost.NAME.REASON`."""
+    own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
+    costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
+    costs |= {name: preset.costs[name] for name in COSTS}
+    return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
 
 
 def check_categories(technique: Technique) -> None:
@@ -83,43 +108,70 @@ def check_categories(technique: Technique) -> None:
             raise InputError(f"technique {technique.name}: {problem}")
 
 
-def price(
-    counts: Mapping[str, Any],
-    references: Mapping[str, list[int]],
+def charges(
+    counted: Counted,
+    references: Mapping[str, Sequence[int]],
     preset: Preset,
     technique: Technique,
-) -> dict[str, float]:
-    """Cycles by category.
+) -> Charges:
+    """What is charged for what was counted: pricing is these numbers times the costs.
 
-    counts: as in `mmu.report.results.TechniqueResult.counts`. references: by dimension
-    ("guest", "nested"), a count for each cache level and memory.
+    references: by dimension ("guest", "nested"), a count for each cache level and memory.
+    Costs that are charged nothing are left out.
     """
-    cost = {name: preset.costs[name].value for name in COSTS}
-    cycles = dict.fromkeys(CATEGORIES, 0.0)
+    counts, exits, events = counted
+    charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
     data = counts["loads"] + counts["stores"]
-    cycles["work"] = cost["work_per_access"] * (data or counts["fetches"])
-    cycles["l2_tlb"] = cost["l2_tlb_hit"] * (counts["l2_tlb_hits"] + counts["walks"])
+    charged["work"]["cost.work_per_access"] = data or counts["fetches"]
+    looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
+    charged["l2_tlb"]["cost.l2_tlb_hit"] = looked_into
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
-        cycles[category] += sum(
-            n * latency for n, latency in zip(served, latencies(preset), strict=True)
-        )
-    exits = counts["exits"]
+        charged[category].update(dict(zip(latencies(preset), served, strict=True)))
     instead: Counter[str] = Counter()
-    for each in technique.exits:
-        instead[each.instead_of] += exits[each.reason]
-    cycles["guest_kernel"] = (
-        cost["guest_fault"] * counts["guest_faults"]
-        + cost["page_zero"] * counts["pages_zeroed"]
-        + cost["page_copy"] * counts["pages_copied"]
-        + cost["invlpg"] * (counts["invlpgs"] - instead["invlpgs"])
-        + cost["cr3_load"] * (counts["cr3_loads"] - instead["cr3_loads"])
+    for one in technique.exits:
+        instead[one.instead_of] += exits[one.reason]
+        charged[one.category]["cost.vm_exit"] += exits[one.reason]
+        charged[one.category][f"cost.{technique.name}.{one.reason}"] += exits[one.reason]
+    charged["guest_kernel"].update(
+        {
+            "cost.guest_fault": counts["guest_faults"],
+            "cost.page_zero": counts["pages_zeroed"],
+            "cost.page_copy": counts["pages_copied"],
+            "cost.invlpg": counts["invlpgs"] - instead["invlpgs"],
+            "cost.cr3_load": counts["cr3_loads"] - instead["cr3_loads"],
+        }
     )
-    own = costs_of(preset, technique)
-    for each in technique.exits:
-        cycles[each.category] += exits[each.reason] * (cost["vm_exit"] + own[each.reason])
-    cycles["exit_fault"] += cost["page_copy"] * counts["host_copies"]
+    charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
     for counter in technique.counters:
         if counter.cost:
-            cycles[counter.category] += own[counter.name] * counts[counter.name]
-    return cycles
+            key = f"cost.{technique.name}.{counter.name}"
+            charged[counter.category][key] += events[counter.name]
+    return {
+        category: {key: number for key, number in of_one.items() if number}
+        for category, of_one in charged.items()
+    }
+
+
+def price(charged: Charges, costs: Mapping[str, Cited]) -> dict[str, Range]:
+    """Cycles by category. costs: as of `costs_of`."""
+    return {
+        category: Range(
+            sum(number * costs[key].low for key, number in of_one.items()),
+            sum(number * costs[key].value for key, number in of_one.items()),
+            sum(number * costs[key].high for key, number in of_one.items()),
+        )
+        for category, of_one in charged.items()
+    }
+
+
+def total(cycles: Mapping[str, Range]) -> Range:
+    """Of all categories."""
+    return sum(cycles.values(), NOTHING)
+
+
+def likely(charged: Charges, costs: Mapping[str, Cited]) -> float:
+    """Cycles in all, each cost as likely."""
+    return sum(
+        number * costs[key].value for of_one in charged.values() for key, number in of_one.items()
+    )

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmulab.mmu.hardware.lookups import hits_of_arrays
 from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
 from mmulab.mmu.hardware.walks.walk import Walk
+from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.technique import Technique
 
+#: Statistics that counts have under other names.
+_BY_OTHER_NAMES = ("l1_misses", "l2_hits", "l2_denied", "walks")
+_BY_SIZE = ("faults",)  # by page size
 
-def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> dict[str, Any]:
-    """Events by name, as in `mmu.report.results.TechniqueResult.counts`.
 
-    by_kind: loads, stores and fetches that they were counted over.
-    """
+class Counted(NamedTuple):
+    """Events by name: those that every technique counts, a technique's exits by reason, and
+    its other counters."""
+
+    counts: dict[str, int]
+    exits: dict[str, int]
+    events: dict[str, int]
+
+
+def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> Counted:
+    """What a vCPU has counted. by_kind: loads, stores and fetches that it was counted over."""
     stats = vcpu.stats[0]
     loads, stores, fetches = (int(n) for n in by_kind)
-    counts: dict[str, Any] = {
+    counts = {
         "accesses": loads + stores + fetches,
         "loads": loads,
         "stores": stores,
@@ -29,18 +41,21 @@ def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> dic
         "l1_data_tlb_misses": int(stats["l1_misses"][:2].sum()),
         "l1_instruction_tlb_misses": int(stats["l1_misses"][2]),
         "l2_tlb_hits": int(stats["l2_hits"].sum()),
-        "l2_tlb_misses": int(stats["l1_misses"].sum() - stats["l2_hits"].sum()),
+        "l2_tlb_misses": int(
+            stats["l1_misses"].sum() - stats["l2_hits"].sum() - stats["l2_denied"]
+        ),
         "walks": int(stats["walks"].sum()),
     }
     for name in stats.dtype.names or ():
-        if name not in ("l1_misses", "l2_hits", "walks"):
-            counts[name] = int(stats[name])
-    for number, counter in enumerate(technique.counters):
-        counts[counter.name] = int(vcpu.own[number])
-    counts["exits"] = {
-        each.reason: int(vcpu.exits[number]) for number, each in enumerate(technique.exits)
-    }
-    return counts
+        if name in _BY_SIZE:
+            counts |= {f"{name}_{size}": int(stats[name][i]) for i, size in enumerate(SIZE_NAMES)}
+        elif name not in _BY_OTHER_NAMES:
+            counts[name] = int(stats[name].sum())
+    return Counted(
+        counts,
+        {each.reason: int(vcpu.exits[at]) for at, each in enumerate(technique.exits)},
+        {each.name: int(vcpu.own[at]) for at, each in enumerate(technique.counters)},
+    )
 
 
 def references_of(vcpu: VCPU) -> np.ndarray:
@@ -48,24 +63,51 @@ def references_of(vcpu: VCPU) -> np.ndarray:
     return vcpu.references.reshape(-1, CACHE_LEVELS)
 
 
-def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> dict[str, list[int]]:
+def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str, Any]]:
+    """Memory references of page walks, an object for each site of the walk that made any.
+
+    site: its label. dimension: "guest" (the guest's table, or the only one) or "nested". level:
+    of the table, 1 for the leaves. served_by: a count for each cache level, and memory.
+    """
+    served = _by_level(vcpu, cache_levels)[: len(walk.sites)]
+    return [
+        {
+            "site": walk.sites[at].label,
+            "dimension": walk.sites[at].dimension,
+            "level": walk.sites[at].level,
+            "served_by": served[at].tolist(),
+        }
+        for at in np.flatnonzero(served.any(axis=1))
+    ]
+
+
+def read_dimensions(vcpu: VCPU, walk: Walk, cache_levels: int) -> dict[str, list[int]]:
     """Memory references of page walks by dimension, a count for each cache level and memory."""
-    served = references_of(vcpu)
-    served = np.concatenate([served[:, :cache_levels], served[:, -1:]], axis=1)
+    served = _by_level(vcpu, cache_levels)
     dimensions = np.array([site.dimension for site in walk.sites])
     return {
-        dimension: served[dimensions == dimension].sum(axis=0).tolist()
+        dimension: served[: len(dimensions)][dimensions == dimension].sum(axis=0).tolist()
         for dimension in dict.fromkeys(("guest", "nested", *dimensions.tolist()))
     }
 
 
+def _by_level(vcpu: VCPU, cache_levels: int) -> np.ndarray:
+    served = references_of(vcpu)
+    return np.concatenate([served[:, :cache_levels], served[:, -1:]], axis=1)
+
+
 def read_structures(
-    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset
+    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset, by_kind: Sequence[int]
 ) -> dict[str, dict[str, int]]:
-    """Hits and misses of each unit and cache level that was looked into, by name."""
+    """Hits and misses of each unit and cache level that was looked into, by name.
+
+    by_kind: loads, stores and fetches that they were counted over.
+    """
+    stats = vcpu.stats[0]
+    l1_hits = np.array(by_kind) + stats["straddles"] - stats["l1_misses"]
     used = {
-        name: {"hits": int(unit["hits"]), "misses": int(unit["misses"])}
-        for name, unit in zip(units, core.unit, strict=True)
+        name: {"hits": int(hits), "misses": int(unit["misses"])}
+        for name, hits, unit in zip(units, hits_of_arrays(core, l1_hits), core.unit, strict=True)
     }
     served = references_of(vcpu).sum(axis=0).tolist()
     for level, cache in enumerate(preset.caches):

@@ -6,71 +6,33 @@ changes what it means raises SCHEMA_VERSION.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from mmulab.mmu.report.cost import NOT_TRANSLATION
+from mmulab.mmu.report.measured import Measured
 
 SCHEMA = "mmulab.comparison"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class TechniqueResult:
+class TechniqueResult(Measured):
     """One technique over the measured part of a trace.
 
-    technique: its spec, in canonical form. name, parameters: what that says, with the values of
-    all parameters. labels: what each of its exit reasons is called. counts: events by name.
-    references: memory references of page walks by dimension ("guest": the guest's table or the
-    only one; "nested"), a list with an entry for each cache level and memory. structures: hits
-    and misses of each L2 TLB, walk cache and cache. cycles: by category of
-    `mmu.report.cost.CATEGORIES`. frames: host frames of 4 KiB in use at
-    the end, by kind.
+    structures: hits and misses of each TLB, walk cache and cache. frames: host frames of 4 KiB
+    in use at the end, by kind.
     """
 
-    technique: str
-    name: str
-    parameters: dict[str, str]
-    labels: dict[str, str]
-    counts: dict[str, Any]
-    references: dict[str, list[int]]
-    structures: dict[str, dict[str, int]]
-    cycles: dict[str, float]
-    frames: dict[str, int]
-
-    @property
-    def total_cycles(self) -> float:
-        return sum(self.cycles.values())
-
-    @property
-    def cycles_per_access(self) -> float:
-        return self.total_cycles / max(1, self.counts["accesses"])
-
-    @property
-    def translation_percent(self) -> float:
-        """Part of all cycles that free translation would save."""
-        spent = sum(n for name, n in self.cycles.items() if name not in NOT_TRANSLATION)
-        return 100 * spent / self.total_cycles if self.total_cycles else 0.0
-
-    @property
-    def references_per_walk(self) -> float:
-        total = sum(map(sum, self.references.values()))
-        return total / self.counts["walks"] if self.counts["walks"] else 0.0
-
-    @property
-    def exits(self) -> int:
-        return int(sum(self.counts["exits"].values()))
+    structures: dict[str, dict[str, int]] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        plain = asdict(self)
-        del plain["labels"]
-        return plain | {
-            "cycles_per_access": self.cycles_per_access,
-            "translation_percent": self.translation_percent,
-            "references_per_walk": self.references_per_walk,
+        core = {"core": 0, "accesses": self.counts["accesses"], "cycles": self.total_cycles}
+        return super().to_dict() | {
+            "structures": self.structures,
+            "frames": self.frames,
+            "cores": [core | {"cycles": self.total_cycles._asdict()}],
         }
 
 
@@ -78,18 +40,23 @@ class TechniqueResult:
 class Comparison:
     """Techniques side by side over one trace.
 
-    accesses: measured accesses, without the warm-up. settings: all of the machine's
-    configuration. seed: of generators and random replacement.
+    trace: its name. preset: its name. settings: all of the machine's configuration, its seed
+    that of generators and random replacement. differs: what makes the preset another than the
+    published one of its name, by the keys of `--set`. accesses: measured accesses, without the
+    warm-up. input, made: what it was made of, and when and where, as `mmu.report.made` has
+    them.
     """
 
     trace: str
     preset: str
     version: str
-    seed: int
     accesses: int
     warmup: int
     settings: dict[str, Any]
+    differs: dict[str, Any]
     results: tuple[TechniqueResult, ...]
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __getitem__(self, technique: str) -> TechniqueResult:
         """A result by its technique's spec or, where one variant of it ran, its name."""
@@ -100,6 +67,10 @@ class Comparison:
         if len(named) != 1:
             raise KeyError(technique)
         return named[0]
+
+    @property
+    def seed(self) -> int:
+        return int(self.settings["seed"])
 
     @property
     def host_pages(self) -> str:
@@ -115,7 +86,12 @@ class Comparison:
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
-            **{name: value for name, value in asdict(self).items() if name != "results"},
+            "version": self.version,
+            "made": self.made,
+            "input": self.input,
+            "trace": self.trace,
+            "preset": self.preset,
+            "accesses": self.accesses,
             "results": [result.to_dict() for result in self.results],
         }
 
@@ -123,42 +99,3 @@ class Comparison:
 def to_json(comparisons: list[Comparison]) -> str:
     """A list with one object for each trace."""
     return json.dumps([c.to_dict() for c in comparisons], indent=2, sort_keys=False) + "\n"
-
-
-def to_csv(comparisons: list[Comparison]) -> str:
-    """One row for each trace and technique; nested counts as `exits.invlpg` and so on."""
-    rows = []
-    for comparison in comparisons:
-        for result in comparison.results:
-            row: dict[str, Any] = {
-                "trace": comparison.trace,
-                "preset": comparison.preset,
-                "technique": result.technique,
-                "seed": comparison.seed,
-                "warmup": comparison.warmup,
-            }
-            for name, value in result.to_dict().items():
-                if name != "technique":
-                    row.update(_flatten(name, value))
-            rows.append(row)
-    columns: dict[str, None] = {}
-    for row in rows:
-        columns.update(dict.fromkeys(row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _flatten(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = {str(index): item for index, item in enumerate(value)}.items()
-    else:
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, item in items:
-        flat.update(_flatten(f"{name}.{key}", item))
-    return flat

@@ -27,13 +27,10 @@ def idle(scenario: Scenario) -> dict[str, str]:
     for vm in scenario.vms:
         for key, why in _of_vm(scenario, vm).items():
             found[f"vm.{vm.name}.{key}"] = why
-    balloon, ksm = scenario.balloon, scenario.ksm
-    if balloon and balloon.policy != "esx":
-        for key in ("tax", "sample", "sample_period"):
-            found[f"balloon.{key}"] = (
-                f"policy {balloon.policy!r} estimates no use of memory; set [balloon] policy "
-                f"= 'esx'"
-            )
+    if scenario.balloon:
+        for key, why in _of_balloon(scenario.balloon).items():
+            found[f"balloon.{key}"] = why
+    ksm = scenario.ksm
     if ksm and ksm.method == "hints":
         found["ksm.smart_scan"] = (
             "method 'hints' shares pages at first sight; set [ksm] method = 'ksm'"
@@ -46,16 +43,32 @@ def notes(scenario: Scenario) -> list[str]:
     that are no error, because they say what a VM is due whoever asks."""
     found = {key: why for key, why in idle(scenario).items() if _is_changed(scenario, key)}
     weighted = scenario.host.scheduler == "weighted"
-    esx = scenario.balloon and scenario.balloon.policy == "esx"
+    by_shares = scenario.balloon and scenario.balloon.by_shares
     for vm in scenario.vms:
-        if vm.shares != VMSettings.shares and not weighted and not esx:
+        if vm.shares != VMSettings.shares and not weighted and not by_shares:
             found[f"vm.{vm.name}.shares"] = (
                 "neither the balloon's policy nor the scheduler goes by shares; set [balloon] "
                 "policy = 'esx' or [host] scheduler = 'weighted'"
             )
         if not vm.mergeable and not scenario.ksm:
             found[f"vm.{vm.name}.mergeable"] = "nothing merges pages; add [ksm]"
-    return [f"{key} does nothing: {why}" for key, why in found.items()]
+    idle_keys = [f"{key} does nothing: {why}" for key, why in found.items()]
+    spared = (_spared(scenario, vm) for vm in scenario.vms if vm.in_hugetlbfs)
+    return idle_keys + [text for text in spared if text]
+
+
+def _spared(scenario: Scenario, vm: VMSettings) -> str:
+    """Which mechanisms pass a VM in hugetlbfs over; empty where none would not."""
+    found = []
+    if scenario.host.swap:
+        found.append("the host does not page it out")
+    if scenario.ksm:
+        found.append("ksm does not merge it")
+    frees = [("balloon", "its balloon takes"), ("reporting", "free-page reporting tells")]
+    on = [text for name, text in frees if getattr(scenario, name)]
+    if on:
+        found.append(f"what {' and '.join(on)} frees nothing")
+    return f"vm {vm.name} lies in hugetlbfs: {', '.join(found)}" if found else ""
 
 
 def _is_changed(scenario: Scenario, key: str) -> bool:
@@ -64,6 +77,20 @@ def _is_changed(scenario: Scenario, key: str) -> bool:
         return True  # what is off is not in `idle`
     kind = {"host": HostSettings, "balloon": BalloonSettings, "ksm": KSMSettings}[group]
     return bool(getattr(getattr(scenario, group), name) != getattr(kind, name))
+
+
+def _of_balloon(balloon: BalloonSettings) -> dict[str, str]:
+    policy, found = balloon.policy, {}
+    of_vmware = policy in ("esx", "esxi")
+    if policy in ("fixed", "proxmox"):
+        why = f"policy {policy!r} estimates no use of memory; set [balloon] policy = 'esx'"
+        found = dict.fromkeys(("tax", "sample", "sample_period"), why)
+    elif not of_vmware:
+        found["tax"] = f"policy {policy!r} is not taxed; set [balloon] policy = 'esx'"
+    if policy != "proxmox":
+        why = f"policy {policy!r} has none; set [balloon] policy = 'proxmox'"
+        found.update(dict.fromkeys(("target", "step"), why))
+    return found
 
 
 def _has_shadow_policy(vm: VMSettings) -> bool:
@@ -90,6 +117,18 @@ def _of_host(scenario: Scenario) -> dict[str, str]:
     return found
 
 
+def _of_hugetlbfs(vm: VMSettings) -> dict[str, str]:
+    cure = "; set backing = 'anonymous'"
+    found = {
+        key: f"the host never pages out what lies in hugetlbfs{cure}"
+        for key in ("map_disk", "emulate_writes")
+        if getattr(vm, key)
+    }
+    if vm.reservation:
+        found["reservation"] = f"all of what lies in hugetlbfs is the VM's own{cure}"
+    return found
+
+
 def _of_vm(scenario: Scenario, vm: VMSettings) -> dict[str, str]:
     found = {}
     if vm.balloon and not scenario.balloon:
@@ -103,6 +142,8 @@ def _of_vm(scenario: Scenario, vm: VMSettings) -> dict[str, str]:
         found["shadow_policy"] = f"technique {vm.technique!r} has none; set technique = 'shadow'"
     if vm.map_disk and not vm.disk:
         found["map_disk"] = "the VM has no disk that could hold its pages; give it a disk"
-    if vm.emulate_writes and not _pages(scenario):
+    if vm.in_hugetlbfs:
+        found.update(_of_hugetlbfs(vm))
+    elif vm.emulate_writes and not _pages(scenario):
         found["emulate_writes"] = "the host has nowhere to page to; give [host] swap"
     return found

@@ -39,7 +39,7 @@ from mmulab.mmu.services.balloon import BalloonSettings
 from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
 
-_SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth"}
+_SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step"}
 _TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}
 _MECHANISMS: dict[str, type] = {
     "balloon": BalloonSettings,

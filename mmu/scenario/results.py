@@ -6,13 +6,17 @@ The schema is described in docs/results.md.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mmulab import __version__
+from mmulab.mmu.report.cost import Range
+from mmulab.mmu.report.measured import Measured
+
 SCHEMA = "mmulab.scenario"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Counters of blocks that paging moves.
 IN_AND_OUT = (
@@ -24,27 +28,40 @@ IN_AND_OUT = (
 class VMResult:
     """One VM.
 
-    series: int64[n] by name, at the run's times: frames by what became of them, then counters
-    since its start. counts: events by name, as in `mmu.report.results.TechniqueResult`. cycles:
-    by category of `mmu.report.cost`. seconds: from its start to its end. stalled: seconds that it
-    waited for storage. slowdown: its `busy` time as a multiple of that in the baseline; None
-    without one.
+    measured: what its vCPU did and what that cost. series: int64[n] by name, at the run's times:
+    frames by what became of them, then counters since its start. seconds: from its start to
+    its end. stalled: seconds that it waited for storage. slowdown: its `busy` time as a multiple
+    of that in the baseline; None without one.
     """
 
     name: str
-    technique: str
+    measured: Measured
     accesses: int
     seconds: float
     stalled: float
-    counts: dict[str, Any]
-    cycles: dict[str, float]
     busy: float
     series: dict[str, np.ndarray]
     slowdown: float | None = None
 
     @property
-    def total_cycles(self) -> float:
-        return sum(self.cycles.values())
+    def technique(self) -> str:
+        """Its spec."""
+        return self.measured.technique
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Events by name."""
+        return self.measured.counts
+
+    @property
+    def exits(self) -> dict[str, int]:
+        """VM exits by reason."""
+        return self.measured.exits
+
+    @property
+    def cycles(self) -> dict[str, Range]:
+        """By category."""
+        return self.measured.cycles
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,8 @@ class RunResult:
     end: str = "finished"
     report: str = ""
     notes: tuple[str, ...] = ()
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __getitem__(self, name: str) -> VMResult:
         for vm in self.vms:
@@ -104,18 +123,22 @@ class RunResult:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""
         vms = []
         for vm in self.vms:
-            row = {name: value for name, value in vars(vm).items() if name != "series"}
+            left_out = ("series", "measured")
+            row = {name: value for name, value in vars(vm).items() if name not in left_out}
+            row = vm.measured.to_dict() | row
             row["series"] = {name: values.tolist() for name, values in vm.series.items()}
             vms.append(row)
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            "made": self.made,
+            "input": self.input,
             "scenario": self.scenario,
             "variant": self.variant,
             "end": self.end,
             "report": self.report,
             "notes": list(self.notes),
-            "settings": self.settings,
             "seconds": self.seconds.tolist(),
             "host": {name: values.tolist() for name, values in self.host.items()},
             "vms": vms,

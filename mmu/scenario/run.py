@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
+from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.parts import compile_parts
+from mmulab.mmu.presets.listing import described
+from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
-from mmulab.mmu.scenario.variants import variants
-from mmulab.mmu.services.balloon import Balloon, Policy
+from mmulab.mmu.scenario.variants import UNPRESSED, variants
+from mmulab.mmu.services.balloon import Balloon
 from mmulab.mmu.services.ksm import KSM
+from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.services.reporting import Reporting
-from mmulab.mmu.techniques.specs import parse
+from mmulab.mmu.techniques.specs import costs, parse
+from mmulab.mmu.trace import Trace
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
@@ -26,7 +33,7 @@ Progress = Callable[[int], None]
 
 
 def build(
-    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Policy | None = None
+    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
 ) -> System:
     """The host with its VMs, and the services that the scenario asks for plugged in.
 
@@ -36,9 +43,7 @@ def build(
     system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
     if scenario.balloon:
         events = [(event.at, event.vm, event.balloon) for event in scenario.events]
-        balloon = Balloon(scenario.balloon, system, events)
-        balloon.policy = balloon_policy or balloon.policy
-        system.services.append(balloon)
+        system.services.append(Balloon(scenario.balloon, system, events, balloon_policy))
     if scenario.ksm:
         system.services.append(KSM(scenario.ksm, system))
     if scenario.reporting:
@@ -52,7 +57,7 @@ def run(
     variant: str = "together",
     check: bool = False,
     progress: Progress | None = None,
-    balloon_policy: Policy | None = None,
+    balloon_policy: Targets | None = None,
 ) -> RunResult:
     """Runs a scenario to the end of its VMs.
 
@@ -63,7 +68,14 @@ def run(
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
-    system = build(scenario, open_trace, balloon_policy)
+    traces: dict[str, Trace] = {}
+
+    def opened(vm: VMSettings) -> Trace:
+        traces[vm.name] = open_trace(vm)
+        return traces[vm.name]
+
+    system = build(scenario, opened, balloon_policy)
+    making = Making(files_of(traces.values()))
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -78,7 +90,25 @@ def run(
     except OutOfMemory as error:
         end, report = "out of memory", str(error)
     timeline.sample(system)
-    return _result(scenario, system, timeline, variant, end, report)
+    result = _result(scenario, system, timeline, variant, end, report)
+    return replace(
+        result, input=_input(scenario, variant, system, traces, making), made=making.made()
+    )
+
+
+def _input(
+    scenario: Scenario, variant: str, system: System, traces: Mapping[str, Trace], making: Making
+) -> dict[str, Any]:
+    """All that a run is made of: `mmulab rerun` goes by it."""
+    techniques = [guest.spec.technique for guest in system.guests]
+    return {
+        "call": "run",
+        "scenario": asdict(scenario),
+        "variant": variant,
+        "traces": {name: of_trace(trace) for name, trace in traces.items()},
+        "files": making.files(),
+        "preset": described(system.preset, costs(techniques)),
+    }
 
 
 def compare(
@@ -120,17 +150,15 @@ def _result(
 ) -> RunResult:
     vms = []
     for guest in system.guests:
-        cycles = guest.price()
+        measured = guest.measured()
         vms.append(
             VMResult(
                 name=guest.name,
-                technique=guest.spec.text,
+                measured=measured,
                 accesses=guest.accesses,
                 seconds=max(0.0, guest.ended_at - guest.settings.start),
                 stalled=guest.stalled,
-                counts=guest.counts(),
-                cycles=cycles,
-                busy=sum(cycles.values()) / system.hertz + guest.stalled,
+                busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
             )
         )
@@ -154,12 +182,25 @@ def _result(
         settings=asdict(scenario),
         end=end,
         report=report,
-        notes=_notes(scenario, system),
+        notes=_notes(scenario, system, variant),
     )
 
 
-def _notes(scenario: Scenario, system: System) -> tuple[str, ...]:
+def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
     """What did nothing, and why."""
-    of_services = ((service.name, service.note(system)) for service in system.services)
-    acted = [f"{name}: {note}" for name, note in of_services if note]
-    return (*idle.notes(scenario), *acted)
+    said = [(service.name, service.note(system)) for service in system.services]
+    if variant not in UNPRESSED:
+        if scenario.host.swap:
+            said.append(("host paging", system.paging.note()))
+        said += [(f"vm {guest.name}", _vswapper_note(guest)) for guest in system.guests]
+    return (*idle.notes(scenario), *(f"{name}: {note}" for name, note in said if note))
+
+
+def _vswapper_note(guest: Guest) -> str:
+    stats, vm = guest.vcpu.stats[0], guest.settings
+    on = [key for key in ("map_disk", "emulate_writes") if getattr(vm, key)]
+    if on and not stats["host_swap_outs"] + stats["host_drops"]:
+        return f"{' and '.join(on)} never acted: the host paged nothing of it out"
+    if vm.map_disk and not stats["host_drops"]:
+        return "map_disk never acted: the guest's disk held no page that the host paged out"
+    return ""

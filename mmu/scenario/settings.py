@@ -6,7 +6,9 @@ Plain data, checked when it is made. Sizes are bytes, times seconds of simulated
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmulab.mmu.errors import InputError, check_choice
 from mmulab.mmu.host.settings import MIB, HostSettings, VMSettings
@@ -64,13 +66,14 @@ class Scenario:
                 )
 
     def _check_reservations(self) -> None:
-        """Those of VMs that are on at once must fit: at the time that one is switched on."""
+        """Those of VMs that are on at once must fit, at the time that one is switched on; what
+        lies in hugetlbfs is taken before."""
         for first in self.vms:
             at = first.start
             reserved = sum(
-                vm.reservation
+                vm.reserved
                 for vm in self.vms
-                if vm.start <= at and (at < vm.stop or not vm.stop)
+                if (vm.start <= at or vm.in_hugetlbfs) and (at < vm.stop or not vm.stop)
             )
             if reserved > self.host.memory:
                 when = f"from {at:g} s on" if at else "in all"
@@ -78,3 +81,17 @@ class Scenario:
                     f"scenario {self.name}: reservations of {reserved // MIB:,} MiB {when}; the "
                     f"host has {self.host.memory // MIB:,} MiB"
                 )
+
+
+def restored(plain: Mapping[str, Any]) -> Scenario:
+    """The scenario of which `dataclasses.asdict` made plain data, also by way of JSON."""
+    host = {**plain["host"], "set": tuple(tuple(pair) for pair in plain["host"]["set"])}
+    kinds = {"balloon": BalloonSettings, "ksm": KSMSettings, "reporting": ReportingSettings}
+    return Scenario(
+        name=plain["name"],
+        host=HostSettings(**host),
+        vms=tuple(VMSettings(**vm) for vm in plain["vms"]),
+        events=tuple(Event(**event) for event in plain["events"]),
+        seed=plain["seed"],
+        **{name: kind(**plain[name]) for name, kind in kinds.items() if plain[name] is not None},
+    )

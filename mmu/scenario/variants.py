@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmulab.mmu.host.settings import MIB
+from mmulab.mmu.host.settings import MIB, VMSettings
 from mmulab.mmu.scenario.settings import Scenario
 
 MECHANISMS = ("balloon", "ksm", "reporting")
+
+#: Those in which the host is not meant to be short.
+UNPRESSED = ("ample", "fitted")
 
 #: Part of the host's memory that guests are fitted into: the rest is for the tables of the
 #: VMM and for the watermarks; an assumption.
@@ -59,12 +62,14 @@ def _ample(scenario: Scenario) -> Scenario:
 
 
 def _fitted(scenario: Scenario) -> Scenario:
-    promised = sum(min(vm.memory, vm.limit or vm.memory) for vm in scenario.vms)
-    share = min(1.0, FITTED_SHARE * scenario.host.memory / promised)
+    """What lies in hugetlbfs fits: the others share what it leaves."""
+    taken = sum(vm.memory for vm in scenario.vms if vm.in_hugetlbfs)
+    promised = sum(_promised(vm) for vm in scenario.vms) - taken
+    share = min(1.0, max(0.0, FITTED_SHARE * scenario.host.memory - taken) / max(1, promised))
     vms = []
     for vm in scenario.vms:
-        known = min(vm.memory, vm.limit or vm.memory)  # what it may have of the host
-        memory = max(MIB, int(known * share) >> 12 << 12)
+        part = 1.0 if vm.in_hugetlbfs else share
+        memory = max(MIB, int(_promised(vm) * part) >> 12 << 12)
         vms.append(
             replace(
                 vm, memory=memory, reservation=min(vm.reservation, memory),
@@ -72,3 +77,8 @@ def _fitted(scenario: Scenario) -> Scenario:
             )
         )  # fmt: skip
     return replace(scenario, vms=tuple(vms))
+
+
+def _promised(vm: VMSettings) -> int:
+    """What a VM may have of the host, in bytes."""
+    return min(vm.memory, vm.limit or vm.memory)

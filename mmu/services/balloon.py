@@ -1,33 +1,38 @@
 """Ballooning: how much of its memory each guest may use, and making it so.
 
-    esx     what each VM may hold follows from shares, reservations, limits and how much of
-            its memory it uses, when the host is short (Waldspurger, OSDI 2002)
-    fixed   what the scenario says, and its events
-    a function of yours: see `Balloon.policy`
-
-The driver in the guest may fall short of its target: when nothing is left that the guest
-could page out. Under "esx", the host then pages out as well (state hard), and lets VMs
-above their due wait (state low).
+Policies say how large each balloon should be (`services/policies`). The driver in the guest may
+fall short of that: when nothing is left that the guest could page out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.config import python_files
 from mmulab.mmu.errors import check_choice, check_range
 from mmulab.mmu.guest.drivers import balloon
 from mmulab.mmu.host import reclaim
+from mmulab.mmu.host.settings import MIB
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.status import OUT_OF_HOST_FRAMES
 from mmulab.mmu.services import esx
+from mmulab.mmu.services.policies import files
+from mmulab.mmu.services.policies.asked import UNKNOWN, BalloonPolicy, HostMemory, VMs
+from mmulab.mmu.services.policies.esx import Esx
+from mmulab.mmu.services.policies.fixed import Fixed
+from mmulab.mmu.services.policies.proxmox import Proxmox
 
-POLICIES = ("esx", "fixed")
+POLICIES = ("esx", "esxi", "proxmox", "fixed")
 
-OOM_PAGES = 256  # Linux drivers/virtio/virtio_balloon.c, VIRTIO_BALLOON_OOM_NR_PAGES
+#: Pages that a guest takes back at a time (Linux drivers/virtio/virtio_balloon.c,
+#: VIRTIO_BALLOON_OOM_NR_PAGES; the default of its parameter oom_pages, earlier).
+OOM_PAGES = 256
 
 _ROUNDING = 1e-9
 """Seconds or pages: a sum of periods is not quite their product."""
@@ -37,13 +42,17 @@ _ROUNDING = 1e-9
 class BalloonSettings:
     """Ballooning.
 
-    policy: "esx" (targets by shares and the idle-memory tax, when the host is short) or
-    "fixed" (each VM's `balloon`, and events). period: seconds between two looks at the
-    targets. tax: part of an idle page's price that is taken away. sample: pages of a VM whose
-    use is watched in each period (Waldspurger, OSDI 2002, 5.3: 100 in 30 s). rate: pages a
+    policy: "esx" or "esxi" (targets by shares and the idle-memory tax, when the host is short;
+    with the states of 2002 or of vSphere 6), "proxmox" (a part of the host's memory is to be
+    used, by shares), "fixed" (each VM's `balloon`, and events), or a Python file of yours.
+    period: seconds between two looks at the targets. tax: part of an idle page's price that is
+    taken away. sample: pages of a VM whose use is watched in each period (Waldspurger, OSDI
+    2002, 5.3: 100 in 30 s). target, step: of "proxmox": the part of the host's memory that
+    should be in use, and bytes by which a VM changes in a look at most. rate: pages a
     second that a driver inflates or deflates by at most. deflate_on_oom: a guest that is out of
     memory takes pages back from its balloon (VIRTIO_BALLOON_F_DEFLATE_ON_OOM: Virtio 1.2,
-    5.5.3), and does not give them again until its target changes.
+    5.5.3), and does not give them again until its target changes: as Linux's driver, which
+    looks at its target when that changes. One that is still on its way would go on, there.
     """
 
     policy: str = "esx"
@@ -51,44 +60,48 @@ class BalloonSettings:
     tax: float = 0.75  # Waldspurger 2002, 5.2
     sample: int = 100
     sample_period: float = 30.0  # Waldspurger 2002, 5.3
+    target: float = 0.8  # pve-manager PVE/Service/pvestatd.pm; its looks are 10 s apart
+    step: int = 100 * MIB  # as target
     rate: float = 250_000  # assumption: 1 GB a second, near what memory can be zeroed at
     deflate_on_oom: bool = False  # QEMU hw/virtio/virtio-balloon.c: deflate-on-oom is off
 
     def __post_init__(self) -> None:
-        check_choice("balloon policy", self.policy, POLICIES)
+        if python_files.is_file(self.policy):
+            files.load(self.policy)
+        else:
+            check_choice("balloon policy", self.policy, POLICIES)
         check_range("balloon period", self.period, 1e-6, 1e6, " s")
         check_range("balloon sample period", self.sample_period, 1e-6, 1e6, " s")
         check_range("balloon tax", self.tax, 0, 0.999)
         check_range("balloon sample", self.sample, 1, 1_000_000)
+        check_range("balloon target", self.target, 0, 1)
+        check_range("balloon step", self.step, 4096, 1 << 42, " bytes")
         check_range("balloon rate", self.rate, 1, 1e12)
 
-
-@dataclass(frozen=True)
-class VMState:
-    """What a policy is told of a VM, in frames: its memory; what the host holds for it; its
-    balloon; its settings; the part of its memory that it uses, 0 to 1; and pages that the
-    guest and the host have read back from disk since the last look."""
-
-    name: str
-    memory: int
-    held: int
-    balloon: int
-    shares: int
-    reservation: int
-    limit: int
-    active: float
-    guest_swap_ins: int
-    host_swap_ins: int
+    @property
+    def by_shares(self) -> bool:
+        """Whether the policy may go by shares."""
+        return self.policy != "fixed"
 
 
-#: (VMs, free host frames, host frames in all) -> balloon targets in frames, one a VM.
-Policy = Callable[[Sequence[VMState], int, int], Sequence[int]]
+def make_policy(settings: BalloonSettings, system: System) -> BalloonPolicy:
+    """The policy that settings name. Raises InputError."""
+    if settings.policy == "fixed":
+        return Fixed({guest.name: guest.settings.balloon >> 12 for guest in system.guests})
+    if settings.policy == "proxmox":
+        return Proxmox(settings.target, settings.step >> 12)
+    if settings.policy == "esx":
+        return Esx(settings.tax, esx.Thresholds())
+    if settings.policy == "esxi":
+        return Esx(settings.tax, esx.of_esxi(system.total))
+    return files.Asked.of_file(settings.policy)
 
 
 class Balloon:
-    """The balloon service. policy: chooses targets at each tick.
+    """The balloon service.
 
     events: (seconds, name of a VM, bytes): from that time on, "fixed" wants so much of it.
+    policy: chooses targets at each look, in place of the one that the settings name.
     """
 
     name = "balloon"
@@ -98,24 +111,20 @@ class Balloon:
         settings: BalloonSettings,
         system: System,
         events: Iterable[tuple[float, str, int]] = (),
+        policy: files.Targets | None = None,
     ) -> None:
         self.settings = settings
         self.next_tick = settings.period
-        self.policy: Policy = self._esx if settings.policy == "esx" else self._fixed
-        self.targets = {guest.name: guest.settings.balloon >> 12 for guest in system.guests}
+        self.policy = files.Asked(policy) if policy else make_policy(settings, system)
         self.events = sorted(events, key=lambda event: event[0])
-        self.thresholds = esx.Thresholds()
         self.use = esx.ActiveMemory(len(system.guests))
         self.state = esx.State.HIGH
-        self.granted: dict[str, int] = {}
-        self.to_page: dict[str, int] = {}
-        self.blocked: dict[str, bool] = {}
         self.inflated = self.deflated = self.refused = self.paged = 0
         self.on_oom = 0
         self.ticks = 0
         self._told: dict[int, int] = {}
         self._given_way: dict[int, int] = {}  # targets that guests out of memory did not reach
-        self.ticks_in = dict.fromkeys(esx.State, 0)
+        self.ticks_in = dict.fromkeys(self.policy.thresholds.states, 0)
         self._sampled: dict[int, np.ndarray] = {}
         self._next_sample = 0.0
         self._seen: dict[int, tuple[int, int]] = {}
@@ -127,69 +136,41 @@ class Balloon:
         due = self.next_tick
         self.next_tick += self.settings.period
         self.ticks += 1
-        if system.now >= self._next_sample:
+        if self.policy.watches and system.now >= self._next_sample:
             self._sample(system)
         self._heed_events(due)
         guests = system.live
         if not guests:
             return
-        self.state = esx.next_state(self.state, system.free, system.total, self.thresholds)
+        thresholds = self.policy.thresholds
+        self.state = esx.next_state(self.state, system.free, system.total, thresholds)
         self.ticks_in[self.state] += 1
-        states = [self._look(guest) for guest in guests]
-        targets = self.policy(states, system.free, system.total)
-        for guest, target in zip(guests, targets, strict=True):
-            least = self._least(guest)
-            self._drive(system, guest, min(max(least, int(target)), guest.frames))
-
-    # --- Policies ------------------------------------------------------------------
-
-    def _fixed(self, vms: Sequence[VMState], free: int, total: int) -> list[int]:
-        return [self.targets[vm.name] for vm in vms]
-
-    def _esx(self, vms: Sequence[VMState], free: int, total: int) -> list[int]:
-        """Balloons that bring VMs to what `esx.targets` grants them. In state high balloons only
-        shrink, and only by what is free beyond the goal; below it they only grow, or, from
-        state hard on, the host pages out instead."""
-        held = np.array([vm.held for vm in vms], np.int64)
-        most = np.array([min(vm.limit, vm.memory) for vm in vms], np.int64)
-        least = np.minimum([vm.reservation for vm in vms], most).astype(np.int64)
-        spare = free - esx.goal(total, self.thresholds)
-        if self.state == esx.State.HIGH:
-            if spare < 0:
-                return [vm.balloon for vm in vms]
-            least = np.maximum(least, np.minimum(held, most))
-        else:
-            most = np.maximum(np.minimum(most, held), least)
-        granted = esx.targets(
-            np.array([vm.shares for vm in vms]), least, most, held,
-            np.array([vm.active for vm in vms]),
-            max(int(least.sum()), int(held.sum()) + spare), self.settings.tax,
-        )  # fmt: skip
-        self.granted = dict(zip((vm.name for vm in vms), granted.tolist(), strict=True))
-        if self.state == esx.State.HIGH:
-            return [
-                min(vm.balloon, vm.memory - grant)
-                for vm, grant in zip(vms, granted.tolist(), strict=True)
-            ]
-        room = np.array([vm.memory - vm.balloon for vm in vms])
-        plan = esx.reclamation(self.state, held, granted, room)
-        for vm, pages, blocked in zip(vms, plan.page.tolist(), plan.blocked.tolist(), strict=True):
-            self.to_page[vm.name] = pages
-            self.blocked[vm.name] = blocked
-        return [vm.balloon + more for vm, more in zip(vms, plan.balloon.tolist(), strict=True)]
+        host = HostMemory(system.free, system.total, due, self.state)
+        plan = self.policy.plan(VMs.of([self._look(guest) for guest in guests]), host)
+        columns = (plan.balloon, plan.page, plan.blocked, plan.due)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for guest, (target, page, blocked, deserved) in zip(guests, rows, strict=True):
+            target = min(max(self._least(guest), int(target)), guest.frames)
+            left = guest.frames - target
+            system.paging.grants[guest.number] = left if deserved == UNKNOWN else deserved
+            self._drive(system, guest, target, page)
+            if blocked:
+                guest.ready_at = max(guest.ready_at, self.next_tick)
 
     # --- Looking -------------------------------------------------------------------
 
-    def _look(self, guest: Guest) -> VMState:
-        stats = guest.vcpu.stats[0]
+    def _look(self, guest: Guest) -> dict[str, Any]:
+        """A row of `VMs`."""
+        stats, counts = guest.vcpu.stats[0], guest.vm.frames.counts
         now = int(stats["guest_swap_ins"]), int(stats["host_swap_ins"])
         before = self._seen.get(guest.number, (0, 0))
         self._seen[guest.number] = now
-        return VMState(
+        return dict(
             name=guest.name,
             memory=guest.frames,
             held=guest.held,
             balloon=guest.ballooned,
+            free=int(counts[frames.TOTAL] - counts[frames.IN_USE]),
             shares=guest.settings.shares,
             reservation=guest.reservation,
             limit=guest.limit,
@@ -219,15 +200,15 @@ class Balloon:
         """due: when the tick is, which may be made up for later, at the end of a VM's turn."""
         while self.events and self.events[0][0] <= due + _ROUNDING:
             _, vm, size = self.events.pop(0)
-            self.targets[vm] = size >> 12
+            if isinstance(self.policy, Fixed):
+                self.policy.targets[vm] = size >> 12
 
     # --- Acting --------------------------------------------------------------------
 
-    def _drive(self, system: System, guest: Guest, target: int) -> None:
-        """Tells a guest's driver its target; pages out and blocks where the policy says so."""
+    def _drive(self, system: System, guest: Guest, target: int, pages: int) -> None:
+        """Tells a guest's driver its target, and pages out so many pages besides."""
         most = self._allowance()
         self._told[guest.number] = target
-        system.paging.grants[guest.number] = self.granted.get(guest.name, guest.frames - target)
         change = min(most, abs(target - guest.ballooned))
         if target < guest.ballooned:
             self.deflated += int(balloon.deflate(guest.machine, change))
@@ -236,11 +217,8 @@ class Balloon:
             given = self._inflate(system, guest, change)
             self.inflated += given
             self.refused += change - given
-        pages = self.to_page.pop(guest.name, 0)
         if pages:
             self.paged += system.paging.take(guest, min(most, pages))
-        if self.blocked.pop(guest.name, False):
-            guest.ready_at = max(guest.ready_at, self.next_tick)
 
     def _inflate(self, system: System, guest: Guest, count: int) -> int:
         """Frames that the driver gave; host frames are found where its paging needs them."""
@@ -312,10 +290,4 @@ class Balloon:
             return f"{system.ended_before(self.next_tick)}; set a shorter [balloon] period"
         if self.refused:
             return "no guest had a page to give; a guest pages to its [[vm]] disk"
-        if self.policy == self._fixed:
-            return "no VM has a target; set [[vm]] balloon, or an [[event]]"
-        if self.policy != self._esx:
-            return "the policy asked for nothing"
-        if self.ticks_in[esx.State.HIGH] == sum(self.ticks_in.values()):
-            return f"the host had enough free memory at each of {self.ticks:,} looks"
-        return "no VM held more than its due"
+        return self.policy.note()

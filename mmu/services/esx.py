@@ -162,12 +162,14 @@ def _give_out(result: Frames, weight: Fractions, high: Frames, held: Frames, fra
 
 
 class State(IntEnum):
-    """Reclamation states, 6.3, from plenty of free memory to none."""
+    """Reclamation states, from plenty of free memory to none: those of 6.3, and CLEAR, which
+    vSphere 6 put between the first two."""
 
     HIGH = 0
-    SOFT = 1
-    HARD = 2
-    LOW = 3
+    CLEAR = 1
+    SOFT = 2
+    HARD = 3
+    LOW = 4
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ class Thresholds:
     A state is entered from above when free memory drops below its own fraction. It is left
     for the next higher one only when free memory is "significantly" above that one's
     fraction; how much is `margin`, which the paper doesn't give: one percent is an assumption.
+    clear: None where there is no such state.
     """
 
     high: float = 0.06
@@ -184,18 +187,25 @@ class Thresholds:
     hard: float = 0.02
     low: float = 0.01
     margin: float = 0.01
+    clear: float | None = None
 
     def __post_init__(self) -> None:
-        falling = 1.0 > self.high > self.soft > self.hard > self.low >= 0.0
-        if not falling or not 0.0 <= self.margin < 1.0 - self.high:
+        levels = [self.fraction(state) for state in self.states]
+        falling = all(a > b for a, b in zip([1.0, *levels], levels, strict=False))
+        if not falling or levels[-1] < 0.0 or not 0.0 <= self.margin < 1.0 - self.high:
             raise InputError(
-                f"free-memory thresholds {self.high}, {self.soft}, {self.hard}, {self.low} must"
+                f"free-memory thresholds {', '.join(map(str, levels))} must"
                 f" fall from below 1 to 0, and high + margin ({self.margin}) be below 1"
             )
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states that there are, the highest first."""
+        return tuple(each for each in State if each != State.CLEAR or self.clear is not None)
+
     def fraction(self, state: State) -> float:
         """The fraction of free memory that the state is named after."""
-        return (self.high, self.soft, self.hard, self.low)[state]
+        return float(getattr(self, state.name.lower()))
 
     def enter(self, state: State, total: int) -> int:
         """Free frames below which the state is entered, on a host of `total` frames."""
@@ -203,11 +213,40 @@ class Thresholds:
 
     def leave(self, state: State, total: int) -> int:
         """Free frames above which the state is left for the next higher one."""
-        return math.floor((self.fraction(State(state - 1)) + self.margin) * total + _ROUNDING)
+        above = self.states[self.states.index(state) - 1]
+        return math.floor((self.fraction(above) + self.margin) * total + _ROUNDING)
 
 
 _ROUNDING = 1e-6
 """Of a frame: 0.06 + 0.01 is not quite 0.07 in binary, and must not cost a frame."""
+
+#: What ESXi keeps free of each part of a host's memory: (bytes of the part, fraction); F. Denneman,
+#: "Mem.MinFreePct sliding scale function", frankdenneman.nl, 2011.
+SLIDING_SCALE = ((4 << 30, 0.06), (8 << 30, 0.04), (16 << 30, 0.02), (1 << 62, 0.01))
+
+
+def min_free(total: int) -> float:
+    """minFree of ESXi 5 and later, in frames, on a host of `total` frames: 6 % of its first 4
+    GiB, 4 % of the next 8, 2 % of the next 16, 1 % of the rest."""
+    left, kept = total << 12, 0.0
+    for size, fraction in SLIDING_SCALE:
+        kept += fraction * min(left, size)
+        left -= min(left, size)
+    return kept / 4096
+
+
+def of_esxi(total: int) -> Thresholds:
+    """Thresholds of vSphere 6 and later on a host of `total` frames: 400, 100, 64, 32 and 16 %
+    of minFree (D. Epping, "What happens at which vSphere memory state?", yellow-bricks.com, 2015,
+    who says that transitions have an upper and a lower bound, and not how far apart).
+
+    margin: a sixth of minFree, an assumption: that of `Thresholds` on a host of up to 4 GiB.
+    """
+    part = min_free(total) / total
+    return Thresholds(
+        high=4.0 * part, clear=part, soft=0.64 * part, hard=0.32 * part, low=0.16 * part,
+        margin=part / 6,
+    )  # fmt: skip
 
 
 def next_state(state: State, free: int, total: int, thresholds: Thresholds) -> State:
@@ -215,15 +254,17 @@ def next_state(state: State, free: int, total: int, thresholds: Thresholds) -> S
 
     free and total in frames. State HIGH is what is left when no lower one applies.
     """
-    while state < State.LOW and free < thresholds.enter(State(state + 1), total):
-        state = State(state + 1)
-    while state > State.HIGH and free > thresholds.leave(state, total):
-        state = State(state - 1)
-    return state
+    states = thresholds.states
+    at = states.index(state)
+    while at + 1 < len(states) and free < thresholds.enter(states[at + 1], total):
+        at += 1
+    while at and free > thresholds.leave(states[at], total):
+        at -= 1
+    return states[at]
 
 
 def goal(total: int, thresholds: Thresholds) -> int:
-    """Free frames that reclamation aims at: the fewest that lead back to state HIGH.
+    """Free frames that reclamation aims at: the fewest at which none of its states lasts.
 
     6.3: in every reclamation state, targets are computed "to drive the aggregate amount of
     free space above the high threshold"; with the margin, so that the state is left too.
@@ -246,7 +287,8 @@ def reclamation(
 ) -> Reclamation:
     """The means by which each VM is brought to its target in a state, 6.3.
 
-    HIGH reclaims nothing. SOFT balloons, and pages only what the balloon can't take
+    HIGH reclaims nothing, nor does CLEAR: ESXi breaks large pages there, so that it finds equal
+    parts of them. SOFT balloons, and pages only what the balloon can't take
     (`balloon_room`: frames by which each VM's balloon can still grow; 0 without a driver).
     HARD pages. LOW pages and also blocks the VMs above their targets. All arrays int64, in
     frames.
@@ -255,7 +297,7 @@ def reclamation(
     room = _frames(balloon_room, "balloon_room")
     excess = np.maximum(held - wanted, 0)
     nothing = np.zeros_like(excess)
-    if state == State.HIGH:
+    if state < State.SOFT:
         return Reclamation(nothing, nothing.copy(), nothing.astype(np.bool_))
     balloon = np.minimum(excess, room) if state == State.SOFT else nothing
     return Reclamation(balloon, excess - balloon, (excess > 0) & (state == State.LOW))

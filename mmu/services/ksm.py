@@ -72,7 +72,8 @@ class KSM:
         frames = system.total
         size = 1 << (2 * frames - 1).bit_length()
         # A scan may enter every page of every VM, paged out later ones included.
-        pages = sum(guest.frames for guest in system.guests if guest.settings.mergeable)
+        mergeable = [guest for guest in system.guests if _is_mergeable(guest)]
+        pages = sum(guest.frames for guest in mergeable)
         most = 1 << max((2 * frames - 1).bit_length(), (pages + pages // 2).bit_length())
         scan = np.zeros(1, SCAN)
         scan[0]["max_page_sharing"] = settings.max_page_sharing
@@ -88,13 +89,9 @@ class KSM:
             dup=np.zeros(frames, np.int32),
             orders=np.zeros(settings.pages_to_scan, ORDER),
         )
-        self.items = {
-            guest.number: np.zeros(guest.frames, ITEM)
-            for guest in system.guests
-            if guest.settings.mergeable
-        }
+        self.items = {guest.number: np.zeros(guest.frames, ITEM) for guest in mergeable}
         if not self.items:
-            raise InputError("ksm: no VM is mergeable")
+            raise InputError("ksm: no VM is mergeable; hugetlbfs never is")
         self._guest = 0
         self._gfn = 0
 
@@ -211,6 +208,11 @@ class KSM:
         if not merges:
             return "never merged: no two pages that it compared were equal"
         return ""
+
+
+def _is_mergeable(guest: Guest) -> bool:
+    """Linux mm/ksm.c passes hugetlb areas over (vma_ksm_compatible())."""
+    return guest.settings.mergeable and not guest.settings.in_hugetlbfs
 
 
 def upper_bound(system: System, mergeable: Collection[int]) -> int:

@@ -46,6 +46,8 @@ class Reporting:
         if not self.ticks:
             late = system.ended_before(self.next_tick)
             return f"never acted: {late}; set a shorter [reporting] period"
+        if not self.freed and all(guest.settings.in_hugetlbfs for guest in system.guests):
+            return "never acted: what is reported of hugetlbfs frees nothing"
         if not self.freed:
             size = f"{1 << self.settings.order:,} frames"
             return f"never acted: no guest had a free block of {size} with anything behind it"

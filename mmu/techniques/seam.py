@@ -136,7 +136,16 @@ flush_range = _hook(
     _flush_range,
 )
 
-kernel_enter = _hook("kernel_enter", "", "the guest kernel is entered", _nothing)
+_kernel_enter_through = _hook("kernel_enter", "", "the guest kernel is entered", _nothing)
+
+
+@kernel
+def kernel_enter(machine):
+    """The guest kernel is entered. Returns a status."""
+    machine.vcpu.stats[0].kernel_entries += 1
+    return _kernel_enter_through(machine)
+
+
 kernel_leave = _hook("kernel_leave", "", "the guest kernel returns to the user", _nothing)
 batch_begin = _hook(
     "batch_begin", "", "the guest kernel begins a series of gPTE writes (lazy MMU mode)", _nothing

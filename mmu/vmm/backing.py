@@ -28,7 +28,7 @@ from mmulab.mmu.memory.watermarks import room_below_limit
 
 
 @kernel
-def _place(machine, gfn, size):
+def place(machine, gfn, size):
     """Backs the aligned page of gfn with a host page of a size: False where none is free."""
     vm = machine.vm
     count = pages_in(size)
@@ -85,12 +85,12 @@ def back(machine, gfn):
         return _page_in(machine, gfn)
     size = machine.vm.record[0].host_size
     while size:
-        if _room_for(machine, gfn, size) and _place(machine, gfn, size):
+        if _room_for(machine, gfn, size) and place(machine, gfn, size):
             return OK
         size -= 1
     if _is_full(machine):
         return OUT_OF_HOST_FRAMES
-    return OK if _place(machine, gfn, 0) else OUT_OF_HOST_FRAMES
+    return OK if place(machine, gfn, 0) else OUT_OF_HOST_FRAMES
 
 
 @kernel
@@ -119,7 +119,7 @@ def _page_in(machine, gfn):
         return OUT_OF_HOST_FRAMES
     tag = _read_back(machine, gfn)
     _forget_block(machine, gfn)
-    _place(machine, gfn, 0)
+    place(machine, gfn, 0)
     machine.host.memory.contents[hfn_of(machine, gfn)] = tag
     return OK
 
@@ -160,7 +160,7 @@ def own(machine, gfn):
     if _is_full(machine):
         return OUT_OF_HOST_FRAMES
     sharers.remove(machine.host, old, machine.vm, gfn)
-    _place(machine, gfn, 0)
+    place(machine, gfn, 0)
     machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
     frames.release(machine.host.frames, old)
     machine.vm.record[0].held -= 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import zip_longest
+from typing import Any
 
+from mmulab.mmu.config import Config
 from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 
@@ -30,31 +33,36 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.3f} %" if whole else "-"
 
 
+def _lookups(result: TechniqueResult) -> int:
+    """Look-ups of pages, of which misses are a part."""
+    return int(result.counts["accesses"] + result.counts["straddles"])
+
+
 def _rows(comparison: Comparison) -> list[Row]:
     def per_access(category: str) -> Callable[[TechniqueResult], str]:
-        return lambda r: f"{r.cycles[category] / comparison.accesses:.3f}"
+        return lambda r: f"{r.cycles[category].likely / comparison.accesses:.3f}"
 
     def exits(reason: str) -> Callable[[TechniqueResult], str]:
-        return lambda r: f"{r.counts['exits'].get(reason, 0):,}"
+        return lambda r: f"{r.exits.get(reason, 0):,}"
 
     rows: list[Row] = [
         ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
         ("time in translation", lambda r: f"{r.translation_percent:.1f} %"),
         ("", lambda r: ""),
-        ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], comparison.accesses)),
-        ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], comparison.accesses)),
+        ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], _lookups(r))),
+        ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], _lookups(r))),
         ("page walks", lambda r: f"{r.counts['walks']:,}"),
         ("references per walk", lambda r: f"{r.references_per_walk:.2f}"),
         ("guest page faults", lambda r: f"{r.counts['guest_faults']:,}"),
         ("guest PTE writes", lambda r: f"{r.counts['pte_writes']:,}"),
-        ("VM exits", lambda r: f"{r.exits:,}"),
+        ("VM exits", lambda r: f"{r.total_exits:,}"),
     ]
     for reason, label in _exit_labels(comparison).items():
-        if any(result.counts["exits"].get(reason) for result in comparison.results):
+        if any(result.exits.get(reason) for result in comparison.results):
             rows.append((f"  {label}", exits(reason)))
     rows += [("", lambda r: ""), ("cycles per access in", lambda r: "")]
     for category, label in LABELS.items():
-        if any(result.cycles[category] for result in comparison.results):
+        if any(result.cycles[category].likely for result in comparison.results):
             rows.append((f"  {label}", per_access(category)))
     return rows
 
@@ -67,14 +75,39 @@ def _exit_labels(comparison: Comparison) -> dict[str, str]:
     return labels
 
 
+def machine(comparison: Comparison) -> str:
+    """The machine in words: the preset, and all in which it is not as published or as usual."""
+    settings = comparison.settings
+    usual = asdict(Config())
+    shown = ("page_size", "host_page_size", "seed")
+    differs = comparison.differs | {
+        name: value
+        for name, value in settings.items()
+        if value != usual[name] and name not in shown
+    }
+    return ", ".join(
+        [
+            comparison.preset,
+            *(f"{name}={_plain(value)}" for name, value in differs.items()),
+            f"guest pages {settings['page_size']}",
+            f"host pages {comparison.host_pages}",
+        ]
+    )
+
+
+def _plain(value: Any) -> str:
+    """A setting as a user would give it."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def title(comparison: Comparison) -> str:
     """One line that says what was compared on what."""
-    settings = comparison.settings
-    pages = f"guest pages {settings['page_size']}, host pages {comparison.host_pages}"
     warm = f" after {comparison.warmup:,} of warm-up" if comparison.warmup else ""
     return (
         f"{comparison.trace}: {comparison.accesses:,} accesses{warm}; "
-        f"{comparison.preset}, {pages}, seed {comparison.seed}"
+        f"{machine(comparison)}, seed {comparison.seed}"
     )
 
 
@@ -110,7 +143,7 @@ def bars(comparison: Comparison) -> str:
         bar = ""
         total = 0.0
         for category, shade in _SHADES.items():
-            total += result.cycles[category] / comparison.accesses
+            total += result.cycles[category].likely / comparison.accesses
             length = round(_BAR_WIDTH * total / longest) - len(bar)
             if length:
                 used[category] = None
@@ -128,9 +161,9 @@ def summary(comparison: Comparison) -> str:
         ratio = other.cycles_per_access / first.cycles_per_access
         worst = max(
             (name for name in CATEGORIES if name not in NOT_TRANSLATION),
-            key=lambda name: other.cycles[name] - first.cycles[name],
+            key=lambda name: other.cycles[name].likely - first.cycles[name].likely,
         )
-        extra = (other.cycles[worst] - first.cycles[worst]) / comparison.accesses
+        extra = (other.cycles[worst].likely - first.cycles[worst].likely) / comparison.accesses
         sentences.append(
             f"{other.technique} takes {ratio:.2f} times the cycles of {first.technique}"
             + (f", most of the difference in {LABELS[worst]}." if extra > 0 else ".")

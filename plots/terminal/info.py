@@ -58,6 +58,9 @@ def report(info: TraceInfo, metadata: dict[str, Any] | None = None) -> str:
     lines.append(f"processes        {info.processes:,}{threads}")
     events = ", ".join(f"{count:,} {name}" for name, count in info.events.items())
     lines.append(f"events           {events or 'none: the trace has accesses only'}")
+    if info.columns:
+        columns = ", ".join(f"{name} of {_share(known, n)}" for name, known in info.columns.items())
+        lines.append(f"columns          {columns} of the accesses")
     if info.pages_mapped or info.pages_unmapped:
         rate = (info.pages_mapped + info.pages_unmapped) / n * 1e6
         lines.append(

@@ -159,7 +159,7 @@ def test_a_device_may_stand_for_two_outputs() -> None:
 
 def test_descriptors_are_written_to_where_they_stand(tmp_path: Path) -> None:
     """As the shell's redirections have it: appended, and to the file that is open."""
-    line = f"mmulab trace info {SMALL} --json %s"
+    line = f"mmulab mrc {SMALL} --csv %s"
     assert in_shell(line % "- > plain", tmp_path).returncode == 0
     plain = (tmp_path / "plain").read_text()
     assert in_shell("echo first > out; " + line % "/dev/fd/3 3>> out", tmp_path).returncode == 0

@@ -26,7 +26,7 @@ def test_command(tmp_path: Path) -> None:
     result = runner.invoke(command, [str(path), *swept, "--json", str(tmp_path / "b.json")])
     assert result.exit_code == 0, result.output
     runs = json.loads((tmp_path / "b.json").read_text())
-    assert [one["settings"]["ksm"]["pages_to_scan"] for one in runs] == [10, 1000]
+    assert [one["input"]["scenario"]["ksm"]["pages_to_scan"] for one in runs] == [10, 1000]
     assert runs[0]["schema"] == "mmulab.scenario"
     crowded = runner.invoke(command, [str(path), "--set", "host.memory=2M", "--set", "host.swap=0"])
     assert crowded.exit_code == 1 and "out of memory" in crowded.output

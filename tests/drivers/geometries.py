@@ -66,6 +66,12 @@ def run(
     simulator.run(chunk, kinds, 0, len(address), 0)
 
 
+def pages_of(address: int, size: int) -> list[int]:
+    """An address in each page that an access touches."""
+    straddles = (address & 4095) + size > 4096
+    return [address, (address | 4095) + 1] if straddles else [address]
+
+
 def make_late(core: Core, ticks: int) -> None:
     """Sets all clocks of a cold core to so many ticks before time stamps begin anew."""
     core.record[0]["clock"] = LATE - 2 * ticks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Silent:
     name = "silent"
     length = 0
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
         return iter(())
 
 

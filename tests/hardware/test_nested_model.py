@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drivers.geometries import hardware, make_late, policies, run, way_counts
+from drivers.geometries import hardware, make_late, pages_of, policies, run, way_counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.brute_nested import LEVEL_OF, Nested
@@ -102,9 +102,7 @@ class Both:
         accesses = burst(*step)
         run(self.simulator, accesses, [])
         for address, kind, size in accesses:
-            self.model.access(address, kind)
-            if (address & 4095) + size > 4096:
-                self.model.access((address | 4095) + 1, kind)
+            self.model.access(pages_of(address, size), kind)
 
     def compare(self) -> None:
         machine, model = self.simulator.machine, self.model
@@ -118,8 +116,12 @@ class Both:
             for g, h, c in zip(*np.nonzero(references), strict=True)
         }
         assert counted == dict(model.references)
-        found = read_structures(machine.core, machine.vcpu, self.simulator.units, self.preset)
-        arrays = {f"walk cache {name}": array for name, array in model.cached.items()}
+        assert int(stats["repeated_lookups"]) == model.counts.repeated_lookups == 0
+        found = read_structures(
+            machine.core, machine.vcpu, self.simulator.units, self.preset, model.by_kind
+        )
+        arrays = {f"TLB {tlb.name}": array for tlb, array in model.tlbs}
+        arrays |= {f"walk cache {name}": array for name, array in model.cached.items()}
         arrays |= {f"cache L{number}": array for number, array in enumerate(model.lines, 1)}
         for name, array in arrays.items():
             expected = {"hits": array.hits, "misses": array.misses}
@@ -132,9 +134,11 @@ def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     core, (fresh, _) = simulator.machine.core, build_core(preset, frames, config.seed)
     for name in (
         "unit", "route", "tag", "digest", "age", "data", "tree", "owner", "first", "span", "hint",
-        "predictor", "line", "long_line",
+        "predictor", "line", "long_line", "weight",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
+    for name in ("derived", "mixed", "packed"):
+        core.record[name] = fresh.record[name]
     simulator.reset_counters()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drivers.geometries import SIZES, hardware, make_late, run
+from drivers.geometries import SIZES, hardware, make_late, pages_of, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.brute_tlb import Hardware
@@ -22,7 +22,7 @@ from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import MAX_LEVELS
 from mmulab.mmu.presets.geometry import MAX_ENTRIES
 from mmulab.mmu.presets.preset import TLB, Preset
-from mmulab.mmu.report.counts import references_of
+from mmulab.mmu.report.counts import read_structures, references_of
 from mmulab.mmu.trace import MMAP, MUNMAP, SWITCH
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -80,6 +80,7 @@ class Both:
     """A machine and the model, side by side."""
 
     def __init__(self, preset: Preset, pcid: bool) -> None:
+        self.preset = preset
         self.model = Hardware(preset, size_at, pcid)
         config = Config(memory=20 << 30, pcid=pcid)
         self.simulator = build("native", preset, config)
@@ -107,11 +108,7 @@ class Both:
             self._remap(REGIONS["4k"][0] + step[1] * 4096)  # type: ignore[index]
 
     def _access(self, address: int, kind: int, size: int) -> None:
-        pages = [address]
-        if (address & 4095) + size > 4096:
-            pages.append((address | 4095) + 1)
-        while not all(self.model.access(page, kind) for page in pages):
-            pass
+        self.model.access(pages_of(address, size), kind)
 
     def _switch(self, process: int) -> None:
         fresh = process not in self.model.ran
@@ -138,19 +135,26 @@ class Both:
         assert int(stats["dirty_walks"]) == counts.dirty_walks
         by_site = references_of(self.simulator.machine.vcpu).sum(axis=1).reshape(-1, STEP)
         assert by_site[:, 0].tolist() == counts.references
-        units = dict(zip(self.simulator.units, self.simulator.machine.core.unit, strict=True))
-        for tlb, array in self.model.tlbs:
-            if tlb.level == 2:
-                assert int(units[f"TLB {tlb.name}"]["hits"]) == array.hits
+        for name in ("repeated_lookups", "repeated_l2_hits"):
+            assert int(stats[name]) == getattr(counts, name)
+        missed = sum(counts.l1_misses) - sum(counts.l2_hits) - int(stats["l2_denied"])
+        assert missed == counts.l2_misses
+        arrays = {f"TLB {tlb.name}": array for tlb, array in self.model.tlbs}
         for level, array in self.model.psc.items():
-            name = {2: "pde", 3: "pdpte", 4: "pml4e"}[level]
-            unit = units[f"walk cache {name}"]
-            assert (int(unit["hits"]), int(unit["misses"])) == (array.hits, array.misses)
+            arrays["walk cache " + {2: "pde", 3: "pdpte", 4: "pml4e"}[level]] = array
+        machine = self.simulator.machine
+        found = read_structures(
+            machine.core, machine.vcpu, self.simulator.units, self.preset, self.model.by_kind
+        )
+        for name, array in arrays.items():
+            expected = {"hits": array.hits, "misses": array.misses}
+            assert found.get(name, {"hits": 0, "misses": 0}) == expected, name
 
 
 def compared(preset: Preset, accesses: list[tuple[int, int, int]]) -> Both:
     """Accesses to 4 KiB pages anywhere, through both, which agree."""
     both = Both.__new__(Both)
+    both.preset = preset
     both.model = Hardware(preset, lambda process, address: "4k", True)
     both.simulator = build("native", preset, Config(memory=1 << 30))
     run(both.simulator, accesses, [])

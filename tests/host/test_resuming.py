@@ -51,7 +51,7 @@ def finish(one) -> list:
         one.host.frames.frame.tobytes(),
         one.host.memory.entry.tobytes(),
         one.core.tag.tobytes(),
-        *(guest.counts() for guest in one.guests),
+        *(guest.measured() for guest in one.guests),
         *(service.counters(one) for service in one.services),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ class OneEvent:
     def __init__(self, kind: int, start: int, length: int) -> None:
         self.event = np.array([(0, kind, 1, start, length, 3)], EVENT)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
         address, size = np.array([1 << 30]), np.array([8], np.uint16)
         yield Chunk(address, np.array([LOAD], np.uint8), size, self.event)
 

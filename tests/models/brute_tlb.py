@@ -113,6 +113,9 @@ class Page:
 class Counts:
     l1_misses: list[int] = field(default_factory=lambda: [0, 0, 0])
     l2_hits: list[int] = field(default_factory=lambda: [0, 0, 0])
+    l2_misses: int = 0
+    repeated_lookups: int = 0
+    repeated_l2_hits: int = 0
     walks: list[int] = field(default_factory=lambda: [0, 0, 0])
     dirty_walks: int = 0
     references: list[int] = field(default_factory=lambda: [0] * 6)  # by table level
@@ -140,6 +143,7 @@ class Hardware:
         self.process = 1
         self.ran: set[int] = {1}
         self.counts = Counts()
+        self.by_kind = [0, 0, 0]
 
     @property
     def asid(self) -> int:
@@ -180,26 +184,56 @@ class Hardware:
 
     # --- what happens
 
-    def access(self, address: int, kind: int) -> bool:
-        """One access to one page; False where it faulted, which the OS has mended."""
+    def access(self, pages: list[int], kind: int) -> None:
+        """One access to one or two pages, again and again until none faults.
+
+        Counts what each page's first look-up found. A level that missed is charged to the array
+        that holds the page once it is there.
+        """
+        missed: dict[int, set[int]] = {}  # levels that a page's first look-up missed, uncharged
+        through = 0
+        self.by_kind[kind] += 1
+        while through < len(pages):
+            through = 0
+            for address in pages:
+                where = self._look_up(address, kind, address not in missed)
+                missed.setdefault(address, {1, 2} - where if not where else {1} - where)
+                if not self._translate(address, kind, where):
+                    self.counts.repeated_lookups += through + 1
+                    break
+                for level in missed[address]:
+                    if found := self._find(level, kind, address):
+                        found[0].misses += 1
+                missed[address] = set()
+                through += 1
+
+    def _look_up(self, address: int, kind: int, first: bool) -> set[int]:
+        """Levels that hold the page, as far as they are looked into."""
         counts = self.counts
-        hit = self._find(1, kind, address)
-        if hit is None:
-            counts.l1_misses[kind] += 1
-            second = self._find(2, kind, address)
-            if second is not None:
-                array, tag = second
-                if kind != STORE or array.value[tag]:
-                    counts.l2_hits[kind] += 1
-                    array.hits += 1
-                    array.touch(tag[2], tag)
-                    self._fill(1, kind, address, tag[1], array.value[tag])
-                    return True
-                counts.dirty_walks += 1
-        else:
-            array, tag = hit
+        for level in (1, 2):
+            if found := self._find(level, kind, address):
+                if first:
+                    found[0].hits += 1
+                if level == 2 and (kind != STORE or found[0].value[found[1]]):
+                    counts.l2_hits[kind] += first
+                    counts.repeated_l2_hits += not first
+                return {level}
+            if level == 1:
+                counts.l1_misses[kind] += first
+            else:
+                counts.l2_misses += first
+        return set()
+
+    def _translate(self, address: int, kind: int, where: set[int]) -> bool:
+        """From the entry that was found, or by a walk; False where that faults, which the OS has
+        mended."""
+        counts = self.counts
+        for level in where:
+            array, tag = self._find(level, kind, address)
             if kind != STORE or array.value[tag]:
                 array.touch(tag[2], tag)
+                if level == 2:
+                    self._fill(1, kind, address, tag[1], array.value[tag])
                 return True
             counts.dirty_walks += 1
         counts.walks[kind] += 1

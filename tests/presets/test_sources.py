@@ -36,9 +36,11 @@ def test_every_cost_has_a_range(preset):
 
 
 def test_exits_of_shadow_paging_cost_more_than_the_exit_alone(preset):
-    shadow, nested = (costs_of(preset, registry.get(name)) for name in ("shadow", "nested"))
-    assert 0 < shadow["reflected_fault"] < shadow["shadow_fill"] <= nested["ept_violation"]
-    assert all(cost > 0 for cost in (*shadow.values(), *nested.values()))
+    costs = [costs_of(preset, registry.get(name)) for name in ("shadow", "nested")]
+    cost = {key: cited.value for each in costs for key, cited in each.items()}
+    shadow = cost["cost.shadow.reflected_fault"], cost["cost.shadow.shadow_fill"]
+    assert 0 < shadow[0] < shadow[1] <= cost["cost.nested.ept_violation"]
+    assert all(value > 0 for value in cost.values())
     assert preset.costs["page_zero"].value < preset.costs["page_copy"].value
 
 

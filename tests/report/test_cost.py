@@ -8,7 +8,9 @@ import pytest
 
 from mmulab.mmu import presets
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.report.cost import CATEGORIES, COSTS, latencies, price
+from mmulab.mmu.report import cost as model
+from mmulab.mmu.report.cost import CATEGORIES, COSTS, NOTHING, Range, costs_of
+from mmulab.mmu.report.counts import Counted
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import costs
 from mmulab.mmu.techniques.technique import Technique
@@ -25,63 +27,73 @@ PRESET = replace(
 )
 
 
-def counts(**changes: object) -> dict[str, object]:
+LATENCIES = [cost.value for cost in model.latencies(PRESET).values()]
+
+
+def counted(technique: Technique = SHADOW, **changes: int) -> Counted:
+    """Nothing but what is named: a count, an exit (of its reason) or an event."""
     names = (
-        "loads stores fetches l2_tlb_hits walks guest_faults pages_zeroed pages_copied "
-        "invlpgs cr3_loads host_copies"
+        "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
+        "pages_copied invlpgs cr3_loads host_copies"
     ).split()
-    base: dict[str, object] = dict.fromkeys(names, 0)
-    base |= dict.fromkeys((counter.name for counter in SHADOW.counters), 0)
-    base["exits"] = exits(SHADOW)
-    return base | changes
-
-
-def exits(technique: Technique, **changes: int) -> dict[str, int]:
-    return dict.fromkeys((each.reason for each in technique.exits), 0) | changes
+    exits = (each.reason for each in technique.exits)
+    events = (each.name for each in technique.counters)
+    zeros = Counted(*(dict.fromkeys(each, 0) for each in (names, exits, events)))
+    for name, number in changes.items():
+        kind = next(each for each in zeros if name in each)
+        kind[name] = number
+    return zeros
 
 
 def references(guest: int = 0, nested: int = 0) -> dict[str, list[int]]:
-    levels = len(latencies(PRESET))
+    levels = len(LATENCIES)
     return {"guest": [guest] * levels, "nested": [nested] * levels}
 
 
+def price(
+    of: Counted, served: dict[str, list[int]] | None = None, technique: Technique = SHADOW
+) -> dict[str, float]:
+    """Likely cycles by category."""
+    charged = model.charges(of, served or references(), PRESET, technique)
+    priced = model.price(charged, costs_of(PRESET, technique))
+    assert model.likely(charged, costs_of(PRESET, technique)) == model.total(priced).likely
+    return {category: spent.likely for category, spent in priced.items()}
+
+
 def test_nothing_costs_nothing() -> None:
-    assert price(counts(), references(), PRESET, SHADOW) == dict.fromkeys(CATEGORIES, 0.0)
+    assert price(counted()) == dict.fromkeys(CATEGORIES, 0.0)
 
 
 def test_each_count_lands_in_its_category() -> None:
     cases = {
-        ("work", COST["work_per_access"] * 10): counts(loads=7, stores=3, fetches=50),
-        ("l2_tlb", COST["l2_tlb_hit"] * 9): counts(l2_tlb_hits=4, walks=5),
+        ("work", COST["work_per_access"] * 10): counted(loads=7, stores=3, fetches=50),
+        ("l2_tlb", COST["l2_tlb_hit"] * 12): counted(l2_tlb_hits=4, repeated_l2_hits=3, walks=5),
         (
             "guest_kernel",
             COST["guest_fault"] + 2 * COST["page_zero"] + 3 * COST["page_copy"],
-        ): counts(guest_faults=1, pages_zeroed=2, pages_copied=3),
-        ("shadow", 4 * COST["shadow.synced_entries"] + 5 * COST["shadow.unshadowed_pages"]): counts(
-            synced_entries=4, unshadowed_pages=5
-        ),
+        ): counted(guest_faults=1, pages_zeroed=2, pages_copied=3),
+        (
+            "shadow",
+            4 * COST["shadow.synced_entries"] + 5 * COST["shadow.unshadowed_pages"],
+        ): counted(synced_entries=4, unshadowed_pages=5),
     }
     for (category, cycles), count in cases.items():
         expected = dict.fromkeys(CATEGORIES, 0.0) | {category: cycles}
-        assert price(count, references(), PRESET, SHADOW) == expected
+        assert price(count) == expected
 
 
 def test_a_fetch_only_trace_has_work() -> None:
-    assert (
-        price(counts(fetches=10), references(), PRESET, SHADOW)["work"]
-        == 10 * COST["work_per_access"]
-    )
+    assert price(counted(fetches=10))["work"] == 10 * COST["work_per_access"]
 
 
 def test_references_are_priced_by_the_level_that_serves_them() -> None:
-    cycles = price(counts(), references(guest=2, nested=3), PRESET, SHADOW)
-    assert cycles["guest_walk"] == 2 * sum(latencies(PRESET))
-    assert cycles["nested_walk"] == 3 * sum(latencies(PRESET))
+    cycles = price(counted(), references(guest=2, nested=3))
+    assert cycles["guest_walk"] == 2 * sum(LATENCIES)
+    assert cycles["nested_walk"] == 3 * sum(LATENCIES)
 
 
 def test_an_invlpg_that_exits_is_not_paid_twice() -> None:
-    happened = exits(SHADOW, invlpg=2, cr3_load=1)
-    cycles = price(counts(invlpgs=5, cr3_loads=4, exits=happened), references(), PRESET, SHADOW)
+    cycles = price(counted(invlpgs=5, cr3_loads=4, invlpg=2, cr3_load=1))
     assert cycles["guest_kernel"] == 3 * COST["invlpg"] + 3 * COST["cr3_load"]
     assert cycles["exit_flush"] == 2 * (COST["vm_exit"] + COST["shadow.invlpg"]) + (
         COST["vm_exit"] + COST["shadow.cr3_load"]
@@ -92,9 +104,8 @@ def test_two_exits_may_stand_in_for_one_instruction() -> None:
     # Given a technique whose exits of loads of CR3 have two reasons,
     another = replace(SHADOW.exits[-1], reason="other_load", instead_of="cr3_loads")
     technique = replace(SHADOW, exits=(*SHADOW.exits, another))
-    happened = exits(technique, cr3_load=1, other_load=2)
     # then a load that exits by either is paid for as an exit only.
-    cycles = price(counts(cr3_loads=4, exits=happened), references(), PRESET, technique)
+    cycles = price(counted(technique, cr3_loads=4, cr3_load=1, other_load=2), technique=technique)
     assert cycles["guest_kernel"] == COST["cr3_load"]
 
 
@@ -102,7 +113,18 @@ def test_two_exits_may_stand_in_for_one_instruction() -> None:
 def test_every_exit_is_paid_for(technique: Technique) -> None:
     for each in technique.exits:
         # One of each instruction, so that those that exit have happened.
-        count = counts(invlpgs=1, cr3_loads=1, exits=exits(technique, **{each.reason: 1}))
-        cycles = price(count, references(), PRESET, technique)
+        count = counted(technique, invlpgs=1, cr3_loads=1, **{each.reason: 1})
+        cycles = price(count, technique=technique)
         paid = sum(cycles[c] for c in ("exit_fault", "exit_pte", "exit_flush"))
         assert paid == COST["vm_exit"] + COST[f"{technique.name}.{each.reason}"]
+
+
+def test_a_range_is_priced_at_both_ends() -> None:
+    exit_cost = Cited(1000, "test", low=500, high=3000)
+    preset = replace(PRESET, costs=PRESET.costs | {"vm_exit": exit_cost})
+    charged = model.charges(counted(invlpg=2, invlpgs=2), references(), preset, SHADOW)
+    priced = model.price(charged, costs_of(preset, SHADOW))
+    own = 2 * COST["shadow.invlpg"]
+    assert priced["exit_flush"] == Range(1000 + own, 2000 + own, 6000 + own)
+    assert priced["work"] == NOTHING
+    assert model.total(priced) == priced["exit_flush"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
-from csv import DictReader
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drivers import technique_files as files
@@ -43,7 +43,7 @@ def test_a_copy_of_nested_is_nested(tmp_path: Path, options: dict[str, str]) -> 
     name = files.write(tmp_path, "copy", files.copy_of("nested", "copy"))
     nested, copy = compared(f"nested,{name}", **options).results
     assert numbers(copy) == numbers(nested)
-    assert sum(nested.references["nested"]) > 0
+    assert nested.references_in("nested") > 0
     assert (copy.technique, copy.name) == (name, "copy")
 
 
@@ -55,36 +55,37 @@ def test_the_example_passes_its_checks(page_size: str, host_page_size: str, trac
         f"nested,{EXAMPLE}:around=8", trace, page_size=page_size, host_page_size=host_page_size
     ).results
     assert around.counts["guest_faults"] == nested.counts["guest_faults"]
-    exits = around.counts["exits"]["ept_violation"], nested.counts["exits"]["ept_violation"]
+    exits = around.exits["ept_violation"], nested.exits["ept_violation"]
     if host_page_size == "4k":
-        assert around.counts["mapped_around"] > 0
+        assert around.events["mapped_around"] > 0
         assert 8 * (exits[0] + 1) >= exits[1] > 4 * exits[0]  # one fell into the boot
     else:  # a large host page is mapped whole: its neighbours are there
         assert exits[0] == exits[1]
-        assert around.counts["mapped_around"] == 0
+        assert around.events["mapped_around"] == 0
 
 
 def test_the_example_that_maps_one_page_is_nested() -> None:
     nested, around = compared(f"nested,{EXAMPLE}:around=1").results
-    own = {"mapped_around": 0}
-    assert around.counts == nested.counts | own
+    assert around.events == {"mapped_around": 0}
+    assert around.counts == nested.counts
     assert numbers(around)[1:] == numbers(nested)[1:]
 
 
 def test_what_the_example_maps_is_charged(mmulab) -> None:  # type: ignore[no-untyped-def]
-    arguments = ("compare", "gups:size=4M,accesses=5K", "--techniques", EXAMPLE, "--csv", "-")
+    arguments = ("compare", "gups:size=4M,accesses=5K", "--techniques", EXAMPLE, "--json", "-")
     free, dear = (
-        row_of(mmulab(*arguments, "--set", f"cost.fault_around.mapped_around={cost}").out)
+        result_of(mmulab(*arguments, "--set", f"cost.fault_around.mapped_around={cost}").out)
         for cost in (0, 1000)
     )
-    mapped = int(dear["counts.mapped_around"])
+    mapped = dear["events"]["mapped_around"]
     assert mapped > 0
-    assert float(dear["cycles.exit_fault"]) - float(free["cycles.exit_fault"]) == 1000 * mapped
+    spent = (each["cycles"]["exit_fault"]["likely"] for each in (dear, free))
+    assert next(spent) - next(spent) == 1000 * mapped
 
 
-def row_of(csv: str) -> dict[str, str]:
-    (row,) = DictReader(StringIO(csv))
-    return row
+def result_of(text: str) -> dict[str, Any]:
+    ((result,),) = (comparison["results"] for comparison in json.loads(text))
+    return result
 
 
 def test_a_check_that_fails_ends_the_run(tmp_path: Path) -> None:

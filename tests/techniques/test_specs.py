@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,9 +196,9 @@ def test_results_are_found_by_spec_or_by_a_name_that_is_one_variants(
         assert compared[text] is compared.results[number]
     assert compared["nested"] is compared.results[3]
     assert compared["shadow"] is compared.results[1]  # a spec before it is a name
-    assert compared["shadow"].counts["exits"] != compared["shadow:policy=trap"].counts["exits"]
+    assert compared["shadow"].exits != compared["shadow:policy=trap"].exits
     two = [each for each in compared.results if each.technique != "shadow"]
-    assert simulate.Comparison(**{**vars(compared), "results": tuple(two)})["shadow"] is two[1]
+    assert replace(compared, results=tuple(two))["shadow"] is two[1]
 
 
 def test_a_name_of_two_variants_is_none() -> None:
@@ -234,7 +235,12 @@ def test_variants_stand_side_by_side(mmulab, tmp_path: Path) -> None:  # type: i
     assert trap["parameters"] == {"policy": "trap", "host_page_size": "4k"}
     table = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["technique"] for row in table] == list(VARIANTS)
-    assert [row["parameters.policy"] for row in table] == ["", "unsync", "trap", ""]
+    assert [row["parameters"] for row in table] == [
+        "",
+        "host_page_size=4k;policy=unsync",
+        "host_page_size=4k;policy=trap",
+        "host_page_size=2m",
+    ]
     # and in the plot.
     drawn = (tmp_path / "a.svg").read_text()
     for text in ("native", "shadow", "policy=trap", "nested", "host_page_size=2m"):

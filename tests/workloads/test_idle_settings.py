@@ -125,3 +125,39 @@ def test_notes_are_printed_with_the_variants_that_they_are_of() -> None:
     assert [line.rsplit(" (")[1] for line in lines] == ["balloon, together)", "ksm, together)"]
     assert all("it was due at 1 s" in line for line in lines)
     assert "note: balloon" in text(every[-1:]) and "(together)" not in text(every[-1:])
+
+
+PRESSED = (
+    'name = "pressed"\n[host]\nmemory = "{host}"\nswap = "64M"\nquantum = 1000\n[[vm]]\n'
+    'name = "a-guest"\nmemory = "16M"\ndisk = "64M"\n{vm}\nworkload = "{workload}"\n'
+)
+GUPS = "gups:size=12M,accesses=20k"
+
+
+@pytest.mark.parametrize(
+    ("host", "vm", "workload", "notes"),
+    [
+        ("64M", "", GUPS, ["host paging: never acted: the host had frames to spare"]),
+        ("8M", "", GUPS, []),
+        (
+            "15900K", 'reservation = "15800K"', "gups:size=15M,accesses=20k",
+            ["host paging: never acted: no page could leave"],
+        ),
+        (
+            "64M", "map_disk = true\nemulate_writes = true", GUPS,
+            ["host paging: never acted", "vm a-guest: map_disk and emulate_writes never acted"],
+        ),
+        (
+            "8M", "map_disk = true", GUPS,
+            ["vm a-guest: map_disk never acted: the guest's disk held no page"],
+        ),
+    ],
+)  # fmt: skip
+def test_paging_that_never_acted_says_why(
+    host: str, vm: str, workload: str, notes: list[str]
+) -> None:
+    text = PRESSED.format(host=host, vm=vm, workload=workload)
+    result = run(parsing.parse(text, "pressed.toml"), of_vm)
+    assert len(result.notes) == len(notes), result.notes
+    for said, expected in zip(result.notes, notes, strict=True):
+        assert said.startswith(expected)

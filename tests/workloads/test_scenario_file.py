@@ -62,7 +62,7 @@ BAD = {
     "not a size": (GOOD.replace('"16M"', '"lots"'), "slow memory = 'lots'.*number of bytes"),
     "not a time": (GOOD.replace('"20ms"', '"soon"'), "expected a time"),
     "negative": (GOOD.replace("memory = \"16M\"", "memory = -4096"), "expected 1 to"),
-    "1G": (GOOD.replace('"shadow"', '"shadow:host_page_size=1g"'), "host page size '1g'"),
+    "1T": (GOOD.replace("shares", 'host_page_size = "1t"\nshares'), "host page size '1t'"),
     "shadow policy": (GOOD.replace('"shadow"', '"shadow:policy=unsinc"'), "did you mean 'unsync'"),
     "native": (GOOD.replace('"shadow"', '"native"'), "has no VMM"),
     "unknown technique": (GOOD.replace('"shadow"', '"shadw"'), "did you mean 'shadow'"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.trace import Trace
 from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
 from mmulab.workloads.slices import after, before
 
 SCHEMA = "mmulab.miss-ratio"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Hit ratios whose number of entries is reported.
 HIT_RATIOS = (0.9, 0.99, 0.999)
@@ -26,6 +28,8 @@ class MissRatios:
     trace: str
     accesses: int
     curves: tuple[MissRatioCurve, ...]
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def sizes(self) -> list[int]:
         """Powers of two up to where the longest curve ends."""
@@ -38,6 +42,9 @@ class MissRatios:
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            "made": self.made,
+            "input": self.input,
             "trace": self.trace,
             "accesses": self.accesses,
             "entries": entries,
@@ -81,6 +88,15 @@ def measure(
     distances = [StackDistances(page_size_index(name), rate) for name in page_sizes]
     if not distances:
         raise InputError("expected at least one page size: 4k, 2m or 1g")
+    making = Making(files_of([trace]))
+    asked = {
+        "call": "miss_ratio",
+        "trace": of_trace(trace),
+        "page_sizes": [each.lower() for each in page_sizes],
+        "sample": rate,
+        "warmup": skip,
+        "max": most,
+    }
     accesses = 0
     for chunk in trace.chunks():
         part = after(chunk, skip)
@@ -96,4 +112,10 @@ def measure(
             break
     if not accesses:
         raise InputError(f"{trace.name}: no accesses after the first that were skipped")
-    return MissRatios(trace.name, accesses, tuple(each.curve() for each in distances))
+    return MissRatios(
+        trace.name,
+        accesses,
+        tuple(each.curve() for each in distances),
+        input=asked | {"files": making.files()},
+        made=making.made(),
+    )

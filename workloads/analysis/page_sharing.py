@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mmulab import __version__
 from mmulab.mmu.errors import InputError, printable
 from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.report.made import Making
 from mmulab.workloads import images
 
 SCHEMA = "mmulab.dedup"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PAGE = 4096
 LARGE = 512  # pages of 4 KiB in one of 2 MiB
@@ -90,6 +92,8 @@ class Report:
     together: tuple[Sharing, ...]
     copies: tuple[int, ...]
     cut: int | None
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md."""
@@ -100,6 +104,9 @@ class Report:
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            "made": self.made,
+            "input": self.input,
             "files": [row(one) for one in self.files],
             "together": [row(one) for one in self.together],
             "copies": list(self.copies),
@@ -176,6 +183,7 @@ def measure(
     if not paths:
         raise InputError("expected at least one memory image")
     _check_memory(paths)
+    making = Making({path: path for path in paths})
     done = 0
 
     def add(count: int) -> None:
@@ -199,7 +207,15 @@ def measure(
         lows, highs = (np.concatenate([one[i] for one in large]) for i in (1, 2))
         together.append(_sharing("all", PAGE * LARGE, lows, highs))
         cut = _cut(read, low, high)
-    return Report(tuple(files), tuple(together), _copies(low, high), cut)
+    asked = {"call": "dedup", "page_sizes": list(sizes), "images": list(paths)}
+    return Report(
+        tuple(files),
+        tuple(together),
+        _copies(low, high),
+        cut,
+        input=asked | {"files": making.files()},
+        made=making.made(),
+    )
 
 
 def _check_memory(paths: Sequence[str]) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mmulab import __version__
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
-from mmulab.mmu.trace import EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
+from mmulab.mmu.report.made import Making, files_of, of_trace
+from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.analysis.stack_kernels import EMPTY
 
 SCHEMA = "mmulab.trace-info"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Accesses of a working-set interval where the trace does not say how long it is.
 INTERVAL = 100_000
@@ -58,7 +60,8 @@ class Region:
 class TraceInfo:
     """A trace, summed up.
 
-    kinds: accesses by KIND_NAMES. sizes: accesses by bytes. events: by name.
+    kinds: accesses by KIND_NAMES. sizes: accesses by bytes. events: by name. columns: those of
+    mmu.trace.COLUMNS that it has, each with the accesses for which it says something.
     pages: touched pages by page size. working_set: distinct 4 KiB pages touched in each
     interval of `interval` accesses (Denning, The working set model for program behavior,
     CACM 11(5), 1968, at multiples of tau). entries_for_99: TLB entries for 99 % hits by
@@ -74,6 +77,7 @@ class TraceInfo:
     processes: int
     threads: int
     events: dict[str, int]
+    columns: dict[str, int]
     pages_mapped: int
     pages_unmapped: int
     pages: dict[str, int]
@@ -84,13 +88,22 @@ class TraceInfo:
     first_touches: int
     regions: list[Region]
     points: np.ndarray
+    input: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md. The sample of points is left out."""
         values = asdict(self)
         del values["points"]
         values["sizes"] = {str(size): count for size, count in self.sizes.items()}
-        return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **values}
+        begin = ("made", "input")
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            **{name: values.pop(name) for name in begin},
+            **values,
+        }
 
 
 class _Collector:
@@ -102,6 +115,7 @@ class _Collector:
         self.kinds = np.zeros(3, np.int64)
         self.sizes = np.zeros(1, np.int64)
         self.events: Counter[int] = Counter()
+        self.columns: Counter[str] = Counter()
         self.pids: dict[int, int] = {1: 0}
         self.seen: set[int] = set()
         self.threads: set[tuple[int, int]] = set()
@@ -119,6 +133,8 @@ class _Collector:
         if len(sizes) > len(self.sizes):
             self.sizes = np.append(self.sizes, np.zeros(len(sizes) - len(self.sizes), np.int64))
         self.sizes[: len(sizes)] += sizes
+        for name, column in chunk.columns().items():
+            self.columns[name] += int(np.count_nonzero(column))
         for each in self.distances:
             each.add(chunk)
         first = -self.accesses % self.every
@@ -221,8 +237,10 @@ def summarise(
     if window is not None and window < 1:
         raise InputError(f"window {window}: expected 1 access or more")
     interval = window or (max(1000, -(-length // INTERVALS)) if length else INTERVAL)
+    making = Making(files_of([trace]))
+    asked = {"call": "trace_info", "trace": of_trace(trace), "window": window}
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
-    for chunk in trace.chunks():
+    for chunk in trace.chunks(COLUMNS):
         collector.add(chunk)
         if advance:
             advance(collector.accesses)
@@ -238,6 +256,7 @@ def summarise(
         processes=len(collector.seen),
         threads=max(len(collector.seen), len(collector.threads)),
         events={EVENT_NAMES[kind]: n for kind, n in sorted(collector.events.items())},
+        columns={name: collector.columns[name] for name in COLUMNS if name in collector.columns},
         pages_mapped=collector.mapped,
         pages_unmapped=collector.unmapped,
         pages={
@@ -251,4 +270,6 @@ def summarise(
         first_touches=round(curves[0].cold),
         regions=_regions(keys, counts, list(collector.pids)),
         points=np.concatenate(collector.points, axis=1),
+        input=asked | {"files": making.files()},
+        made=making.made(),
     )

@@ -14,6 +14,8 @@ A format is a module with
 and, where a trace can be written in it,
 
     HOLDS                               what it holds of kind, fetch, size, process, thread, events
+                                        and optional columns; fetch-ip: an ip that is that of
+                                        the fetch before
     write(file, chunks)
 
 To add one: its file, and its name in `_MODULES`, where the order is that of detection.
@@ -37,10 +39,12 @@ _MODULES = (
 
 @dataclass(frozen=True)
 class Options:
-    """How to read: bits of a canonical address, accesses to a chunk."""
+    """How to read: bits of a canonical address, accesses to a chunk, and which of the optional
+    columns are wanted (`mmu.trace.COLUMNS`)."""
 
     va_bits: int = 48
     chunk_accesses: int = 1 << 20
+    columns: frozenset[str] = frozenset()
 
 
 def names() -> tuple[str, ...]:

@@ -12,7 +12,8 @@ Little-endian. An unused memory slot is zero. A record becomes the fetch of its 
 its loads, then its stores, in the order of the slots. The format has no sizes: every
 access is one byte. A record whose ip is zero has no fetch: `write` makes such records
 where an instruction has more loads or stores than a record has slots, and for traces
-that have no fetches, so that what it writes is read back exactly.
+that have no fetches, so that what it writes is read back exactly. The ip of a load or store
+is its record's; what made its address is followed through the registers (registers.py).
 
 The file says nothing of its own format; it is detected by whether its first records are
 plausible, and otherwise needs --format. The Cloudsuite variant is in cloudsuite.py.
@@ -28,7 +29,7 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
-from mmulab.workloads.formats import Options, records
+from mmulab.workloads.formats import Options, records, registers
 from mmulab.workloads.formats.records import END, FULL, NOT_CANONICAL, SPARE, VALUE, is_canonical
 from mmulab.workloads.streams import ByteStream
 
@@ -37,7 +38,8 @@ SUMMARY = "ChampSim's 64-byte records; no magic number: detected by plausibility
 HOLDS = frozenset({"kind", "fetch"})
 
 BYTES = 64
-LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 64-byte ChampSim record")
+COLUMNS = frozenset({"ip", "depends"})
+LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 64-byte ChampSim record", {}, COLUMNS)
 
 #: Loads that a record has room for, in either variant.
 LOADS = 4
@@ -46,8 +48,8 @@ LOADS = 4
 #: that holds the ASID (0: none).
 SHAPE = (8, 2, 2, 4, 0)
 
-# State of the kernel beside VALUE: the ASID, and the SHAPE of a record.
-_ASID, _SHAPE = 1, 2
+# State of the kernel beside VALUE: the ASID, the SHAPE of a record, and what registers hold.
+_ASID, _SHAPE, _REGISTERS = 1, 2, 7
 
 #: Longest x86 instruction (Intel SDM vol. 2, 2.3.11) and an ip that stays (rep): what the
 #: next ip mostly is away.
@@ -55,7 +57,9 @@ _LONGEST = 15
 
 
 @entry
-def parse(words, position, end, va_bits, address, kind, size, count, events, happened, state):
+def parse(
+    words, position, end, va_bits, address, kind, size, count, events, happened, state, ip, depends
+):
     """Takes records; see workloads.formats.records.Kernel."""
     width, store, stores, load, asid = state[2], state[3], state[4], state[5], state[6]
     limit = address.size - SPARE
@@ -94,13 +98,19 @@ def parse(words, position, end, va_bits, address, kind, size, count, events, hap
             events[happened, 1] = SWITCH
             events[happened, 2] = state[_ASID]
             happened += 1
+            registers.forget(state[_REGISTERS:])
+        if ip.size:
+            ip[begin:count] = words[base]
+        if depends.size:
+            known = state[_REGISTERS:]
+            registers.follow(words, base, stores, known, kind, depends, begin, count)
         position += 1
     return END, position, count, happened
 
 
 def state(shape: tuple[int, ...]) -> np.ndarray:
     """What `parse` needs to know of a variant; no record has been read, so no ASID is known."""
-    return np.array((0, -1, *shape), np.int64)
+    return np.concatenate([np.array((0, -1, *shape), np.int64), registers.nothing_known()])
 
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:

@@ -31,7 +31,7 @@ SUMMARY = "ChampSim's 96-byte Cloudsuite records; the ASID is the process"
 HOLDS = frozenset({"kind", "fetch", "process"})
 
 BYTES = 96
-LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 96-byte Cloudsuite record")
+LAYOUT = records.Layout(BYTES, np.dtype("<i8"), "a 96-byte Cloudsuite record", {}, champsim.COLUMNS)
 
 #: See champsim.SHAPE.
 SHAPE = (12, 3, 4, 7, 11)

@@ -10,7 +10,7 @@ import json
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -20,25 +20,35 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.report.files import replacing
-from mmulab.mmu.trace import EVENT, FETCH, Chunk
+from mmulab.mmu.trace import COLUMNS, EVENT, EVENT_NAMES, FETCH, Chunk
 from mmulab.workloads.formats import Options
+from mmulab.workloads.formats.delta import delta_decoded, delta_encoded
 from mmulab.workloads.streams import ByteStream, compresses, open_for_writing
 
 NAME = "columnar"
 SUMMARY = "mmulab's own columnar file, .mmt"
-HOLDS = frozenset({"kind", "fetch", "size", "process", "events"})
+HOLDS = frozenset({"kind", "fetch", "size", "process", "events", *COLUMNS})
 
 MAGIC = b"MMULABTR"
-VERSION = 2
+VERSION = 3
+_OLD = 2  # has no optional columns: where their number is, zeros
 
 #: magic, version, bytes of JSON that follow (padded to a multiple of 8)
 _FILE = struct.Struct("<8sII")
-#: magic, encoding, accesses, events, bytes of the payload, its CRC-32, the record's CRC-32
-_BLOCK = struct.Struct("<4sIQQQII")
-_BLOCK_MAGIC, _END_MAGIC = b"BLCK", b"END."
+#: magic, encoding, optional columns, accesses, events, bytes of the payload, its CRC-32, the
+#: record's CRC-32
+_BLOCK = struct.Struct("<4sHHQQQII")
+#: magic, encoding, name, bytes of the data, its CRC-32, the record's CRC-32
+_COLUMN = struct.Struct("<4sI16sQII")
+#: magic, version, accesses, blocks, zeros
+_END = struct.Struct("<4sIQQQII")
+_BLOCK_MAGIC, _COLUMN_MAGIC, _END_MAGIC = b"BLCK", b"COLM", b"END."
 
-RAW, DELTA = 0, 1  # encodings of the address column
+RAW, DELTA = 0, 1  # encodings of the columns of addresses
 _ALIGN = 8
+
+#: Optional columns that are encoded as addresses are.
+_ADDRESSES = frozenset({"ip"})
 
 #: A block holds at most so many accesses: what a reader must be ready to hold.
 LARGEST_BLOCK = 1 << 24
@@ -46,29 +56,6 @@ LARGEST_BLOCK = 1 << 24
 
 def _pad(length: int) -> int:
     return -length % _ALIGN
-
-
-# --- Address column, DELTA: differences within a kind, as byte planes ------------
-
-
-def _delta_encode(address: np.ndarray, kind: np.ndarray) -> bytes:
-    delta = np.empty_like(address)
-    for which in range(FETCH + 1):
-        mine = kind == which
-        delta[mine] = np.diff(address[mine], prepend=np.int64(0))
-    folded = (delta << 1) ^ (delta >> 63)  # small differences of either sign: small numbers
-    return np.ascontiguousarray(folded.view(np.uint8).reshape(-1, 8).T).tobytes()
-
-
-def _delta_decode(data: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    planes = data.reshape(8, -1)
-    folded = np.ascontiguousarray(planes.T).view(np.int64).reshape(-1)
-    delta = ((folded >> 1) & np.int64((1 << 63) - 1)) ^ -(folded & 1)
-    address = np.empty(len(delta), np.int64)
-    for which in range(FETCH + 1):
-        mine = kind == which
-        address[mine] = np.cumsum(delta[mine])
-    return address
 
 
 # --- Writing --------------------------------------------------------------------
@@ -93,7 +80,7 @@ class _Writer:
 
     def _write_block(self, chunk: Chunk) -> None:
         if self._encoding == DELTA:
-            address = _delta_encode(chunk.address, chunk.kind)
+            address = delta_encoded(chunk.address, chunk.kind)
         else:
             address = chunk.address.astype("<i8").tobytes()
         size = chunk.size.astype("<u2").tobytes()
@@ -102,19 +89,32 @@ class _Writer:
             [address, chunk.events.tobytes(), size, bytes(_pad(len(size))), kind,
              bytes(_pad(len(kind)))]
         )  # fmt: skip
-        head = (_BLOCK_MAGIC, self._encoding, chunk.accesses, len(chunk.events), len(payload))
-        self._file.write(_packed(*head, crc=zlib.crc32(payload)))
+        columns = chunk.columns()
+        head = (_BLOCK_MAGIC, self._encoding, len(columns), chunk.accesses, len(chunk.events))
+        self._file.write(_packed(_BLOCK, *head, len(payload), crc=zlib.crc32(payload)))
         self._file.write(payload)
+        for name, column in columns.items():
+            self._write_column(name, column)
         self.accesses += chunk.accesses
         self._blocks += 1
 
+    def _write_column(self, name: str, column: np.ndarray) -> None:
+        encoding = self._encoding if name in _ADDRESSES else RAW
+        if encoding == DELTA:
+            data = delta_encoded(column, np.zeros(len(column), np.uint8))
+        else:
+            data = column.astype(COLUMNS[name].newbyteorder("<")).tobytes()
+        data += bytes(_pad(len(data)))
+        head = (_COLUMN_MAGIC, encoding, name.encode(), len(data))
+        self._file.write(_packed(_COLUMN, *head, crc=zlib.crc32(data)) + data)
+
     def end(self) -> None:
-        self._file.write(_packed(_END_MAGIC, VERSION, self.accesses, self._blocks, 0, crc=0))
+        self._file.write(_packed(_END, _END_MAGIC, VERSION, self.accesses, self._blocks, 0, crc=0))
 
 
-def _packed(*head: Any, crc: int) -> bytes:
+def _packed(form: struct.Struct, *head: Any, crc: int) -> bytes:
     """A record, whose own checksum covers all of it that comes before."""
-    record = _BLOCK.pack(*head, crc, 0)[:-4]
+    record = form.pack(*head, crc, 0)[:-4]
     return record + struct.pack("<I", zlib.crc32(record))
 
 
@@ -172,11 +172,13 @@ def _slice(chunk: Chunk, start: int, count: int) -> Chunk:
     mine = (position >= start) & ((position < end) | (end == chunk.accesses))
     events = chunk.events[mine].copy()
     events["position"] -= start
-    part = slice(start, end)
-    return Chunk(chunk.address[part], chunk.kind[part], chunk.size[part], events)
+    return chunk.part(slice(start, end), events)
 
 
 # --- Reading --------------------------------------------------------------------
+
+
+_PIECE = 1 << 20  # bytes of a stream that are passed over at a time
 
 
 def matches(head: bytes) -> bool:
@@ -209,12 +211,21 @@ class _Source:
             )
         return data
 
+    def skip(self, count: int, what: str) -> None:
+        """Passes over bytes: of a mapping, without a look at them."""
+        while count:
+            piece = count if self._map is not None else min(count, _PIECE)
+            self.take(piece, what)
+            count -= piece
+
 
 def _header(source: _Source) -> dict[str, Any]:
     name = source.stream.name
     magic, version, length = _FILE.unpack(source.take(_FILE.size, "the file header").tobytes())
-    if magic != MAGIC or version != VERSION:
-        raise InputError(f"{name}: version {version} of the columnar format; expected {VERSION}")
+    if magic != MAGIC or version not in (_OLD, VERSION):
+        raise InputError(
+            f"{name}: version {version} of the columnar format; expected {_OLD} or {VERSION}"
+        )
     if length > 1 << 20:
         raise InputError(f"{name}: byte 12: metadata of {length:,} bytes; expected at most 1 MiB")
     (crc,) = struct.unpack("<I4x", source.take(8, "the file header").tobytes())
@@ -239,10 +250,10 @@ def length(stream: ByteStream) -> int | None:
         return None
     with open(stream.plain, "rb") as file:
         file.seek(0, 2)
-        if file.tell() < _BLOCK.size:
+        if file.tell() < _END.size:
             return None
-        file.seek(-_BLOCK.size, 2)
-        magic, _, accesses, *_ = _BLOCK.unpack(file.read(_BLOCK.size))
+        file.seek(-_END.size, 2)
+        magic, _, accesses, *_ = _END.unpack(file.read(_END.size))
     return int(accesses) if magic == _END_MAGIC else None
 
 
@@ -257,34 +268,74 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     while True:
         start = source.offset
         record = source.take(_BLOCK.size, "a block header").tobytes()
-        magic, encoding, count, events, size, crc, record_crc = _BLOCK.unpack(record)
-        if zlib.crc32(record[:-4]) != record_crc:
+        if zlib.crc32(record[:-4]) != _last_word(record):
             raise InputError(
                 f"{stream.name}: byte {start:,}: expected a block, got {record[:8]!r} and a "
                 "checksum that is wrong"
             )
-        if magic == _END_MAGIC:
-            if (count, events) != (accesses, blocks):
+        if record.startswith(_END_MAGIC):
+            _, _, count, number, *_ = _END.unpack(record)
+            if (count, number) != (accesses, blocks):
                 raise InputError(
                     f"{stream.name}: byte {start:,}: {accesses:,} accesses read; expected {count:,}"
                 )
             break
-        address = 8 * count
-        expected = address + EVENT.itemsize * events + 3 * count + _pad(2 * count) + _pad(count)
-        if magic != _BLOCK_MAGIC or encoding not in (RAW, DELTA):
-            raise InputError(f"{stream.name}: byte {start:,}: expected a block, got {record[:8]!r}")
-        if count > LARGEST_BLOCK or events > LARGEST_BLOCK or size != expected:
-            raise InputError(f"{stream.name}: byte {start:,}: a block of impossible size")
-        payload = source.take(size, "a block")
-        if zlib.crc32(payload.data) != crc:
-            raise InputError(f"{stream.name}: byte {start:,}: checksum of the block is wrong")
-        chunk = _decode(payload, encoding, count, events)
-        _check(stream, start, chunk, options.va_bits)
+        chunk = _block(source, start, record, options)
         yield chunk
-        accesses += count
+        accesses += chunk.accesses
         blocks += 1
     if not accesses:
         raise InputError(f"{stream.name}: no memory accesses found")
+
+
+def _last_word(record: bytes) -> int:
+    return int.from_bytes(record[-4:], "little")
+
+
+def _block(source: _Source, start: int, record: bytes, options: Options) -> Chunk:
+    """The block that begins at byte `start` with that record."""
+    where = f"{source.stream.name}: byte {start:,}"
+    magic, encoding, columns, count, events, size, crc, _ = _BLOCK.unpack(record)
+    expected = 8 * count + EVENT.itemsize * events + 3 * count + _pad(2 * count) + _pad(count)
+    if magic != _BLOCK_MAGIC or encoding not in (RAW, DELTA):
+        raise InputError(f"{where}: expected a block, got {record[:8]!r}")
+    if count > LARGEST_BLOCK or events > LARGEST_BLOCK or size != expected:
+        raise InputError(f"{where}: a block of impossible size")
+    payload = source.take(size, "a block")
+    if zlib.crc32(payload.data) != crc:
+        raise InputError(f"{where}: checksum of the block is wrong")
+    chunk = _decode(payload, encoding, count, events)
+    _check(source.stream, start, chunk, options.va_bits)
+    found = dict(_column(source, count, options.columns) for _ in range(columns))
+    known = chunk.events["kind"] < len(EVENT_NAMES)
+    if not known.all():
+        chunk = chunk._replace(events=chunk.events[known])
+    return chunk._replace(**{name: data for name, data in found.items() if data is not None})
+
+
+def _column(source: _Source, count: int, wanted: Collection[str]) -> tuple[str, np.ndarray | None]:
+    """(name, the optional column that comes next), None where it is not wanted or not known."""
+    start = source.offset
+    record = source.take(_COLUMN.size, "a column header").tobytes()
+    magic, encoding, label, size, crc, record_crc = _COLUMN.unpack(record)
+    where = f"{source.stream.name}: byte {start:,}"
+    if zlib.crc32(record[:-4]) != record_crc or magic != _COLUMN_MAGIC:
+        raise InputError(f"{where}: expected a column, got {record[:8]!r}")
+    name = label.rstrip(b"\0").decode("ascii", "replace")
+    if name not in wanted or name not in COLUMNS:
+        source.skip(size, f"column {name}")
+        return name, None
+    dtype = COLUMNS[name].newbyteorder("<")
+    bytes_ = dtype.itemsize * count
+    allowed = (RAW, DELTA) if name in _ADDRESSES else (RAW,)
+    if encoding not in allowed or size != bytes_ + _pad(bytes_):
+        raise InputError(f"{where}: column {name}: of an unknown encoding or an impossible size")
+    data = source.take(size, f"column {name}")
+    if zlib.crc32(data.data) != crc:
+        raise InputError(f"{where}: checksum of column {name} is wrong")
+    if encoding == DELTA:
+        return name, delta_decoded(data, np.zeros(count, np.uint8))
+    return name, data[:bytes_].view(dtype)
 
 
 def _decode(payload: np.ndarray, encoding: int, count: int, events: int) -> Chunk:
@@ -295,7 +346,7 @@ def _decode(payload: np.ndarray, encoding: int, count: int, events: int) -> Chun
     at += 2 * count + _pad(2 * count)
     kind = payload[at : at + count]
     column = payload[: 8 * count]
-    address = _delta_decode(column, kind) if encoding == DELTA else column.view("<i8")
+    address = delta_decoded(column, kind) if encoding == DELTA else column.view("<i8")
     return Chunk(address, kind, size, event_column)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import HEXADECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "din"

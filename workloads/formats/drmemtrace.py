@@ -11,7 +11,8 @@ One file holds one thread (or, core-sharded and in old traces, several in turn),
 cannot come from standard input. Kept are loads, stores, instruction fetches, also those
 in bundles, and a SWITCH with process and thread wherever they change. Left out are
 prefetches, flushes, markers and encodings, and what the trace itself says is not fetched
-(later iterations of a rep string instruction).
+(later iterations of a rep string instruction). An access's ip is that of the instruction
+before it, fetched or not.
 
 Raw files (.raw), which `drrun -t drmemtrace -offline` leaves first, hold addresses of
 basic blocks only; DynamoRIO's drraw2trace makes the files that are read here of them.
@@ -73,11 +74,12 @@ LAYOUT = records.Layout(
         BAD: "a record of unknown type {value}; expected a DynamoRIO drmemtrace record",
         BAD + 1: "a bundle of {value} instructions; expected at most 8",
     },
+    frozenset({"ip"}),
 )
 
 # State of the kernel beside VALUE: where a bundle begins, the instruction before, the
-# type and size of the last record taken.
-_NEXT, _BEFORE, _LAST = 1, 2, 3
+# type and size of the last record taken, the ip of the accesses that follow.
+_NEXT, _BEFORE, _LAST, _IP = 1, 2, 3, 4
 
 
 @inlined
@@ -90,7 +92,9 @@ def put(address, kind, size, count, where, what, length, va_bits):
 
 
 @entry
-def parse(words, position, end, va_bits, address, kind, size, count, events, happened, state):
+def parse(
+    words, position, end, va_bits, address, kind, size, count, events, happened, state, ip, depends
+):
     """Takes records; see workloads.formats.records.Kernel."""
     limit = address.size - SPARE
     while position < end:
@@ -101,6 +105,7 @@ def parse(words, position, end, va_bits, address, kind, size, count, events, hap
         what = head & 0xFFFF
         length = head >> 16
         state[_LAST] = head
+        begin = count
         if what == READ or what == WRITE:
             access = LOAD if what == READ else STORE
             if not put(address, kind, size, count, value, access, length, va_bits):
@@ -113,6 +118,7 @@ def parse(words, position, end, va_bits, address, kind, size, count, events, hap
             or TAKEN_JUMP <= what <= UNTAKEN_JUMP
         ):
             # Of length 0: only tells the ip of the accesses that follow (-L0_filter).
+            state[_IP] = value
             if length > 0:
                 if what != NO_FETCH and (what != MAYBE_FETCH or value != state[_BEFORE]):
                     if not put(address, kind, size, count, value, FETCH, length, va_bits):
@@ -126,17 +132,21 @@ def parse(words, position, end, va_bits, address, kind, size, count, events, hap
                 state[VALUE] = length
                 return BAD + 1, position, count, happened
             for index in range(length):
-                ip = state[_NEXT]
+                at = state[_NEXT]
                 state[_NEXT] += (value >> (8 * index)) & 0xFF
-                if not put(address, kind, size, count, ip, FETCH, state[_NEXT] - ip, va_bits):
-                    state[VALUE] = ip
+                if not put(address, kind, size, count, at, FETCH, state[_NEXT] - at, va_bits):
+                    state[VALUE] = at
                     return NOT_CANONICAL, position, count, happened
+                state[_IP] = at
                 count += 1
         elif THREAD <= what <= HEADER:
             return OTHER, position, count, happened
         elif what > UNTAKEN_JUMP:
             state[VALUE] = what
             return BAD, position, count, happened
+        if ip.size:
+            for at in range(begin, count):
+                ip[at] = address[at] if kind[at] == FETCH else state[_IP]
         position += 1
     return END, position, count, happened
 
@@ -200,7 +210,7 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     Raises InputError naming the byte offset (in a .zip, of its members' data one after
     another), also where the trace's last record is missing.
     """
-    state = np.zeros(4, np.int64)
+    state = np.zeros(5, np.int64)
     state[_BEFORE] = -1
     source = archives.Members(stream) if archives.is_zip(stream.head) else stream
     if _is_raw(source.head):

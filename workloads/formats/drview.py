@@ -9,7 +9,8 @@ or <tid>, and the oldest no instruction number; all are read.
 
 Kept are ifetch, read and write, and a SWITCH wherever workload or thread changes: workload
 n is process n + 1. Passed over are markers, flushes, prefetches, and instructions that the
-trace says are not fetched ("non-fetched", iterations of a rep string instruction).
+trace says are not fetched ("non-fetched", iterations of a rep string instruction). What
+stands after `by PC` is the ip.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, SKIPPED, Column
+from mmulab.workloads.formats.fields import SKIPPED, Column
+from mmulab.workloads.formats.words import DECIMAL, HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "drview"
@@ -36,6 +38,7 @@ _RECORD = (
     Column(fields.LITERAL, word="byte(s)"),
     Column(fields.LITERAL, word="@"),
     Column(fields.ADDRESS, HEXADECIMAL),
+    Column(fields.BY_PC, HEXADECIMAL),
 )
 _KINDS = {
     "ifetch": FETCH, "read": LOAD, "write": STORE,
@@ -73,5 +76,5 @@ def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     ordinals = [Column(fields.NUMBER_COLON, DECIMAL)]
     if first is None or first[1]:
         ordinals.insert(0, Column(fields.NUMBER, DECIMAL))
-    layout = fields.Layout((*ordinals, *_RECORD), EXPECTED, _KINDS, rest=True, other=_other)
+    layout = fields.Layout((*ordinals, *_RECORD), EXPECTED, _KINDS, None, 1, True, _other)
     return fields.read(stream, options, layout)

@@ -6,7 +6,8 @@ vCPU, address, first bytes, disassembly, then `load` or `store` and an address f
 access (contrib/plugins/execlog.c); registers, which its newer options add, are passed
 over. In user mode each thread is a vCPU of its own: a SWITCH stands before the first line
 and wherever the vCPU changes, with process 1 and the vCPU's number as thread. Each line
-is a fetch and its accesses, in order. The plugin prints no sizes: all are one byte.
+is a fetch and its accesses, in order, whose ip is the fetch's address. The plugin prints no
+sizes: all are one byte.
 
 QEMU writes a line and its end one after the other, so that a line of one thread can begin
 before that of another has ended: both are read; the vCPU of the second is taken to have
@@ -26,6 +27,7 @@ import numpy as np
 from mmulab.mmu.kernels.compiling import entry, inlined
 from mmulab.mmu.trace import FETCH, LOAD, STORE, SWITCH, Chunk
 from mmulab.workloads.formats import Options, fields, text
+from mmulab.workloads.formats.fetches import with_ip
 from mmulab.workloads.formats.text import (
     AGAIN,
     COMMA,
@@ -39,6 +41,7 @@ from mmulab.workloads.formats.text import (
     SPACE,
     is_canonical,
 )
+from mmulab.workloads.formats.words import pack
 from mmulab.workloads.streams import ByteStream
 
 NAME = "execlog"
@@ -58,7 +61,7 @@ def matches(head: bytes) -> bool:
 
 
 _ZERO, _X, _QUOTE = ord("0"), ord("x"), ord('"')
-_LOAD, _STORE = fields.pack("load"), fields.pack("store")
+_LOAD, _STORE = pack("load"), pack("store")
 
 
 @inlined
@@ -198,4 +201,5 @@ class _Parser:
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of an execlog. Raises InputError naming file and line."""
     parser = _Parser(options.va_bits)
-    return text.read(stream, options, parser, parser.other, EXPECTED)
+    chunks = text.read(stream, options, parser, parser.other, EXPECTED)
+    return with_ip(chunks) if "ip" in options.columns else chunks

@@ -19,13 +19,23 @@ from mmulab.workloads.formats.text import (
     AGAIN,
     END,
     FULL,
-    HEX,
     NEWLINE,
     NOT_CANONICAL,
     OTHER,
     RETURN,
     SPACE,
     is_canonical,
+)
+from mmulab.workloads.formats.words import (
+    AUTO,
+    CASE,
+    DECIMAL,
+    QUOTE,
+    is_end,
+    pack,
+    read_number,
+    read_word,
+    skip_space,
 )
 from mmulab.workloads.streams import ByteStream
 
@@ -44,30 +54,29 @@ NUMBER = 10  # a number that says nothing here
 NUMBER_COLON = 11  # the same with a colon behind it
 LITERAL = 12  # a word that is the same in every line
 DATA_SOURCE = 13  # perf's: says what the access was; behind the address
+IP = 14  # the instruction's address
+IP_COLON = 15  # the same with a colon behind it
+IP_OR_TEXT = 16  # the same where it is a number
+BY_PC = 17  # `by PC` and the same, where the line has them
 
 # What the kernel finds in a line: an entry by role, and this.
-_TOO_LARGE = 14
-_FOUND = 15
-
-# How the number of a column is written.
-AUTO, DECIMAL, HEXADECIMAL = 0, 10, 16  # AUTO: hexadecimal with 0x, decimal without
+_TOO_LARGE = 18
+_FOUND = 19
 
 # Kinds beyond those of mmu.trace.
 MODIFY = 3  # a load and a store
 SKIPPED = 4  # no access: the line is passed over
 
-_TAB, _QUOTE, _COLON, _DOT, _ZERO = 9, ord('"'), ord(":"), ord("."), ord("0")
-_X, _W, _T, _CASE = ord("x"), ord("w"), ord("t"), 0x20
-_WORD = 8  # bytes of a word that are compared
+_COLON, _DOT, _W, _T = ord(":"), ord("."), ord("w"), ord("t")
+
+#: The columns that tell `ip`.
+_IPS = frozenset({IP, IP_COLON, IP_OR_TEXT, BY_PC})
 
 # Entries of the kernel's state.
 _AT_PROCESS, _AT_THREAD, EVENTS = 0, 1, 2
 _NOBODY = -1
 
-
-def pack(word: str) -> int:
-    """A word as the kernel compares it: its first eight bytes, lower case."""
-    return int.from_bytes(word.lower().encode()[:_WORD], "big")
+_BY, _PC = pack("by"), pack("pc")
 
 
 class Column(NamedTuple):
@@ -97,84 +106,30 @@ class Layout(NamedTuple):
 
 
 @inlined
-def _is_end(character, delimiter):
-    """Does a field end before this character?"""
-    return (
-        character == delimiter
-        or character == NEWLINE
-        or character == SPACE
-        or character == RETURN
-        or character == _TAB
-    )
-
-
-@inlined
-def _number(data, at, base):
-    """(value, where it ends, is it one): up to 64 bits, as the bit pattern of an int64."""
-    hexadecimal = base == HEXADECIMAL
-    if data[at] == _ZERO and data[at + 1] | _CASE == _X and base != DECIMAL:
-        hexadecimal = True
-        at += 2
-    begin = at
-    value = 0
-    digit = HEX[data[at]]
-    if hexadecimal:
-        while digit < 16:
-            value = (value << 4) | digit
-            at += 1
-            digit = HEX[data[at]]
-        return value, at, 0 < at - begin <= 16
-    while digit < 10:
-        value = value * 10 + digit
-        at += 1
-        digit = HEX[data[at]]
-    digits = at - begin
-    # 20 digits that fit in 64 bits begin with 1 and, being over 2^63, are negative here.
-    fits = digits < 20 or (digits == 20 and data[begin] == _ZERO + 1 and value < 0)
-    return value, at, 0 < digits and fits
-
-
-@inlined
-def _word(data, at, delimiter):
-    """(first eight bytes in lower case, where it ends)"""
-    value = 0
-    length = 0
-    while not _is_end(data[at], delimiter) and data[at] != _QUOTE:
-        if length < _WORD:
-            character = np.int64(data[at])
-            if ord("A") <= character <= ord("Z"):
-                character |= _CASE
-            value = (value << 8) | character
-        length += 1
-        at += 1
-    return value, at
-
-
-@inlined
 def _workload_thread(data, at):
     """(process, thread, where it ends, is it one)"""
     process = 1
     good = True
-    if data[at] | _CASE == _W:
-        value, at, good = _number(data, at + 1, DECIMAL)
+    if data[at] | CASE == _W:
+        value, at, good = read_number(data, at + 1, DECIMAL)
         process = value + 1
         good = good and data[at] == _DOT
         at += 1 if good else 0
-    if data[at] | _CASE == _T:
+    if data[at] | CASE == _T:
         at += 1
-    thread, at, is_number = _number(data, at, DECIMAL)
+    thread, at, is_number = read_number(data, at, DECIMAL)
     return process, thread, at, good and is_number
 
 
 @inlined
 def _skip_field(data, at, delimiter):
     """Where an ignored field ends; a quoted one may hold delimiters."""
-    if data[at] == _QUOTE:
+    if data[at] == QUOTE:
         at += 1
-        while data[at] != _QUOTE and data[at] != NEWLINE:
+        while data[at] != QUOTE and data[at] != NEWLINE:
             at += 1
     if delimiter == SPACE:
-        while not _is_end(data[at], delimiter):
+        while not is_end(data[at], delimiter):
             at += 1
     else:
         while data[at] != delimiter and data[at] != NEWLINE:
@@ -213,17 +168,40 @@ def _take_number(number, role, found):
 
 
 @inlined
+def _take_ip(data, at, delimiter, role, base, found):
+    """Where a field ends that need not be there, or need not be a number."""
+    end = at
+    if role == BY_PC:
+        word, end = read_word(data, at, delimiter)
+        other, end = read_word(data, skip_space(data, end, delimiter), delimiter)
+        if word != _BY or other != _PC:
+            return at
+        end = skip_space(data, end, delimiter)
+    quoted = role == IP_OR_TEXT and data[end] == QUOTE
+    number, end, good = read_number(data, end + 1 if quoted else end, base)
+    if quoted:
+        good = good and data[end] == QUOTE
+        end += 1 if good else 0
+    if good and is_end(data[end], delimiter):
+        found[IP] = number
+        return end
+    return at if role == BY_PC else _skip_field(data, at, delimiter)
+
+
+@inlined
 def _take_field(data, at, delimiter, role, base, literal, words, found):
     """(where the field ends, is it what the role asks for)"""
     if role == IGNORED:
         return _skip_field(data, at, delimiter), True
-    quoted = data[at] == _QUOTE
+    if role == BY_PC or role == IP_OR_TEXT:
+        return _take_ip(data, at, delimiter, role, base, found), True
+    quoted = data[at] == QUOTE
     at += 1 if quoted else 0
     if role == LITERAL:
-        word, at = _word(data, at, delimiter)
+        word, at = read_word(data, at, delimiter)
         good = word == literal
     elif role == KIND:
-        word, at = _word(data, at, delimiter)
+        word, at = read_word(data, at, delimiter)
         good = False
         for i in range(len(words)):
             if words[i, 0] == word:
@@ -232,15 +210,16 @@ def _take_field(data, at, delimiter, role, base, literal, words, found):
     elif role == WORKLOAD_THREAD:
         found[PROCESS], found[THREAD], at, good = _workload_thread(data, at)
     else:
-        number, at, good = _number(data, at, base)
-        good = good and _take_number(number, role, found)
-        if role == NUMBER_COLON:
+        number, at, good = read_number(data, at, base)
+        colon = role == NUMBER_COLON or role == IP_COLON
+        good = good and _take_number(number, IP if role == IP_COLON else role, found)
+        if colon:
             good = good and data[at] == _COLON
             at += 1 if good else 0
     if quoted:
-        good = good and data[at] == _QUOTE
+        good = good and data[at] == QUOTE
         at += 1 if good else 0
-    return at, good and _is_end(data[at], delimiter)
+    return at, good and is_end(data[at], delimiter)
 
 
 @inlined
@@ -250,7 +229,7 @@ def _take_line(data, at, columns, literals, words, delimiter, needed, found):
     found[KIND], found[SIZE], found[PROCESS], found[THREAD] = LOAD, 1, _NOBODY, _NOBODY
     last = len(columns) - 1
     for column in range(len(columns)):
-        at = _skip_space(data, at, delimiter)
+        at = skip_space(data, at, delimiter)
         if column >= needed and (data[at] == NEWLINE or data[at] == RETURN):
             break
         role, base = columns[column, 0], columns[column, 1]
@@ -259,7 +238,7 @@ def _take_line(data, at, columns, literals, words, delimiter, needed, found):
         if not good:
             return at, False
         if delimiter != SPACE and column < last:
-            at = _skip_space(data, at, delimiter)
+            at = skip_space(data, at, delimiter)
             if data[at] == delimiter:
                 at += 1
             elif column + 1 < needed:
@@ -267,23 +246,16 @@ def _take_line(data, at, columns, literals, words, delimiter, needed, found):
     return at, 0 < found[SIZE] < 65536
 
 
-@inlined
-def _skip_space(data, at, delimiter):
-    while data[at] == SPACE or (data[at] == _TAB and delimiter != _TAB):
-        at += 1
-    return at
-
-
 @entry
 def parse(
     data, position, end, va_bits, address, kind, size, count,
-    columns, literals, words, delimiter, needed, rest, found, state, events,
+    columns, literals, words, delimiter, needed, rest, found, ip, state, events,
 ):  # fmt: skip
     """Takes lines of the layout; see workloads.formats.text.Kernel.
 
     columns: int64[n, 2], role and base. literals: int64[n]. words: int64[k, 2], word and
     kind. needed: how many columns a line must have. rest: may more follow? found: int64[_FOUND],
-    scratch. state, events: see `switch`.
+    scratch. ip: empty where it is not wanted. state, events: see `switch`.
     """
     lines = 0
     limit = address.size - 1
@@ -296,7 +268,7 @@ def parse(
             data, position, columns, literals, words, delimiter, needed, found
         )  # fmt: skip
         if good:
-            while data[at] != NEWLINE and (rest or _is_end(data[at], SPACE)):
+            while data[at] != NEWLINE and (rest or is_end(data[at], SPACE)):
                 at += 1
         if not good or data[at] != NEWLINE:
             return OTHER, position, count, lines
@@ -309,6 +281,8 @@ def parse(
             address[count] = found[ADDRESS]
             size[count] = found[SIZE]
             kind[count] = LOAD if what == MODIFY else what
+            if ip.size:
+                ip[count] = ip[count + 1] = found[ADDRESS] if what == FETCH else found[IP]
             if what == MODIFY:
                 count += 1
                 address[count] = found[ADDRESS]
@@ -386,10 +360,11 @@ class _Parser:
         self, data: np.ndarray, position: int, end: int, columns: text.Columns
     ) -> tuple[int, int, int]:
         where = (data, position, end, self._va_bits)
-        return self._switching.call(parse, where, columns, *self._layout)
+        return self._switching.call(parse, where, columns, *self._layout, columns.ip)
 
 
 def read(stream: ByteStream, options: Options, layout: Layout) -> Iterator[Chunk]:
     """Chunks of a text trace. Raises InputError naming file and line."""
     parser = _Parser(layout, options.va_bits)
-    return text.read(stream, options, parser, layout.other, layout.expected)
+    ip = "ip" in options.columns and any(column.role in _IPS for column in layout.columns)
+    return text.read(stream, options, parser, layout.other, layout.expected, ip)

@@ -14,7 +14,8 @@ writes, are older than the trace format.
 
 gem5's packets carry the address that the memory system sees, after translation: a
 physical one, unless the simulated system runs without paging. It is taken as a virtual
-address here: what is simulated is a program whose working set is laid out so.
+address here: what is simulated is a program whose working set is laid out so. A packet's
+ip is its pc, which a MemTraceProbe writes where it is told to (with_pc).
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ LAYOUT = records.Layout(
         _COMMAND: f"a packet of command {{value}}; expected at most {_LARGEST_COMMAND}",
         _BYTES: "a packet of {value} bytes; expected at most 65,535",
     },
+    frozenset({"ip"}),
 )
 
 
@@ -144,7 +146,9 @@ def message(data, at, last, fields):
 
 
 @entry
-def parse(data, position, end, va_bits, address, kind, size, count, events, happened, state):
+def parse(
+    data, position, end, va_bits, address, kind, size, count, events, happened, state, ip, depends
+):
     """Takes messages with their lengths; see workloads.formats.records.Kernel."""
     limit = address.size - SPARE
     fields = np.zeros(_PC + 1, np.int64)
@@ -182,6 +186,8 @@ def parse(data, position, end, va_bits, address, kind, size, count, events, happ
             address[count] = fields[_ADDR]
             size[count] = max(fields[_SIZE], 1)
             kind[count] = LOAD if what == _BOTH else what
+            if ip.size:
+                ip[count] = ip[count + 1] = fields[_PC] if there & 1 << _PC else 0
             count += 1
             if what == _BOTH:
                 address[count] = fields[_ADDR]

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import LOAD, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import HEXADECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "hex"

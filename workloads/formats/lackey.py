@@ -10,7 +10,7 @@ lackey's own, or more at the end, as in files that an editor or a course has bee
 Lines of the form `==pid==`, and `==time pid==` of --time-stamp=yes, are comments; `SB address`
 lines of --trace-superblocks=yes are passed over. `SYSCALL[pid,tid](number) sys_name (
 arguments ) ...` lines stand in order between them; those that change the address space become
-events.
+events, and each other call a KERNEL. An access's ip is the address of the fetch before it.
 
 What can be known of processes: memory lines carry no pid. The first pid seen is
 process 1 of the trace; where a log holds several processes, a change of the pid in
@@ -33,6 +33,7 @@ from mmulab.mmu.trace import (
     EXIT,
     FETCH,
     FORK,
+    KERNEL,
     LOAD,
     MMAP,
     MPROTECT,
@@ -44,6 +45,7 @@ from mmulab.mmu.trace import (
     Chunk,
 )
 from mmulab.workloads.formats import Options, text
+from mmulab.workloads.formats.fetches import with_ip
 from mmulab.workloads.formats.text import (
     COMMA,
     END,
@@ -60,7 +62,7 @@ from mmulab.workloads.streams import ByteStream
 
 NAME = "lackey"
 SUMMARY = "Valgrind lackey text, --trace-mem=yes, with SYSCALL lines as events"
-HOLDS = frozenset({"kind", "fetch", "size"})
+HOLDS = frozenset({"kind", "fetch", "size", "fetch-ip"})
 EXPECTED = "a lackey line such as ' L 1ffefff7e8,8'"
 
 _ACCESS = re.compile(rb"\s*[ILSM]\s+[0-9a-fA-F]{1,16},\d+\s*$|SB [0-9a-fA-F]{1,16}\s*$")
@@ -258,23 +260,26 @@ class Syscalls:
             name = call[1]
             if name not in _WATCHED:
                 self._pending.pop(who, None)
-                return []
+                return [(KERNEL, pid, 0, 0, 0)]
             arguments = _numbers(call[2])
             if name == b"exit_group":
                 return [(EXIT, pid, 0, 0, 0)]
             self._pending[who] = (name, arguments)
         success = _SUCCESS.search(rest)
         if not success:
-            if b"Failure" in rest:
-                self._pending.pop(who, None)
-            return []
+            failed = b"Failure" in rest and self._pending.pop(who, None)
+            return [(KERNEL, pid, 0, 0, 0)] if failed else []
         name, arguments = self._pending.pop(who, (b"", []))
-        try:
-            return self._done(pid, name, arguments, int(success[1], 16))
-        except IndexError:
+        if not name:
             return []
+        try:
+            events = self._done(pid, name, arguments, int(success[1], 16))
+        except IndexError:
+            events = []
+        return events or [(KERNEL, pid, 0, 0, 0)]
 
     def _done(self, pid: int, name: bytes, args: list[int], result: int) -> list[Event]:
+        """The events of a call that has succeeded; none where it changes no address space."""
         if name == b"mmap":
             return [(MMAP, pid, result, _round(args[1]), args[2] & 7)]
         if name == b"munmap":
@@ -323,14 +328,14 @@ def _moved(pid: int, old: int, old_length: int, new: int, new_length: int) -> li
 
 def read(stream: ByteStream, options: Options) -> Iterator[Chunk]:
     """Chunks of a lackey log. Raises InputError naming file and line."""
-    parser = text.KernelParser(parse, options.va_bits)
-    return text.read(stream, options, parser, Syscalls(), EXPECTED)
+    return read_process(stream, options, Syscalls())
 
 
 def read_process(stream: ByteStream, options: Options, syscalls: Syscalls) -> Iterator[Chunk]:
     """`read` for the log of one of several processes, whose syscalls know which."""
     parser = text.KernelParser(parse, options.va_bits)
-    return text.read(stream, options, parser, syscalls, EXPECTED)
+    chunks = text.read(stream, options, parser, syscalls, EXPECTED)
+    return with_ip(chunks) if "ip" in options.columns else chunks
 
 
 def write(file: BinaryIO, chunks: Iterable[Chunk]) -> None:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import HEXADECIMAL, MODIFY, Column
+from mmulab.workloads.formats.fields import MODIFY, Column
+from mmulab.workloads.formats.words import HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "opfirst"

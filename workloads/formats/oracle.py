@@ -50,7 +50,9 @@ _NEVER = (-1, (1 << 63) - 1)
 
 
 @entry
-def parse(words, position, end, va_bits, address, kind, size, count, events, happened, state):
+def parse(
+    words, position, end, va_bits, address, kind, size, count, events, happened, state, ip, depends
+):
     """Takes records; see workloads.formats.records.Kernel."""
     limit = address.size - SPARE
     pages = (1 << (va_bits - 1 - _PAGE_SHIFT)) - 1

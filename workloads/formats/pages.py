@@ -15,7 +15,8 @@ import numpy as np
 from mmulab.mmu.memory.entries import PAGE_SHIFT
 from mmulab.mmu.trace import LOAD, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import DECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import DECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "pages"

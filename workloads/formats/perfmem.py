@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import DECIMAL, HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "perfmem"
@@ -30,7 +31,7 @@ SUMMARY = "`perf mem report -D` samples, with pid, tid and operation"
 _ROLES = {
     "PID": Column(fields.PROCESS, DECIMAL),
     "TID": Column(fields.THREAD, DECIMAL),
-    "IP": Column(fields.NUMBER, HEXADECIMAL),
+    "IP": Column(fields.IP, HEXADECIMAL),
     "ADDR": Column(fields.ADDRESS, HEXADECIMAL),
     "DSRC": Column(fields.DATA_SOURCE, HEXADECIMAL),
 }

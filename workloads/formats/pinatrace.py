@@ -6,7 +6,7 @@
 The layouts are those of Intel Pin's example tools, source/tools/ManualExamples and, with
 the size in bytes and the value behind, SimpleExamples/pinatrace.cpp. They list operands
 only, so that the instructions without any are missing: the addresses of instructions are
-not read as fetches. Without a size an access is one byte.
+not read as fetches, only as the accesses' ip. Without a size an access is one byte.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import DECIMAL, HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "pinatrace"
@@ -24,7 +25,7 @@ SUMMARY = "Pin's pinatrace.out: `0xIP: R 0xADDRESS`"
 
 LAYOUT = fields.Layout(
     columns=(
-        Column(fields.NUMBER_COLON, HEXADECIMAL),
+        Column(fields.IP_COLON, HEXADECIMAL),
         Column(fields.KIND),
         Column(fields.ADDRESS, HEXADECIMAL),
         Column(fields.SIZE, DECIMAL),

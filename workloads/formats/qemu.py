@@ -3,7 +3,7 @@
     insn_vaddr,insn_symbol,mem_vaddr,mem_hwaddr,access_size,access_type,mem_value
 
 (QEMU, tests/tcg/plugins/mem.c); the size is in bits. The plugin lists data accesses
-only, so that there are no fetches.
+only, so that there are no fetches; insn_vaddr is their ip.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import DECIMAL, HEXADECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import DECIMAL, HEXADECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "qemu"
@@ -33,7 +34,7 @@ def _other(line: bytes) -> text.Events:
 
 LAYOUT = fields.Layout(
     columns=(
-        Column(fields.NUMBER, HEXADECIMAL),
+        Column(fields.IP, HEXADECIMAL),
         Column(fields.IGNORED),
         Column(fields.ADDRESS, HEXADECIMAL),
         Column(fields.NUMBER, HEXADECIMAL),

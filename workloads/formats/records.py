@@ -14,7 +14,7 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import inlined
-from mmulab.mmu.trace import EVENT, Chunk
+from mmulab.mmu.trace import COLUMNS, EVENT, Chunk
 from mmulab.workloads.formats import Options
 from mmulab.workloads.streams import ByteStream
 
@@ -33,8 +33,9 @@ END, FULL, OTHER, NOT_CANONICAL, BAD = 0, 1, 2, 3, 8
 #: The entry of a kernel's state that says which value is wrong; the rest is the format's.
 VALUE = 0
 
-#: (records, position, end, va_bits, address, kind, size, count, events, happened, state) ->
-#: (why it stopped, position, count, happened). Position and end count records.
+#: (records, position, end, va_bits, address, kind, size, count, events, happened, state, ip,
+#: depends) -> (why it stopped, position, count, happened). Position and end count records. ip
+#: and depends are empty where they are not wanted.
 Kernel = Callable[..., tuple[int, int, int, int]]
 
 #: Takes the record at a position that the kernel did not; returns what is wrong, or None.
@@ -64,19 +65,23 @@ class Layout:
     dtype: the elements that the kernel sees; unit is a multiple of their length
     what: one record, for messages
     reasons: what a kernel's codes from BAD on mean, with {value} for state[VALUE]
+    columns: of mmu.trace.COLUMNS, those that its kernel fills where they are wanted
     """
 
     unit: int
     dtype: np.dtype[Any]
     what: str
     reasons: Mapping[int, str] = field(default_factory=dict)
+    columns: frozenset[str] = frozenset()
 
 
 class Columns:
     """A chunk in the making; `count` accesses and `happened` events of it are there."""
 
-    def __init__(self, accesses: int) -> None:
+    def __init__(self, accesses: int, optional: frozenset[str]) -> None:
+        """optional: columns that are wanted, and that the kernel fills."""
         self.accesses = accesses
+        self._optional = optional
         self.total = 0
         self._fresh()
 
@@ -84,8 +89,13 @@ class Columns:
         self.address = np.empty(self.accesses + SPARE, np.int64)
         self.kind = np.empty(self.accesses + SPARE, np.uint8)
         self.size = np.empty(self.accesses + SPARE, np.uint16)
+        self.ip, self.depends = self._column("ip"), self._column("depends")
         self.events = np.empty((min(self.accesses, EVENTS) + SPARE, 6), np.int64)
         self.count = self.happened = 0
+
+    def _column(self, name: str) -> np.ndarray:
+        room = self.accesses + SPARE if name in self._optional else 0
+        return np.empty(room, COLUMNS[name])
 
     @property
     def full(self) -> bool:
@@ -98,7 +108,7 @@ class Columns:
         """Has a kernel take records [position, end): (why it stopped, position)."""
         why, position, self.count, self.happened = kernel(
             elements, position, end, options.va_bits, self.address, self.kind, self.size,
-            self.count, self.events, self.happened, state,
+            self.count, self.events, self.happened, state, self.ip, self.depends,
         )  # fmt: skip
         return why, position
 
@@ -111,7 +121,10 @@ class Columns:
         """What is there so far; the next chunk begins."""
         events = self.events[: self.happened].copy().view(EVENT).reshape(-1)
         count = self.count
-        chunk = Chunk(self.address[:count], self.kind[:count], self.size[:count], events)
+        optional = {name: getattr(self, name)[:count] for name in self._optional}
+        chunk = Chunk(
+            self.address[:count], self.kind[:count], self.size[:count], events, **optional
+        )
         self.total += count
         self._fresh()
         return chunk
@@ -131,7 +144,7 @@ def read(
     start: bytes of the stream that have been read before. Raises InputError naming the
     byte offset (of the decompressed data) of a record that is wrong or cut off.
     """
-    columns = Columns(options.chunk_accesses)
+    columns = Columns(options.chunk_accesses, layout.columns & options.columns)
     rest = b""
     offset = start  # of data[0]
     while True:

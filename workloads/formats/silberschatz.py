@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from mmulab.mmu.trace import Chunk
 from mmulab.workloads.formats import Options, fields
-from mmulab.workloads.formats.fields import DECIMAL, Column
+from mmulab.workloads.formats.fields import Column
+from mmulab.workloads.formats.words import DECIMAL
 from mmulab.workloads.streams import ByteStream
 
 NAME = "silberschatz"

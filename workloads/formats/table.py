@@ -15,6 +15,7 @@ their case:
     size     size bytes length len, in bytes
     process  pid process process_id asid
     thread   tid thread thread_id
+    ip       ip pc rip instruction_pointer, where it is a number
 
 Other columns are passed over. Only address (or page) must be there: without kind all are
 loads, without size all of one byte. Kinds are r read l ld load 0 false; w write s st store
@@ -34,7 +35,8 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import FETCH, LOAD, STORE, Chunk
 from mmulab.workloads.formats import Options, fields, text
-from mmulab.workloads.formats.fields import AUTO, DECIMAL, HEXADECIMAL, MODIFY, Column
+from mmulab.workloads.formats.fields import MODIFY, Column
+from mmulab.workloads.formats.words import AUTO, DECIMAL, HEXADECIMAL
 from mmulab.workloads.slices import owners
 from mmulab.workloads.streams import ByteStream
 
@@ -49,11 +51,12 @@ _NAMES = {
     fields.SIZE: "size bytes length len",
     fields.PROCESS: "pid process process_id asid",
     fields.THREAD: "tid thread thread_id",
+    fields.IP_OR_TEXT: "ip pc rip instruction_pointer",
 }
 _ROLES = {name.encode(): role for role, names in _NAMES.items() for name in names.split()}
 _WHAT = {
     fields.ADDRESS: "address", fields.PAGE: "address", fields.KIND: "kind", fields.SIZE: "size",
-    fields.PROCESS: "process", fields.THREAD: "thread",
+    fields.PROCESS: "process", fields.THREAD: "thread", fields.IP_OR_TEXT: "ip",
 }  # fmt: skip
 _KINDS = {
     LOAD: "r read l ld load 0 false",
@@ -141,11 +144,13 @@ def _layout(stream: ByteStream) -> fields.Layout:
         known = ", ".join(f"{_NAMES[fields.ADDRESS]} {_NAMES[fields.PAGE]}".split())
         raise InputError(f"{stream.name}: line 1: expected a column of addresses, one of {known}")
     last = max(where.values())
+    needed = max(at for what, at in where.items() if what != "ip")
     columns = []
     for at, name in enumerate(names[: last + 1]):
         role = _ROLES.get(name, fields.IGNORED)
         base = DECIMAL if role == fields.SIZE else AUTO
-        if role in (fields.ADDRESS, fields.PAGE) and _is_hexadecimal(stream, header, at):
+        numbers = (fields.ADDRESS, fields.PAGE, fields.IP_OR_TEXT)
+        if role in numbers and _is_hexadecimal(stream, header, at):
             base = HEXADECIMAL
         columns.append(Column(role, base))
     shown = ", ".join(name.decode("ascii", "backslashreplace") for name in names)[:80]
@@ -154,7 +159,7 @@ def _layout(stream: ByteStream) -> fields.Layout:
         return [] if line == headline else text.only_blank(line)
 
     return fields.Layout(
-        columns, f"columns {shown}", _WORDS, delimiter.decode(), rest=True, other=other
+        columns, f"columns {shown}", _WORDS, delimiter.decode(), last - needed, True, other
     )
 
 

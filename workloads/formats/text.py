@@ -63,11 +63,12 @@ def only_blank(line: bytes) -> Events:
 class Columns:
     """A chunk in the making."""
 
-    def __init__(self, accesses: int) -> None:
+    def __init__(self, accesses: int, ip: bool = False) -> None:
         # An entry to spare: a line may make two accesses.
         self.address = np.empty(accesses + 1, np.int64)
         self.kind = np.empty(accesses + 1, np.uint8)
         self.size = np.empty(accesses + 1, np.uint16)
+        self.ip = np.zeros(accesses + 1 if ip else 0, np.int64)
         self.count = 0
         self._room = accesses
         self._events: list[np.ndarray] = []
@@ -103,6 +104,7 @@ class Columns:
             self.kind[: self.count],
             self.size[: self.count],
             np.concatenate(self._events) if self._events else np.zeros(0, EVENT),
+            self.ip[: self.count] if self.ip.size else None,
         )
 
     def __bool__(self) -> bool:
@@ -150,14 +152,20 @@ class NoParser:
 
 
 def read(
-    stream: ByteStream, options: Options, parser: Parser, other: Other, expected: str
+    stream: ByteStream,
+    options: Options,
+    parser: Parser,
+    other: Other,
+    expected: str,
+    ip: bool = False,
 ) -> Iterator[Chunk]:
     """Chunks of a text trace.
 
-    expected: what a line should have been, for messages. Raises InputError naming file
+    expected: what a line should have been, for messages. ip: is it wanted, and does the parser
+    fill it in? Raises InputError naming file
     and line for a line that neither parser nor `other` takes.
     """
-    columns = Columns(options.chunk_accesses)
+    columns = Columns(options.chunk_accesses, ip)
     line = 1
     found = False
     why = END
@@ -167,7 +175,7 @@ def read(
         while position < len(block):
             if columns.full or why == FULL:
                 yield columns.chunk()
-                columns = Columns(options.chunk_accesses)
+                columns = Columns(options.chunk_accesses, ip)
             why, position, taken = parser.parse(data, position, len(block), columns)
             line += taken
             found = found or columns.count > 0
@@ -184,7 +192,7 @@ def read(
                 for item in items:
                     if columns.full:
                         yield columns.chunk()
-                        columns = Columns(options.chunk_accesses)
+                        columns = Columns(options.chunk_accesses, ip)
                     columns.take(item)
                     found = found or isinstance(item, Access)
                 position = end + 1

@@ -6,6 +6,9 @@ A generator is a module with
     PARAMETERS    name -> Parameter
     chunks(parameters, seed) -> Iterator[Chunk]
     check(parameters)   where parameters limit each other: raises InputError
+    depends(parameters) where it is known what makes addresses: a function, to be called with one
+                        chunk after another, of the chunk's column (see `origins`)
+    COMPOSED            true where chunks takes the optional columns that are wanted as well
 
 To add one: its file, and its name in `_MODULES`. Access n depends on the parameters, the
 seed and n alone, so that a trace does not depend on how it is cut into chunks. Sizes are
@@ -14,13 +17,14 @@ bytes with binary suffixes (256M is 2**28), counts have decimal ones (20M is 2 *
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.trace import Chunk
+from mmulab.mmu.trace import Chunk, Origin
+from mmulab.workloads.generators.entries import KERNEL_EVERY, with_entries
 from mmulab.workloads.generators.parameters import Parameter
 
 _MODULES = (
@@ -60,24 +64,38 @@ class Generated:
         self._values = values
         self._seed = seed
         short = module.__name__.rpartition(".")[2]
-        parameters: dict[str, Parameter] = module.PARAMETERS
+        parameters = _parameters(module)
         changed = [
             f"{name}={parameters[name].show(value)}"
             for name, value in values.items()
             if value != parameters[name].default
         ]
         self.name = short + (":" + ",".join(changed) if changed else "")
+        self.origin = Origin(self.name, seed=seed)
 
     @property
     def length(self) -> int | None:
         return int(self._values["accesses"])
 
-    def chunks(self) -> Iterator[Chunk]:
-        chunks: Iterator[Chunk] = self._module.chunks(self._values, self._seed)
-        return chunks
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
+        """The trace from its beginning, with those optional columns that are asked for, as far
+        as the generator knows them."""
+        module, values = self._module, self._values
+        wanted = (columns,) if hasattr(module, "COMPOSED") else ()
+        chunks: Iterator[Chunk] = module.chunks(values, self._seed, *wanted)
+        if "depends" in columns and hasattr(module, "depends"):
+            depends = module.depends(values)
+            chunks = (chunk._replace(depends=depends(chunk)) for chunk in chunks)
+        every = int(values["kernel_every"])
+        return with_entries(chunks, every) if every else chunks
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._module.__name__, self._values, self._seed)
+
+
+def _parameters(module: ModuleType) -> dict[str, Parameter]:
+    """A generator's own parameters, and those that all have."""
+    return {**module.PARAMETERS, "kernel_every": KERNEL_EVERY}
 
 
 def _again(module: str, values: Values, seed: int) -> Generated:
@@ -88,7 +106,7 @@ def create(spec: str, seed: int = 1) -> Generated:
     """A generator from `name[:key=value,...]`. Raises InputError naming what is wrong."""
     name, colon, rest = spec.partition(":")
     module = _module(name)
-    parameters: dict[str, Parameter] = module.PARAMETERS
+    parameters = _parameters(module)
     if not 0 < seed < 1 << 62:
         raise InputError(f"seed {seed}: expected 1 to 2**62 - 1")
     given: Values = {}
@@ -125,7 +143,7 @@ def listing(name: str | None = None) -> str:
     for each in (name,) if name else _MODULES:
         module = _module(each)
         lines += [f"{each}: {module.SUMMARY}"]
-        for key, parameter in module.PARAMETERS.items():
+        for key, parameter in _parameters(module).items():
             default = parameter.show(parameter.default)
             lines.append(f"    {key + '=' + default:<20} {parameter.meaning}")
     return "\n".join([*lines, _UNITS])

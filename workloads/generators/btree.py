@@ -9,7 +9,8 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry, inlined
-from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, Chunk
+from mmulab.workloads.generators.origins import Depends, Last
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -121,6 +122,20 @@ def check(parameters: dict[str, int | float]) -> None:
     keys = int(parameters["keys"])
     if plant(keys, int(parameters["node"]), HEAP)[1] > LARGEST:
         raise InputError(f"btree: keys={keys}: a tree of more than {LARGEST:,} bytes")
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """The pointer to a node makes all addresses in it; the root's are known. The keys that are
+    compared decide where the search goes on, and make no address."""
+    tree, _ = plant(int(parameters["keys"]), int(parameters["node"]), HEAP)
+    pointer = Last()
+
+    def column(chunk: Chunk) -> np.ndarray:
+        place = chunk.address - HEAP
+        back = pointer.back(place % tree.node >= tree.node // 2)
+        return np.where(place < tree.node, INDEPENDENT, back).astype(np.uint16)
+
+    return column
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

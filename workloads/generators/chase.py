@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, Chunk
+from mmulab.workloads.generators.origins import Depends, numbered
 from mmulab.workloads.generators.parameters import ACCESSES, HEAP, Parameter, mapped, size, stream
 from mmulab.workloads.generators.permutation import permuted, shape
 
@@ -39,6 +42,11 @@ def check(parameters: dict[str, int | float]) -> None:
         raise InputError(
             f"chase: node={parameters['node']}: expected at most size={parameters['size']}"
         )
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Each address but the first is the value of the load before."""
+    return numbered(lambda number: np.where(number == 0, INDEPENDENT, 1))
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

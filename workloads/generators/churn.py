@@ -34,6 +34,7 @@ from mmulab.mmu.trace import (
     SWITCH,
     Chunk,
 )
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -132,6 +133,11 @@ def _events(first: int, count: int, initial: int, arena: int, phases: _Round) ->
     events["value"] = np.where(events["kind"] == FORK, pids, events["value"])
     position = events["position"]
     return events[(position >= 0) & (position < count)]
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters and random numbers make all addresses."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mmulab.mmu.kernels.compiling import entry, inlined
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
 
 SUMMARY = (
@@ -78,6 +79,11 @@ def _fill(first, address, kind, bits):
                         stage = at = 0
         address[position] = where
         kind[position] = what
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters make all addresses, the reversed ones as well."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

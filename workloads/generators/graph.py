@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, Last
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -145,12 +146,42 @@ def _rows(scale: int, factor: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return offset, target[np.argsort(source, kind="stable")]
 
 
+def _places(scale: int, factor: int) -> np.ndarray:
+    """Where queue (or contributions), offsets, edges and parents (or ranks) begin, and end."""
+    vertices = 1 << scale
+    lengths = (vertices, vertices + 1, factor << scale, vertices)
+    pages = [-(-length * WORD // 4096) for length in lengths]
+    return HEAP + 4096 * np.concatenate([[0], np.cumsum(pages)])
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """A search: counters make the queue's addresses, a vertex from the queue those of its
+    offsets, the first offset those of its edges, and an edge's end those of that one's parent.
+    PageRank takes the vertices in order: counters make what the queue makes in a search."""
+    at = _places(int(parameters["scale"]), int(parameters["edgefactor"]))
+    ranks = bool(parameters["algorithm"])
+    queued, offset, edge = Last(), Last(), Last()
+
+    def column(chunk: Chunk) -> np.ndarray:
+        place = np.searchsorted(at, chunk.address, "right") - 1
+        # Of the two offsets, which are loaded one after the other, the last is the end.
+        first = offset.back(place == 1, 1)
+        end = edge.back(place == 2)
+        if ranks:
+            known = [end, INDEPENDENT, first, INDEPENDENT]
+        else:
+            vertex = queued.back((place == 0) & (chunk.kind == LOAD))
+            known = [INDEPENDENT, vertex, first, end]
+        return np.choose(place, known).astype(np.uint16)
+
+    return column
+
+
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
     scale, factor = int(parameters["scale"]), int(parameters["edgefactor"])
     offset, edge = _rows(scale, factor, seed)
     vertices = 1 << scale
-    lengths = (vertices * WORD, (vertices + 1) * WORD, len(edge) * WORD, vertices * WORD)
-    at = HEAP + np.concatenate([[0], np.cumsum([-(-n // 4096) * 4096 for n in lengths])])
+    at = _places(scale, factor)
     state = np.array([0, 0, 0, _NEW])
     events = mapped((HEAP, int(at[-1]) - HEAP))
     if int(parameters["algorithm"]):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -48,6 +49,12 @@ def _fill(first, address, kind, seed, words, initial):
             update = at - initial
             address[position] = HEAP + WORD * below(seed, update >> 1, words)
             kind[position] = STORE if update & 1 else LOAD
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """The words are drawn by a generator of random numbers: no load makes an address, not even
+    the load of an update that of its store, which is the same register."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

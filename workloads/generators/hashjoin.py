@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, numbered
 from mmulab.workloads.generators.parameters import ACCESSES, ARENA, HEAP, Parameter, mapped, stream
 from mmulab.workloads.generators.permutation import permuted, shape
 from mmulab.workloads.generators.randoms import below
@@ -58,6 +61,21 @@ def _fill(first, address, kind, seed, build, probe, rows, columns, inputs):
                     where += _TUPLE * (1 + key // buckets)
         address[position] = where
         kind[position] = what
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """A counter makes the tuple's address, the tuple's key those of the bucket, and the count in
+    the bucket's header that of the place that build stores to. Probe finds the match by
+    comparing keys, which makes no address."""
+    end = int(parameters["build"]) * _BUILD
+    total = end + int(parameters["probe"]) * _PROBE
+    build, probe = np.array([INDEPENDENT, 1, 2, 2]), np.array([INDEPENDENT, 1, 2])
+
+    def value(number: np.ndarray) -> np.ndarray:
+        at = number % total
+        return np.where(at < end, build[at % _BUILD], probe[(at - end) % _PROBE])
+
+    return numbered(value)
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

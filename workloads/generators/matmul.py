@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, stream
 
 SUMMARY = (
@@ -66,6 +67,11 @@ def check(parameters: dict[str, int | float]) -> None:
     n, block = int(parameters["n"]), int(parameters["block"])
     if block and n % block:
         raise InputError(f"matmul: block={block}: expected a divisor of n={n}")
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters make all addresses."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

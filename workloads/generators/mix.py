@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 from mmulab.mmu.trace import EVENT, FORK, SWITCH, Chunk
+from mmulab.workloads.depends import Distances
 from mmulab.workloads.generators.components import Component, parse
 from mmulab.workloads.generators.parameters import ACCESSES, Parameter
 from mmulab.workloads.slices import after as without
 from mmulab.workloads.slices import before
 
 SUMMARY = "several generators in turn, a process each: of=gups*3+zipf(keys=1000)"
+COMPOSED = True
 PARAMETERS = {
     "of": Parameter("gups+scan", "generators joined by +, with *weight, and their parameters in "
                     "parentheses", "text"),
@@ -29,8 +31,11 @@ def check(parameters: dict[str, Any]) -> None:
 class _Source:
     """The accesses of a component, so many at a time. pids: from its own to the mix's."""
 
-    def __init__(self, component: Component, number: int, several: int, seed: int) -> None:
-        self._chunks = component.create(seed).chunks()
+    def __init__(
+        self, component: Component, number: int, several: int, seed: int, columns: Collection[str]
+    ) -> None:
+        self.distances = Distances()
+        self._chunks = component.create(seed).chunks(columns)
         self._rest: Chunk | None = None
         self._number, self._several = number, several
         self.current = self.pid(1)
@@ -61,10 +66,10 @@ class _Source:
         return events
 
 
-def chunks(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:
+def chunks(parameters: dict[str, Any], seed: int, columns: Collection[str] = ()) -> Iterator[Chunk]:
     accesses, quantum = int(parameters["accesses"]), int(parameters["quantum"])
     components = parse("mix", parameters["of"], accesses)
-    sources = [_Source(component, number, len(components), seed + number)
+    sources = [_Source(component, number, len(components), seed + number, columns)
                for number, component in enumerate(components)]  # fmt: skip
     made = 0
     while made < accesses:
@@ -77,7 +82,10 @@ def chunks(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:
                     return
                 for event in part.events[part.events["kind"] == SWITCH]:
                     source.current = int(event["pid"])
-                yield part._replace(events=np.concatenate([switch, part.events]))
+                every = np.ones(part.accesses, bool)
+                depends = source.distances.among(part.depends, every, made)
+                events = np.concatenate([switch, part.events])
+                yield part._replace(events=events, depends=depends)
                 switch = switch[:0]
                 left -= part.accesses
                 made += part.accesses

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk
+from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, SWITCH, Chunk, Trace
 from mmulab.workloads.generators.components import parse
 from mmulab.workloads.generators.parameters import ACCESSES, Parameter
 from mmulab.workloads.slices import before
@@ -17,6 +17,7 @@ SUMMARY = (
     "several generators one after another in one process: of=gups+scan (phases and transitions, "
     "Batson and Madison, SIGMETRICS 1976; Denning, Working sets past and present, 1980)"
 )
+COMPOSED = True
 PARAMETERS = {
     "of": Parameter("gups+scan", "generators joined by +, with *weight, and their parameters in "
                     "parentheses", "text"),
@@ -35,7 +36,7 @@ def check(parameters: dict[str, Any]) -> None:
             )
 
 
-def chunks(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:
+def chunks(parameters: dict[str, Any], seed: int, columns: Collection[str] = ()) -> Iterator[Chunk]:
     accesses, length = int(parameters["accesses"]), int(parameters["length"])
     made = phase = 0
     gone = np.zeros(0, EVENT)
@@ -45,7 +46,7 @@ def chunks(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:
             if not left:
                 return
             mapped: list[tuple[int, int]] = []
-            for chunk in _repeated(component.create(seed + phase).chunks, left):
+            for chunk in _repeated(component.create(seed + phase), left, columns):
                 kinds = chunk.events["kind"]
                 mapped += [(int(e["start"]), int(e["length"])) for e in chunk.events[kinds == MMAP]]
                 yield chunk._replace(events=np.concatenate([gone, chunk.events]))
@@ -55,10 +56,10 @@ def chunks(parameters: dict[str, Any], seed: int) -> Iterator[Chunk]:
             phase += 1
 
 
-def _repeated(start: Any, left: int) -> Iterator[Chunk]:
+def _repeated(trace: Trace, left: int, columns: Collection[str]) -> Iterator[Chunk]:
     """So many accesses of a generator, begun again where it ends."""
     while left:
-        for chunk in start():
+        for chunk in trace.chunks(columns):
             part = before(chunk, left)
             yield part
             left -= part.accesses

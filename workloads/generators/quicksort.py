@@ -8,6 +8,7 @@ import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry, inlined, kernel
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import ACCESSES, HEAP, WORD, Parameter, mapped, resumed
 from mmulab.workloads.generators.randoms import hashed
 
@@ -150,6 +151,11 @@ def _fill(address, kind, state, stack, data, seed, cutoff):
         else:
             count = _insert(address, kind, count, state, data)
     return count
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Ends that close in make all addresses: words only decide which end does."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

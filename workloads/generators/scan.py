@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -34,6 +35,11 @@ def _fill(first, address, kind, steps, stride, what):
         at += 1
         if at == steps:
             at = 0
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters make all addresses."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, repeated
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -70,6 +71,14 @@ def _fill(first, address, kind, seed, grid, random, starts, columns, values, x, 
             step, row = 0, row + 1
             if row == rows:
                 row = 0
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters make the addresses of a row's start and of y; the start, those of its columns and
+    values; a column, that of x there."""
+    steps = range(1, _STEPS - 1)
+    row = [2 if (step - 1) % 3 == 2 else step for step in steps]
+    return repeated([INDEPENDENT, *row, INDEPENDENT])
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

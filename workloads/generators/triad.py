@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, independent
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     HEAP,
@@ -35,6 +36,11 @@ def _fill(first, address, kind, order, words, length):
         element, step = divmod(first + position, steps)
         address[position] = HEAP + order[step] * length + element % words * WORD
         kind[position] = STORE if step == steps - 1 else LOAD
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """Counters make all addresses."""
+    return independent
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

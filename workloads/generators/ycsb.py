@@ -8,7 +8,8 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, Last
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -117,6 +118,18 @@ def check(parameters: dict[str, int | float]) -> None:
     records, most = int(parameters["records"]), LARGEST_ARENA // (_GROWTH * _stored(parameters))
     if records > most:
         raise InputError(f"ycsb: records={records}: expected at most {most} of that size")
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """The key's hash makes the index entry's address; what the entry holds, that of each line,
+    also of the records that a scan reads after the first."""
+    entry_ = Last()
+
+    def column(chunk: Chunk) -> np.ndarray:
+        index = chunk.address < ARENA
+        return np.where(index, INDEPENDENT, entry_.back(index)).astype(np.uint16)
+
+    return column
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import LOAD, STORE, Chunk
+from mmulab.mmu.trace import INDEPENDENT, LOAD, STORE, Chunk
+from mmulab.workloads.generators.origins import Depends, repeated
 from mmulab.workloads.generators.parameters import (
     ACCESSES,
     ARENA,
@@ -77,6 +78,12 @@ def check(parameters: dict[str, int | float]) -> None:
             f"zipf: keys={keys}: expected at most {most} for values of "
             f"{int(parameters['value'])} bytes"
         )
+
+
+def depends(parameters: dict[str, int | float]) -> Depends:
+    """The key's hash makes the bucket's address; what the bucket holds, that of each line."""
+    lines = 1 + (_stored(parameters) - 1) // _LINE
+    return repeated([INDEPENDENT, *range(1, lines + 1)])
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from mmulab.mmu.errors import RunError
 
 if TYPE_CHECKING:
     from mmulab.mmu.scenario.results import RunResult
-    from mmulab.mmu.services.balloon import VMState
+    from mmulab.mmu.services.policies.asked import HostMemory, VMs
+    from mmulab.mmu.services.policies.files import Targets
 
 FILE = "policy.py"
 LIMITS = sandbox.Limits(cpu=10, wall=60, call=2, memory=1 << 29)
@@ -45,14 +46,14 @@ class Unusable(Exception):
 
 
 class Policy:
-    """A student's function as a policy of `mmu.services.balloon`."""
+    """A student's function as a policy of `mmu.services.policies`."""
 
     def __init__(self, conversation: sandbox.Conversation) -> None:
         self._conversation = conversation
         self.calls = 0
 
-    def __call__(self, vms: Sequence[VMState], free: int, total: int) -> list[int]:
-        return self.ask([{key: getattr(vm, key) for key in TOLD} for vm in vms], free, total)
+    def targets(self, vms: VMs, host: HostMemory) -> list[int]:
+        return self.ask(vms.rows(*TOLD), host.free, host.total)
 
     def ask(self, vms: Sequence[dict[str, Any]], free: int, total: int) -> list[int]:
         """Raises Unusable."""
@@ -100,13 +101,20 @@ def check(problem: Problem, source: str, reference: str) -> dict[str, Found]:
 # --- Runs -----------------------------------------------------------------------------
 
 
+class NoBalloons:
+    """The policy that takes nothing."""
+
+    def targets(self, vms: VMs, host: HostMemory) -> list[int]:
+        return [0] * len(vms)
+
+
 class Known:
     """What a policy is compared with: the VMs alone, without balloons, under the reference."""
 
     def __init__(self, problem: Problem, reference: str) -> None:
         alone = workload.run(problem["phases"], problem["seed"], host=workload.AMPLE)
         self.busy = [vm.busy for vm in alone.vms]
-        without = _simulate(problem, lambda vms, free, total: [0] * len(vms), workload.HOST)
+        without = _simulate(problem, NoBalloons(), workload.HOST)
         self.host_reads = without.total("host_swap_ins")
         self.without = self.worst(without)
         best = _run(problem, reference, workload.HOST)
@@ -126,7 +134,7 @@ def _known(problem: str, reference: str) -> Known:
     return Known(json.loads(problem), reference)
 
 
-def _simulate(problem: Problem, policy: Callable[..., list[int]], host: int) -> RunResult:
+def _simulate(problem: Problem, policy: Targets, host: int) -> RunResult:
     return workload.run(
         problem["phases"], problem["seed"], workload.settings("fixed"), policy, host
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from mmulab.coursework.draws import Draws
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.mmu.scenario.settings import Scenario
-from mmulab.mmu.services.balloon import BalloonSettings, Policy
+from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.trace import EVENT, LOAD, MMAP, PROT_READ, PROT_WRITE, STORE, Chunk, Trace
 from mmulab.workloads.generators.parameters import ARENA
 
@@ -74,7 +75,7 @@ class Phases:
         self.seed = seed
         self.length: int | None = TOUCHED + sum(phase["accesses"] for phase in phases)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
         rng = np.random.default_rng(self.seed)
         pages = [np.arange(TOUCHED)]
         pages += [rng.integers(0, phase["pages"], phase["accesses"]) for phase in self.phases]
@@ -91,7 +92,7 @@ def run(
     phases: Sequence[Sequence[Mapping[str, int]]],
     seed: int,
     balloon: BalloonSettings | None = None,
-    policy: Policy | None = None,
+    policy: Targets | None = None,
     host: int = HOST,
 ) -> RunResult:
     """Runs the VMs on a host of so many bytes."""

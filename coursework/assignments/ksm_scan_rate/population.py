@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmulab.coursework.draws import Draws
@@ -65,7 +65,7 @@ class _Filled:
     def __init__(self, tags: list[int]) -> None:
         self.tags = tags
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, columns: Collection[str] = ()) -> Iterator[Chunk]:
         import numpy as np
 
         from mmulab.mmu.trace import CONTENT, EVENT, Chunk

@@ -25,6 +25,14 @@ class Site(NamedTuple):
     level: int
     located: int
 
+    @property
+    def label(self) -> str:
+        """Which reference it is: "gL4", or "nL2 of gL4", or "nL2 of the page"."""
+        if self.dimension == "guest":
+            return f"gL{self.level}"
+        what = f"gL{self.located}" if self.located else "the page"
+        return f"nL{self.level} of {what}"
+
 
 #: Of a walk in one dimension, and of a walk in two: site `located * STEP + level` is nested,
 #: site `level * STEP` the guest's. No reference has site 0.

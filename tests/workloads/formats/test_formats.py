@@ -22,6 +22,7 @@ from mmulab.mmu.trace import (
     EXIT,
     FETCH,
     FORK,
+    KERNEL,
     LOAD,
     MMAP,
     MPROTECT,
@@ -96,6 +97,7 @@ def test_lackey_line_by_line(tmp_path: Path) -> None:
     assert events(chunks) == [
         (5, BRK, 1, 0x4035000, 0, 0),
         (5, MMAP, 1, 0x4835000, 8192, 3),
+        (6, KERNEL, 1, 0, 0, 0),  # an mmap that fails
         (6, MPROTECT, 1, 0x4835000, 4096, 1),
         (6, FORK, 1, 0, 0, 0x50),
         (6, EXIT, 0x50, 0, 0, 0),
@@ -112,7 +114,7 @@ def test_lackey_of_two_processes_switches_where_it_can_be_known(tmp_path: Path) 
         b"SYSCALL[7,1](39) sys_getpid () --> [pre-success] Success(0x7)\n L 30,1\n"
     )
     kinds = [(e[0], e[1], e[2]) for e in events(read_all(path, format="lackey"))]
-    assert kinds == [(0, BRK, 1), (1, SWITCH, 9), (1, BRK, 9), (2, SWITCH, 1)]
+    assert kinds == [(0, BRK, 1), (1, SWITCH, 9), (1, BRK, 9), (2, SWITCH, 1), (2, KERNEL, 1)]
 
 
 def test_plain(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""What one technique did and what it cost: the same numbers whatever it ran in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mmulab.mmu.hardware.state import VCPU
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report import cost
+from mmulab.mmu.report.cost import NOT_TRANSLATION, Charges, Range
+from mmulab.mmu.report.counts import read_counts, read_dimensions, read_references
+from mmulab.mmu.techniques.specs import Spec, parse
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A technique over the measured part of a trace, on one vCPU.
+
+    technique: its spec, in canonical form. name, parameters: what that says, with the values of
+    all parameters. labels: what each of its exit reasons is called. counts: events by name.
+    exits: its VM exits by reason. events: what else it alone counts. references: memory
+    references of page walks by site, as `mmu.report.counts.read_references` has them. charges:
+    how often each cost is charged, by category of `mmu.report.cost.CATEGORIES`. cycles: what
+    that comes to.
+    """
+
+    technique: str
+    name: str
+    parameters: dict[str, str]
+    labels: dict[str, str]
+    counts: dict[str, int]
+    exits: dict[str, int]
+    events: dict[str, int]
+    references: list[dict[str, Any]]
+    charges: Charges
+    cycles: dict[str, Range]
+
+    @property
+    def total_cycles(self) -> Range:
+        return cost.total(self.cycles)
+
+    @property
+    def range_per_access(self) -> Range:
+        """Cycles per access."""
+        return self.total_cycles.over(max(1, self.counts["accesses"]))
+
+    @property
+    def cycles_per_access(self) -> float:
+        """The likely ones."""
+        return self.range_per_access.likely
+
+    @property
+    def translation_percent(self) -> float:
+        """Part of all likely cycles that free translation would save."""
+        spent = sum(n.likely for name, n in self.cycles.items() if name not in NOT_TRANSLATION)
+        return 100 * spent / self.total_cycles.likely if self.total_cycles.likely else 0.0
+
+    def references_in(self, dimension: str) -> int:
+        """References to tables of "guest", which is also the only one, or "nested"."""
+        found = (each for each in self.references if each["dimension"] == dimension)
+        return sum(sum(each["served_by"]) for each in found)
+
+    @property
+    def references_per_walk(self) -> float:
+        total = sum(sum(each["served_by"]) for each in self.references)
+        return total / self.counts["walks"] if self.counts["walks"] else 0.0
+
+    @property
+    def total_exits(self) -> int:
+        return sum(self.exits.values())
+
+    def repriced(self, preset: Preset) -> Self:
+        """The same counts at the costs of another preset, whose caches have the same names."""
+        costs = cost.costs_of(preset, parse(self.technique).technique)
+        return replace(self, cycles=cost.price(self.charges, costs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers, as docs/results.md has them."""
+        return {
+            "technique": self.technique,
+            "name": self.name,
+            "parameters": self.parameters,
+            "counts": self.counts,
+            "exits": self.exits,
+            "events": self.events,
+            "references": self.references,
+            "charges": self.charges,
+            "cycles": {name: spent._asdict() for name, spent in self.cycles.items()},
+            "total_cycles": self.total_cycles._asdict(),
+            "cycles_per_access": self.range_per_access._asdict(),
+            "translation_percent": self.translation_percent,
+            "references_per_walk": self.references_per_walk,
+        }
+
+
+def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> dict[str, Any]:
+    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted."""
+    technique = spec.technique
+    levels = len(preset.caches)
+    counted = read_counts(vcpu, technique, by_kind)
+    dimensions = read_dimensions(vcpu, technique.walk, levels)
+    charged = cost.charges(counted, dimensions, preset, technique)
+    return {
+        "technique": spec.text,
+        "name": spec.name,
+        "parameters": spec.parameters,
+        "labels": {each.reason: each.label for each in technique.exits},
+        "counts": counted.counts,
+        "exits": counted.exits,
+        "events": counted.events,
+        "references": read_references(vcpu, technique.walk, levels),
+        "charges": charged,
+        "cycles": cost.price(charged, cost.costs_of(preset, technique)),
+    }
