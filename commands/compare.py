@@ -24,10 +24,10 @@ from mmulab.commands.values import Count
 @options.machine_options
 @click.option(
     "--warmup",
-    type=Count(),
+    type=Count("auto"),
     default="0",
     show_default=True,
-    help="Accesses to simulate before counting begins.",
+    help="Accesses to simulate before counting begins; auto: until most memory was touched once.",
 )
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
@@ -42,7 +42,7 @@ from mmulab.commands.values import Count
     callback=options.load_config,
     help="TOML file with any of these options.",
 )
-def compare(traces: tuple[str, ...], techniques: str, warmup: int, format_: str | None,
+def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
             check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
             **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.

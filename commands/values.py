@@ -26,19 +26,23 @@ class Bytes(click.ParamType):
 
 
 class Count(click.ParamType):
-    """A whole number with an optional decimal suffix: 500000, 20M."""
+    """A whole number with an optional decimal suffix: 500000, 20M. word: what may stand for one."""
 
     name = "count"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        if isinstance(value, int):
+    def __init__(self, word: str | None = None) -> None:
+        self.word = word
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, int) or value == self.word:
             return value
         try:
             number = parse_count(value)
         except ValueError:
             number = -1
         if number < 0:
-            self.fail(f"{value!r}: expected {A_COUNT}")
+            more = f", or {self.word}" if self.word else ""
+            self.fail(f"{value!r}: expected {A_COUNT}{more}")
         return number
 
 

@@ -6,28 +6,28 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.config import Config
+from mmulab.mmu.config import Config, python_files
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.kernels.structs import to_read
-from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import Simulator, build
+from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described, differences
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.report.measured import measured
+from mmulab.mmu.report.measured import first_touches, measured
 from mmulab.mmu.report.results import Comparison, TechniqueResult
-from mmulab.mmu.techniques.registry import DEFAULT, is_file
+from mmulab.mmu.report.warnings import warnings
+from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
+from mmulab.mmu.warmup import automatic
 
 #: Chunks that wait for a technique: enough to keep it busy, little enough that memory
 #: stays bounded while techniques run at different speeds.
@@ -44,14 +44,15 @@ def compare(
     preset: Preset,
     config: Config | None = None,
     techniques: str | Sequence[str | Spec] = DEFAULT,
-    warmup: int = 0,
+    warmup: int | Literal["auto"] = 0,
     check: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs a trace through techniques side by side.
 
     techniques: specs, `name:key=value,...`, or a list of them separated by commas.
-    warmup: accesses at the beginning that are simulated but not counted. check: verify
+    warmup: accesses at the beginning that are simulated but not counted; "auto": as
+    `mmu.warmup.automatic` has it. check: verify
     the invariants of `mmu.check` after every event and every CHECK_INTERVAL accesses.
     progress: called now and then with the number of accesses read so far.
 
@@ -61,6 +62,8 @@ def compare(
     specs = parse_all(techniques, config)
     for spec in specs:
         cost.check_categories(spec.technique)
+    if warmup == "auto":
+        warmup = automatic(trace, preset, config)
     if warmup < 0:
         raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
     if trace.length is not None and warmup >= trace.length:
@@ -68,7 +71,9 @@ def compare(
             f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
             f"which has {trace.length:,}"
         )
-    making = Making(files_of([trace]) | {s.origin: s.origin for s in specs if is_file(s.origin)})
+    making = Making(
+        files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+    )
     compile_parts(specs)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
@@ -90,6 +95,7 @@ def compare(
         settings=asdict(config),
         differs=differences(preset),
         results=results,
+        warnings=warnings(results, asdict(config), warmup),
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
@@ -124,7 +130,7 @@ def _feed(
         for worker in workers:
             worker.thread.start()
         for chunk in trace.chunks():
-            work, of_kind = _prepare(trace, chunk, done, warmup, config.levels)
+            work, of_kind = prepare(trace, chunk, done, warmup, config.levels)
             counts += of_kind
             for worker in workers:
                 worker.put(work)
@@ -141,43 +147,6 @@ def _feed(
     return counts
 
 
-class _Work:
-    """A chunk with its kinds marked, and where in it measuring begins."""
-
-    def __init__(self, chunk: Chunk, kinds: np.ndarray, measured_from: int) -> None:
-        self.chunk = chunk
-        self.kinds = kinds
-        self.measured_from = measured_from  # number of accesses: not in this chunk
-
-
-def _prepare(
-    trace: Trace, chunk: Chunk, done: int, warmup: int, levels: int
-) -> tuple[_Work, np.ndarray]:
-    kinds = np.empty_like(chunk.kind)
-    counts = np.zeros(3, np.int64)
-    start = min(max(0, warmup - done), chunk.accesses)
-    for first, last in ((0, start), (start, chunk.accesses)):
-        counts[:] = 0
-        part = slice(first, last)
-        bad = engine.prepare(
-            to_read(chunk.address[part]),
-            to_read(chunk.kind[part]),
-            to_read(chunk.size[part]),
-            kinds[part],
-            counts,
-            levels,
-        )
-        if bad >= 0:
-            address = int(chunk.address[first + bad]) & (1 << 64) - 1
-            raise InputError(
-                f"{trace.name}: access {done + first + bad + 1:,}: address {address:#x} is not "
-                f"canonical for {levels} levels of page table ({12 + 9 * levels} bits)"
-            )
-    check_events(trace.name, chunk.events, levels)
-    # A warm-up that ends where this chunk does ends at the start of the next.
-    return _Work(chunk, kinds, start), counts
-
-
 class _Worker:
     """A technique's thread: takes chunks from its queue until None."""
 
@@ -185,12 +154,12 @@ class _Worker:
         self.simulator = simulator
         self.warmup = warmup
         self.check = check
-        self.work: queue.Queue[_Work | None] = queue.Queue(QUEUE_CHUNKS)
+        self.work: queue.Queue[Work | None] = queue.Queue(QUEUE_CHUNKS)
         self.error: BaseException | None = None
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name=simulator.technique, daemon=True)
 
-    def put(self, work: _Work | None) -> None:
+    def put(self, work: Work | None) -> None:
         """Waits for room; raises what the thread died of."""
         while True:
             if self.error:
@@ -225,7 +194,7 @@ class _Worker:
         except BaseException as error:  # handed to the thread that waits
             self.error = error
 
-    def _one(self, work: _Work) -> None:
+    def _one(self, work: Work) -> None:
         event = 0
         position = 0
         end = work.chunk.accesses
@@ -258,4 +227,5 @@ def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> Techni
         **measured(spec, vcpu, by_kind.tolist(), preset),
         structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
         frames=simulator.frames_by_kind(),
+        first_touch=first_touches(spec, vcpu, preset),
     )

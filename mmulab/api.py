@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmulab.arguments import (
     PAGE_SIZES,
@@ -105,7 +105,8 @@ def compare(
 
     trace, format: see `trace`. techniques: specs such as "shadow:policy=trap", or a text of
     some with commas, in the order of the results. preset, set: see `preset`. warmup: accesses
-    at the beginning that are simulated but not counted, a number or "1M". check: verify the
+    at the beginning that are simulated but not counted, a number or "1M"; "auto": as many as go by
+    until all but a twentieth of memory's first touches are over, at most half. check: verify the
     simulator's invariants as it runs (slow). progress: called now and then with the number of
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy, pcid, vpid,
@@ -118,7 +119,7 @@ def compare(
     specs = techniques if isinstance(techniques, str) else list(techniques)
     chosen, config = machine(preset, pairs(set), options, specs)
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
-    skipped = number("warmup", warmup, parse_count)
+    skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
     return simulate.compare(source, chosen, config, specs, skipped, check, progress)
 
 

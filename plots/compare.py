@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.report.cost import CATEGORIES
-from mmulab.mmu.report.results import Comparison
+from mmulab.mmu.report.results import Comparison, TechniqueResult
 from mmulab.plots.figures import COLOURS, new_figure, save
 from mmulab.plots.terminal.compare import LABELS, in_lines, machine
 
@@ -18,10 +18,13 @@ _ORDER = ("work", "guest_kernel", *(c for c in CATEGORIES if c not in ("work", "
 
 
 def draw(comparisons: Sequence[Comparison]) -> Figure:
-    """Left: cycles an access, stacked by category. Right: L2 TLB misses.
+    """Left: cycles an access, stacked by category, with the range of the costs. Right: L2 TLB
+    misses.
 
     Traces whose costs differ by more than an order of magnitude keep axes of their own.
     """
+    from matplotlib.patches import Patch
+
     rows = len(comparisons)
     names = _names(comparisons[0])
     lines = len(names) * max(name.count("\n") + 1 for name in names)
@@ -41,9 +44,13 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
         ha="left",
     )
     handles = [used[c] for c in _ORDER if c in used]
+    labels = [LABELS[c] for c in _ORDER if c in used]
+    if any(result.first_touch_percent > 0.5 for c in comparisons for result in c.results):
+        handles.append(Patch(facecolor="#bbbbbb", edgecolor="white", hatch="////"))
+        labels.append("of it, first touches")
     figure.legend(
         handles,
-        [LABELS[c] for c in _ORDER if c in used],
+        labels,
         loc="outside lower left",
         ncols=5,
         fontsize=8,
@@ -57,26 +64,46 @@ def _names(comparison: Comparison) -> list[str]:
 
 
 def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
+    """A bar for each technique: what goes on, then first touches, hatched; and a whisker from
+    every cost at its lowest to every cost at its highest."""
     names = _names(comparison)
     left = [0.0] * len(names)
-    for category in _ORDER:
-        widths = [
-            result.cycles[category].likely / comparison.accesses for result in comparison.results
-        ]
-        if any(widths):
-            bars = axes.barh(names, widths, left=left, color=COLOURS[category], height=0.7)
-            used.setdefault(category, bars)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    for name, result, end in zip(names, comparison.results, left, strict=True):
+    for hatch in ("", "////"):
+        for category in _ORDER:
+            widths = [_width(result, category, bool(hatch)) for result in comparison.results]
+            if any(widths):
+                bars = axes.barh(
+                    names, widths, left=left, color=COLOURS[category], height=0.7,
+                    hatch=hatch, edgecolor="white", linewidth=0,
+                )  # fmt: skip
+                if not hatch:
+                    used.setdefault(category, bars)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+    ranges = [result.range_per_access for result in comparison.results]
+    below = [each.likely - each.low for each in ranges]
+    above = [each.high - each.likely for each in ranges]
+    axes.errorbar(
+        left, names, xerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2.5
+    )
+    for name, result, each in zip(names, comparison.results, ranges, strict=True):
         axes.annotate(
-            f" {result.cycles_per_access:.2f} ({result.translation_percent:.0f} % translation)",
-            (end, name),
+            f" {each.likely:.2f} ({result.translation_percent:.0f} % translation)",
+            (each.high, name),
+            xytext=(3, 0),
+            textcoords="offset points",
             va="center",
             fontsize=8,
         )
-    axes.set_xlim(0, 1.45 * max(left))
+    axes.set_xlim(0, 1.5 * max(each.high for each in ranges))
     _tidy(axes)
     axes.set_title(comparison.trace, fontsize=10, loc="left")
+
+
+def _width(result: TechniqueResult, category: str, of_first_touches: bool) -> float:
+    """Cycles an access of a category that came of first touches, or the others."""
+    first = result.first_touch[category].likely
+    cycles = first if of_first_touches else result.cycles[category].likely - first
+    return cycles / result.counts["accesses"]
 
 
 def _misses(axes: Any, comparison: Comparison) -> None:

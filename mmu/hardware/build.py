@@ -14,10 +14,12 @@ from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
     CORE_RECORD,
+    FIRST_TOUCHES,
     HINT,
     LOG,
     MAX_COUNTERS,
     MAX_REASONS,
+    MENDING,
     PREDICTOR_SIZE,
     REGS,
     ROUTE,
@@ -194,6 +196,12 @@ def build_vcpu(sites: int) -> VCPU:
         exits=np.zeros(MAX_REASONS, np.int64),
         own=np.zeros(MAX_COUNTERS, np.int64),
         references=np.zeros(sites * CACHE_LEVELS, np.int64),
+        first=np.zeros(1, FIRST_TOUCHES),
+        first_exits=np.zeros(MAX_REASONS, np.int64),
+        first_own=np.zeros(MAX_COUNTERS, np.int64),
+        before=np.zeros(1, MENDING),
+        before_exits=np.zeros(MAX_REASONS, np.int64),
+        before_own=np.zeros(MAX_COUNTERS, np.int64),
     )
 
 

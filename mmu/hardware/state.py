@@ -175,6 +175,23 @@ STATS = np.dtype(
     ]
 )
 
+#: Of STATS, what has a cost of its own and can come of mending a fault; and of first touches,
+#: see machine.first_touches.
+MENDING = [
+    (name, np.int64)
+    for name in (
+        "guest_faults", "pages_zeroed", "pages_copied", "invlpgs", "cr3_loads", "host_copies"
+    )
+]  # fmt: skip
+FIRST_TOUCHES = np.dtype(
+    [
+        *MENDING,
+        ("is_touch", np.int64),  # whether the access that is being mended is one
+        ("most_of_guest", np.int64),  # frames in use that guest pages ever had: the guest's
+        ("most_of_host", np.int64),  # and the host's
+    ]
+)
+
 #: Exit reasons, and counters of its own, that a technique may have.
 MAX_REASONS = 32
 MAX_COUNTERS = 32
@@ -188,6 +205,12 @@ class VCPU(Struct):
     exits: np.ndarray  # [MAX_REASONS]: VM exits, by the technique's reasons
     own: np.ndarray  # [MAX_COUNTERS]: what the technique counts besides
     references: np.ndarray  # [sites * CACHE_LEVELS]: of page walks, by site and serving level
+    first: np.ndarray  # [1]: FIRST_TOUCHES
+    first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
+    first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
+    before: np.ndarray  # [1]: MENDING, as it was when the fault at hand came
+    before_exits: np.ndarray
+    before_own: np.ndarray
 
     FIELDS = {
         "regs": ArrayField(REGS),
@@ -195,6 +218,12 @@ class VCPU(Struct):
         "exits": ArrayField(np.int64),
         "own": ArrayField(np.int64),
         "references": ArrayField(np.int64),
+        "first": ArrayField(FIRST_TOUCHES),
+        "first_exits": ArrayField(np.int64),
+        "first_own": ArrayField(np.int64),
+        "before": ArrayField(np.dtype(MENDING)),
+        "before_exits": ArrayField(np.int64),
+        "before_own": ArrayField(np.int64),
     }
 
 

@@ -13,6 +13,7 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.hardware.tlb import STRADDLES
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import entry, inlined, kernel
+from mmulab.mmu.machine.first_touches import begin_mending, end_mending
 from mmulab.mmu.memory.entries import PAGE_BYTES, is_canonical
 from mmulab.mmu.memory.status import CLOCK_LATE, LIVELOCK, OK, PAGE_FAULT
 from mmulab.mmu.memory.watermarks import frames_at_hand
@@ -28,15 +29,18 @@ STRETCH = 1 << 13
 
 
 @kernel
-def _mend(machine, status, gva, kind, user):
+def _mend(machine, fault, status, gva, kind, user):
     """Handles what stopped the core: the VMM first, then the guest OS. Nothing is begun
-    while the host is short of frames, so that the access can begin again after reclaim."""
+    while the host is short of frames, so that the access can begin again after reclaim.
+    fault: which of its access, from 0."""
     short = frames_at_hand(machine, 0)
     if short != OK:
         return short
+    begin_mending(machine, fault == 0)
     status = seam.fault(machine, status, gva, kind, user)
     if status == PAGE_FAULT:
         status = seam.guest_fault(machine, machine.vm.record[0].current, gva, kind)
+    end_mending(machine)
     return status
 
 
@@ -50,7 +54,7 @@ def access(machine, walk, gva, kind, straddles):
     core = machine.core
     user = gva >= 0
     clock = core.record[0].clock
-    for _ in range(FAULT_LIMIT):
+    for fault in range(FAULT_LIMIT):
         at = gva
         status = hardware.translate(machine, walk, at, kind, user, clock, 0)
         if status == OK and straddles:
@@ -61,7 +65,7 @@ def access(machine, walk, gva, kind, straddles):
         if status == OK:
             core.record[0].clock = clock + 2
             return OK
-        status = _mend(machine, status, at, kind, user)
+        status = _mend(machine, fault, status, at, kind, user)
         if status != OK:
             return status
     return LIVELOCK

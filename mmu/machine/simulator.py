@@ -86,6 +86,10 @@ class Simulator:
         vcpu.exits[:] = 0
         vcpu.own[:] = 0
         vcpu.references[:] = 0
+        for name in vcpu.before.dtype.names or ():
+            vcpu.first[0][name] = 0
+        vcpu.first_exits[:] = 0
+        vcpu.first_own[:] = 0
         core.unit["hits"] = 0
         core.unit["misses"] = 0
 

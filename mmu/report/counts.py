@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmulab.mmu.hardware.lookups import hits_of_arrays
-from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
+from mmulab.mmu.hardware.state import CACHE_LEVELS, MENDING, VCPU, Core
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.presets.preset import Preset
@@ -55,6 +55,17 @@ def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> Cou
         counts,
         {each.reason: int(vcpu.exits[at]) for at, each in enumerate(technique.exits)},
         {each.name: int(vcpu.own[at]) for at, each in enumerate(technique.counters)},
+    )
+
+
+def read_first_touches(vcpu: VCPU, technique: Technique) -> Counted:
+    """Of what a vCPU has counted, what came of first touches: see `machine.first_touches`."""
+    counts = dict.fromkeys(read_counts(vcpu, technique, (0, 0, 0)).counts, 0)
+    counts |= {name: int(vcpu.first[0][name]) for name, _ in MENDING}
+    return Counted(
+        counts,
+        {each.reason: int(vcpu.first_exits[at]) for at, each in enumerate(technique.exits)},
+        {each.name: int(vcpu.first_own[at]) for at, each in enumerate(technique.counters)},
     )
 
 

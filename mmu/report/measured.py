@@ -10,7 +10,12 @@ from mmulab.mmu.hardware.state import VCPU
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.cost import NOT_TRANSLATION, Charges, Range
-from mmulab.mmu.report.counts import read_counts, read_dimensions, read_references
+from mmulab.mmu.report.counts import (
+    read_counts,
+    read_dimensions,
+    read_first_touches,
+    read_references,
+)
 from mmulab.mmu.techniques.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -96,6 +101,13 @@ class Measured:
             "translation_percent": self.translation_percent,
             "references_per_walk": self.references_per_walk,
         }
+
+
+def first_touches(spec: Spec, vcpu: VCPU, preset: Preset) -> dict[str, Range]:
+    """Of a vCPU's cycles, those of first touches of memory, by category."""
+    technique = spec.technique
+    charged = cost.charges(read_first_touches(vcpu, technique), {}, preset, technique)
+    return cost.price(charged, cost.costs_of(preset, technique))
 
 
 def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> dict[str, Any]:

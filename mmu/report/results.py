@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmulab.mmu.report.cost import Range, total
 from mmulab.mmu.report.measured import Measured
 
 SCHEMA = "mmulab.comparison"
@@ -21,17 +22,27 @@ class TechniqueResult(Measured):
     """One technique over the measured part of a trace.
 
     structures: hits and misses of each TLB, walk cache and cache. frames: host frames of 4 KiB
-    in use at the end, by kind.
+    in use at the end, by kind. first_touch: of the cycles, those of first touches of memory, which
+    a longer run would not have more of, by category.
     """
 
     structures: dict[str, dict[str, int]] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
+    first_touch: dict[str, Range] = field(default_factory=dict)
+
+    @property
+    def first_touch_percent(self) -> float:
+        """Part of all likely cycles that first touches took."""
+        whole = self.total_cycles.likely
+        return 100 * total(self.first_touch).likely / whole if whole else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         core = {"core": 0, "accesses": self.counts["accesses"], "cycles": self.total_cycles}
         return super().to_dict() | {
             "structures": self.structures,
             "frames": self.frames,
+            "first_touch": {name: spent._asdict() for name, spent in self.first_touch.items()},
+            "first_touch_percent": self.first_touch_percent,
             "cores": [core | {"cycles": self.total_cycles._asdict()}],
         }
 
@@ -43,8 +54,8 @@ class Comparison:
     trace: its name. preset: its name. settings: all of the machine's configuration, its seed
     that of generators and random replacement. differs: what makes the preset another than the
     published one of its name, by the keys of `--set`. accesses: measured accesses, without the
-    warm-up. input, made: what it was made of, and when and where, as `mmu.report.made` has
-    them.
+    warm-up. warnings: what must be known before one concludes from it, a sentence each. input,
+    made: what it was made of, and when and where, as `mmu.report.made` has them.
     """
 
     trace: str
@@ -55,6 +66,7 @@ class Comparison:
     settings: dict[str, Any]
     differs: dict[str, Any]
     results: tuple[TechniqueResult, ...]
+    warnings: tuple[str, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -92,6 +104,7 @@ class Comparison:
             "trace": self.trace,
             "preset": self.preset,
             "accesses": self.accesses,
+            "warnings": list(self.warnings),
             "results": [result.to_dict() for result in self.results],
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.config import python_files
 from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.host.vm import Guest
@@ -75,7 +76,7 @@ def run(
         return traces[vm.name]
 
     system = build(scenario, opened, balloon_policy)
-    making = Making(files_of(traces.values()))
+    making = Making(files_of(traces.values()) | _code(scenario))
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -94,6 +95,13 @@ def run(
     return replace(
         result, input=_input(scenario, variant, system, traces, making), made=making.made()
     )
+
+
+def _code(scenario: Scenario) -> dict[str, str]:
+    """Python files of the user's that take part: techniques, a balloon policy."""
+    named = [parse(vm.technique).origin for vm in scenario.vms]
+    named += [scenario.balloon.policy] if scenario.balloon else []
+    return {name: name for name in named if python_files.is_file(name)}
 
 
 def _input(

@@ -47,7 +47,9 @@ def _rows(comparison: Comparison) -> list[Row]:
 
     rows: list[Row] = [
         ("cycles per access", lambda r: f"{r.cycles_per_access:.3f}"),
+        ("  with costs low to high", _range),
         ("time in translation", lambda r: f"{r.translation_percent:.1f} %"),
+        ("first touches of memory", lambda r: f"{r.first_touch_percent:.1f} %"),
         ("", lambda r: ""),
         ("L1 TLB misses", lambda r: _percent(r.counts["l1_tlb_misses"], _lookups(r))),
         ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], _lookups(r))),
@@ -65,6 +67,12 @@ def _rows(comparison: Comparison) -> list[Row]:
         if any(result.cycles[category].likely for result in comparison.results):
             rows.append((f"  {label}", per_access(category)))
     return rows
+
+
+def _range(result: TechniqueResult) -> str:
+    """Cycles an access with every cost at its lowest, and at its highest."""
+    low, _, high = result.range_per_access
+    return f"{low:.3g} to {high:.3g}"
 
 
 def _exit_labels(comparison: Comparison) -> dict[str, str]:
@@ -130,7 +138,8 @@ def table(comparison: Comparison) -> str:
     for label, cells in rows:
         line = "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, columns, strict=True))
         lines.append(f"{label:<{width}}{line}".rstrip())
-    return "\n".join([*lines, "", bars(comparison)])
+    lines += ["", bars(comparison)]
+    return "\n".join([*lines, *(f"warning: {each}" for each in comparison.warnings)])
 
 
 def bars(comparison: Comparison) -> str:

@@ -1,0 +1,53 @@
+"""A chunk of a trace, made ready for simulators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.events import check_events
+from mmulab.mmu.trace import Chunk, Trace
+
+
+class Work:
+    """A chunk with its kinds marked, and where in it measuring begins."""
+
+    def __init__(self, chunk: Chunk, kinds: np.ndarray, measured_from: int) -> None:
+        self.chunk = chunk
+        self.kinds = kinds
+        self.measured_from = measured_from  # number of accesses: not in this chunk
+
+
+def prepare(
+    trace: Trace, chunk: Chunk, done: int, warmup: int, levels: int
+) -> tuple[Work, np.ndarray]:
+    """A chunk as work, and its measured accesses by kind.
+
+    done: accesses before it. warmup: accesses that are not measured, from the trace's start.
+    Raises InputError for an address that is not canonical, or an impossible event.
+    """
+    kinds = np.empty_like(chunk.kind)
+    counts = np.zeros(3, np.int64)
+    start = min(max(0, warmup - done), chunk.accesses)
+    for first, last in ((0, start), (start, chunk.accesses)):
+        counts[:] = 0
+        part = slice(first, last)
+        bad = engine.prepare(
+            to_read(chunk.address[part]),
+            to_read(chunk.kind[part]),
+            to_read(chunk.size[part]),
+            kinds[part],
+            counts,
+            levels,
+        )
+        if bad >= 0:
+            address = int(chunk.address[first + bad]) & (1 << 64) - 1
+            raise InputError(
+                f"{trace.name}: access {done + first + bad + 1:,}: address {address:#x} is not "
+                f"canonical for {levels} levels of page table ({12 + 9 * levels} bits)"
+            )
+    check_events(trace.name, chunk.events, levels)
+    # A warm-up that ends where this chunk does ends at the start of the next.
+    return Work(chunk, kinds, start), counts
