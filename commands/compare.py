@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
+from mmulab.mmu.config import TECHNIQUES
 
 
 @click.command()

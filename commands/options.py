@@ -10,6 +10,7 @@ import click
 
 from mmulab import api, arguments
 from mmulab.commands.values import Bytes
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:
     from mmulab.mmu.machine import parts
     from mmulab.mmu.techniques import specs
 
-    lists = techniques or (arguments.TECHNIQUES,)
+    lists = techniques or (TECHNIQUES,)
     if parts.is_cold(spec for each in lists for spec in specs.parse_all(each)):
         click.echo("compiling the simulator for this machine, once; 5 to 20 seconds ...", err=True)
     elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.config import Config, python_files
+from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import Simulator, build
@@ -24,7 +24,6 @@ from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.measured import first_touches, measured
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 from mmulab.mmu.report.warnings import warnings
-from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
 from mmulab.mmu.warmup import automatic
@@ -43,7 +42,7 @@ def compare(
     trace: Trace,
     preset: Preset,
     config: Config | None = None,
-    techniques: str | Sequence[str | Spec] = DEFAULT,
+    techniques: str | Sequence[str | Spec] = TECHNIQUES,
     warmup: int | Literal["auto"] = 0,
     check: bool = False,
     progress: Progress | None = None,

@@ -48,7 +48,7 @@ def made_by(trace: list[Row]) -> Iterator[tuple[int, int, int | None]]:
         "matmul:n=12,block=4,accesses=3K",
         "fft:log2n=7,accesses=3K",
         "quicksort:size=8K,accesses=5K",
-        "churn:heap=64K,arena=32K,work=100,accesses=9K",
+        "microchurn:heap=64K,arena=32K,work=100,accesses=9K",
     ],
 )
 def test_counters_and_random_numbers_make_addresses(spec: str) -> None:
