@@ -48,6 +48,10 @@ class Nested(Hardware):
         self.ept_psc = {
             LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
         }  # fmt: skip
+        self.walked = {
+            dimension: self.cached.get("pwc", self.cached.get(f"{dimension}_pwc"))
+            for dimension in ("guest", "nested")
+        }
         self.lines: list[Array] = []
         for cache in preset.caches:
             wanted = int(cache.size * preset.page_table_share.value) // (64 * cache.ways)
@@ -56,6 +60,13 @@ class Nested(Hardware):
                 sets *= 2
             self.lines.append(Array(sets, cache.ways, "lru"))
         self.references: Counter[tuple[int, int, int]] = Counter()
+
+    def switch(self, process: int) -> None:
+        if process != self.process and not (self.pcid and process in self.ran):
+            for cache in self.walked.values():
+                if cache:
+                    cache.drop(lambda place: True)
+        super().switch(process)
 
     # --- the walk
 
@@ -134,6 +145,9 @@ class Nested(Hardware):
     ) -> int:
         """Reads an entry of a table; counts the cache that has its line."""
         index = (address >> (12 + 9 * (level - 1))) & 511
+        entry = self.entries[frame][index]
+        if self._is_in_page_walk_cache(frame * 512 + index, entry, guest_level, host_level):
+            return entry
         line = (frame << 12 | index << 3) >> 6
         place = (line * 0x9E3779B97F4A7C15 % (1 << 64)) >> 40
         found = MEMORY
@@ -146,4 +160,22 @@ class Nested(Hardware):
             cache.misses += 1
             cache.fill(place, line, None)
         self.references[guest_level, host_level, found] += 1
-        return self.entries[frame][index]
+        return entry
+
+    def _is_in_page_walk_cache(
+        self, place: int, entry: int, guest_level: int, host_level: int
+    ) -> bool:
+        """Whether no reference is made. What a TLB will hold is not kept: the guest's leaf, and
+        the nested leaf of no table of the guest's."""
+        cache = self.walked["nested" if host_level else "guest"]
+        if not cache:
+            return False
+        if cache.has(place):
+            cache.hits += 1
+            cache.touch(place, place)
+            return True
+        cache.misses += 1
+        is_leaf = entry & LARGE or (host_level or guest_level) == 1
+        if not is_leaf or (host_level and guest_level):
+            cache.fill(place, place, None)
+        return False

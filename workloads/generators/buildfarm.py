@@ -19,7 +19,7 @@ A job's defaults are one `gcc -O2 -c` of a program of four lines that includes s
 Debian 12, Linux's fault-around as it comes): gcc, cc1 and as made 17.8 million loads and 8.4
 million stores, as Valgrind's lackey counts them, and 1,886 page faults, 1,300 of them for memory
 of their own and 586 for files. That is a fault in 13,900 accesses of data. The larger a source,
-the fewer: gzlog.c of zlib's examples makes one in some 75,000.
+the fewer: gzlog.c of zlib's examples makes one in some 90,000.
 
 A trace has no file mappings, so that text is private to each process: a first touch of each page.
 Linux maps 16 pages at each fault of a file that is in the page cache (fault_around_bytes), so
