@@ -114,7 +114,7 @@ else:
                 status, result = context.call_conv.call_function(
                     builder, function, returns, takes, given
                 )
-                if config.BOUNDSCHECK:  # else kernels raise nothing
+                if getattr(config, "BOUNDSCHECK", None):  # else kernels raise nothing
                     with cgutils.if_unlikely(builder, status.is_error):
                         context.call_conv.return_status_propagate(builder, status)
                 return context.get_dummy_value() if returns == types.void else result
