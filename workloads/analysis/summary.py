@@ -12,7 +12,7 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
-from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
+from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace, chunks_of
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.analysis.stack_kernels import EMPTY
@@ -227,7 +227,7 @@ def summarise(
         raise InputError(f"window {window}: expected 1 access or more")
     interval = window or (max(1000, -(-length // INTERVALS)) if length else INTERVAL)
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
-    for chunk in trace.chunks(COLUMNS):
+    for chunk in chunks_of(trace, COLUMNS):
         collector.add(chunk)
         if advance:
             advance(collector.accesses)

@@ -118,7 +118,8 @@ def parse(
             or TAKEN_JUMP <= what <= UNTAKEN_JUMP
         ):
             # Of length 0: only tells the ip of the accesses that follow (-L0_filter).
-            state[_IP] = value
+            if ip is not None:
+                state[_IP] = value
             if length > 0:
                 if what != NO_FETCH and (what != MAYBE_FETCH or value != state[_BEFORE]):
                     if not put(address, kind, size, count, value, FETCH, length, va_bits):
@@ -137,14 +138,15 @@ def parse(
                 if not put(address, kind, size, count, at, FETCH, state[_NEXT] - at, va_bits):
                     state[VALUE] = at
                     return NOT_CANONICAL, position, count, happened
-                state[_IP] = at
+                if ip is not None:
+                    state[_IP] = at
                 count += 1
         elif THREAD <= what <= HEADER:
             return OTHER, position, count, happened
         elif what > UNTAKEN_JUMP:
             state[VALUE] = what
             return BAD, position, count, happened
-        if ip.size:
+        if ip is not None:
             for at in range(begin, count):
                 ip[at] = address[at] if kind[at] == FETCH else state[_IP]
         position += 1
