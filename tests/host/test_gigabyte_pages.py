@@ -5,10 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mmulab.mmu.check.host import check_system
-<<<<<<< HEAD
-=======
-from mmulab.mmu.report.counts import read_dimensions
->>>>>>> h4
 from mmulab.mmu.scenario import parsing
 from mmulab.mmu.scenario.run import build
 from mmulab.workloads import of_vm
@@ -73,10 +69,5 @@ def test_walks_of_larger_pages_are_shorter() -> None:
         while system.step():
             pass
         guest = system.guests[0]
-<<<<<<< HEAD
         references.append(guest.measured().references_in("nested"))
-=======
-        found = read_dimensions(guest.vcpu, guest.spec.technique.walk, len(system.preset.caches))
-        references.append(sum(found["nested"]))
->>>>>>> h4
     assert references[0] > references[1] > references[2] > 0

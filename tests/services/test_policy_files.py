@@ -99,13 +99,8 @@ def test_a_policy_is_made_anew_for_each_run(tmp_path: Path) -> None:
         "        return [min(self.looks, 50)] * len(vms)\n"
     )
     given = scenario(written(tmp_path, body))
-<<<<<<< HEAD
     first, second = run(given, of_vm), run(given, of_vm)
     assert unmade(first.to_dict()) == unmade(second.to_dict())
-=======
-    first, second = (run(given, of_vm).to_dict() | {"made": None} for _ in range(2))
-    assert first == second
->>>>>>> h4
     assert [each.variant for each in compare(given, of_vm)][-1] == "balloon"
 
 
