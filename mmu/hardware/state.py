@@ -151,6 +151,8 @@ STATS = np.dtype(
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
         ("ntlb_hits", np.int64),
+        ("guest_pwc_hits", np.int64),  # entries of the guest's table in the page walk cache
+        ("nested_pwc_hits", np.int64),
         ("kernel_entries", np.int64),  # page faults, system calls, interrupts
         ("guest_faults", np.int64),  # #PF that the guest OS handled
         ("demand_fills", np.int64),

@@ -92,7 +92,7 @@ def remember(core, vcpu, row, address, level, data):
 
 
 @inlined
-def find_entry(core, dimension, hpa):
+def find_entry(core, vcpu, dimension, hpa):
     """Whether the page walk cache of a dimension holds the table entry there."""
     route = route_to(core, ROUTE_PWC, dimension)
     if route.unit == NIL:
@@ -104,6 +104,10 @@ def find_entry(core, dimension, hpa):
         unit.misses += 1
         return False
     unit.hits += 1
+    if dimension == NESTED_ENTRIES:
+        vcpu.stats[0].nested_pwc_hits += 1
+    else:
+        vcpu.stats[0].guest_pwc_hits += 1
     touch(core, unit, slot, tick(unit))
     return True
 

@@ -107,6 +107,13 @@ PRESET = Preset(
     costs={
         **SOFTWARE,
         "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}", 2, 3),
+        "pwc_hit": Cited(
+            2,
+            "assumption: an entry of the page walk cache in 2 cycles, as one array is less than the "
+            "L1 TLB, L1D and the rest of a load in its 3. Low: 1. High: those 3",
+            1,
+            3,
+        ),
         "page_zero": Cited(
             512,
             "assumption: 4,096 bytes at 8 bytes per cycle. From 16 bytes per cycle, all in L1, to "
@@ -145,7 +152,7 @@ PRESET = Preset(
             "The page walk cache is one array, tagged by the physical address of the table entry "
             "(the unified page table cache of Barr et al., Translation Caching: Skip, Don't Walk "
             "(the Page Table), ISCA 2010): a walk goes through all levels, and what it finds there "
-            "it need not reference. A hit costs nothing here."
+            "it need not reference; each hit is charged (cost.pwc_hit)."
         ),
         (
             "It holds neither leaves of the guest's tables nor the nested leaf of the page itself, "

@@ -35,6 +35,13 @@ COSTS = (
     "vm_exit",
 )
 
+#: Those that only a preset with the structure has, by the count that it is charged for, and
+#: where.
+OF_STRUCTURES = {
+    "guest_pwc_hits": ("pwc_hit", "guest_walk"),
+    "nested_pwc_hits": ("pwc_hit", "nested_walk"),
+}
+
 #: Where cycles go, in the order of tables and plots, with what each name means.
 CATEGORIES = {
     "work": "the program itself, with translation free",
@@ -63,7 +70,7 @@ class Range(NamedTuple):
     likely: float
     high: float
 
-    def __add__(self, other: Any) -> Range:  # type: ignore[override]
+    def __add__(self, other: Any) -> Range:
         return Range(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def over(self, number: float) -> Range:
@@ -89,6 +96,8 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
     own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
     costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
     costs |= {name: preset.costs[name] for name in COSTS}
+    of_structures = (name for name, _ in OF_STRUCTURES.values())
+    costs |= {name: preset.costs[name] for name in of_structures if name in preset.costs}
     return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
 
 
@@ -128,6 +137,9 @@ def charges(
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         charged[category].update(dict(zip(latencies(preset), served, strict=True)))
+    for name, (cost, category) in OF_STRUCTURES.items():
+        if cost in preset.costs:
+            charged[category][f"cost.{cost}"] += counts[name]
     instead: Counter[str] = Counter()
     for one in technique.exits:
         instead[one.instead_of] += exits[one.reason]
