@@ -31,6 +31,7 @@ from mmulab.mmu.config import TECHNIQUES
 )
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
+@click.option("--references", is_flag=True, help="Print the references of walks by level.")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
@@ -43,8 +44,8 @@ from mmulab.mmu.config import TECHNIQUES
     help="TOML file with any of these options.",
 )
 def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
-            check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
-            **machine: Any) -> None:  # fmt: skip
+            check: bool, references: bool, json_path: str | None, csv_path: str | None,
+            plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
     A TRACE is a file, '-' for standard input, or a generator such as
@@ -58,6 +59,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results, table
     from mmulab.plots.terminal import compare as terminal
+    from mmulab.plots.terminal import references as grid
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
@@ -67,6 +69,8 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
         comparisons.append(comparison)
         if not quiet:
             click.echo(terminal.table(comparison) + "\n")
+        if references and not quiet:
+            click.echo(grid.grids(comparison) + "\n")
     options.write_text(json_path, lambda: results.to_json(comparisons))
     options.write_text(csv_path, lambda: table.to_csv(comparisons))
     if plot_path:

@@ -109,8 +109,8 @@ PRESET = Preset(
         "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}", 2, 3),
         "pwc_hit": Cited(
             2,
-            "assumption: an entry of the page walk cache in 2 cycles, as one array is less than the "
-            "L1 TLB, L1D and the rest of a load in its 3. Low: 1. High: those 3",
+            "assumption: an entry of the page walk cache in 2 cycles, since one array is less than "
+            "the L1 TLB, L1D and the rest of a load in its 3. Low: 1. High: those 3",
             1,
             3,
         ),

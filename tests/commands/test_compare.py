@@ -46,7 +46,7 @@ def test_json_and_csv_say_the_same(mmulab, tmp_path: Path) -> None:  # type: ign
     assert comparison["schema"] == "mmulab.comparison"
     assert comparison["schema_version"] == 2
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
-    assert len(rows) == len(comparison["results"]) == 3
+    assert len(rows) == len(comparison["results"]) == 4
     for row, result in zip(rows, comparison["results"], strict=True):
         assert row["trace"] == comparison["trace"]
         assert row["technique"] == result["technique"]
