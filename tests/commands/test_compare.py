@@ -91,3 +91,18 @@ def test_config_file_says_what_options_say(mmulab, tmp_path: Path) -> None:  # t
     assert unmade(from_file.out) == unmade(options.out)
     overridden = mmulab("compare", "--config", config, "--preset", "zen-4", "--json", "-")
     assert json.loads(overridden.out)[0]["preset"] == "zen-4"
+
+
+def test_references_are_printed_by_level(mmulab) -> None:  # type: ignore
+    """A walk of four by four levels makes 24, each once; of native tables, 4."""
+    result = mmulab("compare", "scan:size=4M,stride=4K,accesses=4K", "--warmup", "2K",
+                    "--no-walk-caches", "--techniques", "native,nested",
+                    "--references", "--preset", "opteron-2008")  # fmt: skip
+    assert result.code == 0
+    native, nested = result.out.split("references a walk")[1:]
+    assert re.search(r"^gL1 +1\.000 +1\.000$", native, re.M)
+    assert re.search(r"^all +4\.000 +4\.000$", native, re.M)
+    for table in ("gL4", "gL3", "gL2", "gL1"):
+        assert re.search(rf"^{table}( +1\.000){{5}} +5\.000$", nested, re.M)
+    assert re.search(r"^page( +1\.000){4} +- +4\.000$", nested, re.M)
+    assert re.search(r"^all( +5\.000){4} +4\.000 +24\.000$", nested, re.M)

@@ -360,6 +360,8 @@ NOT_COUNTED = {"technique", "name", "parameters", "counts", "structures", "frame
 
 #: Never in a comparison, but in a crowded host.
 ELSEWHERE = {
+    "guest_pwc_hits": "tests/hardware/test_walk_caches.py",
+    "nested_pwc_hits": "tests/hardware/test_walk_caches.py",
     "first_touch": "tests/report/test_first_touches.py",
     "first_touch_percent": "tests/report/test_first_touches.py",
     "repeated_l2_hits": "tests/hardware/test_repeated_lookups.py",
