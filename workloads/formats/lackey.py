@@ -298,10 +298,10 @@ class Syscalls:
 def _numbers(arguments: bytes) -> list[int]:
     values = []
     for item in arguments.split(b","):
-        found = re.match(rb"\s*(0x[0-9a-fA-F]+|\d+)", item)
+        found = re.match(rb"\s*(?:0x([0-9a-fA-F]+)|(\d+))", item)
         if not found:
             break
-        values.append(int(found[1], 0))
+        values.append(int(found[1] or found[2], 16 if found[1] else 10))
     return values
 
 

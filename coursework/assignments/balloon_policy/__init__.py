@@ -10,6 +10,10 @@ from mmulab.coursework.sheet import ProgramSheet, Values
 
 FIGURE = "needs.svg"
 
+#: Frames that a student's balloons move at a time: primes, so that no multiple of one is one of
+#: another but by chance.
+BLOCKS = tuple(n for n in range(17, 114) if all(n % small for small in range(2, 11)))
+
 
 class BalloonPolicy(ProgramSheet):
     """One function, asked again and again while four VMs run; see handout.md."""
@@ -33,7 +37,14 @@ class BalloonPolicy(ProgramSheet):
     def problem(self, draws: Draws) -> Problem:
         from mmulab.coursework.assignments.balloon_policy import workload
 
-        return {"phases": workload.draw_phases(draws), "seed": draws.bits(30)}
+        return {
+            "phases": workload.draw_phases(draws),
+            "seed": draws.bits(30),
+            "block": draws.choice(BLOCKS),
+        }
+
+    def words(self, problem: Problem) -> Values:
+        return {"block": problem["block"]}
 
     def attach(self, problem: Problem, directory: Path) -> None:
         from mmulab.coursework.assignments.balloon_policy import figure
@@ -44,6 +55,7 @@ class BalloonPolicy(ProgramSheet):
         from mmulab.coursework.assignments.balloon_policy import marking, workload
 
         return {
+            **self.words(problem),
             "figure": FIGURE,
             "vms": workload.VMS,
             "guest": workload.GUEST >> 20,

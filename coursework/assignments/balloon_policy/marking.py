@@ -47,8 +47,9 @@ class Unusable(Exception):
 class Policy:
     """A student's function as a policy of `mmu.services.balloon`."""
 
-    def __init__(self, conversation: sandbox.Conversation) -> None:
+    def __init__(self, conversation: sandbox.Conversation, block: int) -> None:
         self._conversation = conversation
+        self._block = block
         self.calls = 0
 
     def __call__(self, vms: Sequence[VMState], free: int, total: int) -> list[int]:
@@ -63,13 +64,13 @@ class Policy:
             answer = self._conversation.ask(list(vms), int(free), int(total))
         except sandbox.Stopped as stopped:
             raise Unusable(f"call {self.calls}: {stopped.verdict.message}") from None
-        problem = _problem(answer, vms)
+        problem = _problem(answer, vms, self._block)
         if problem:
             raise Unusable(f"call {self.calls}: {problem}")
         return list(answer)
 
 
-def _problem(answer: Any, vms: Sequence[dict[str, Any]]) -> str:
+def _problem(answer: Any, vms: Sequence[dict[str, Any]], block: int) -> str:
     """What is wrong with an answer; empty where nothing is."""
     if not isinstance(answer, list):
         return f"targets() returned {_shown(answer)}; expected a list"
@@ -80,6 +81,8 @@ def _problem(answer: Any, vms: Sequence[dict[str, Any]]) -> str:
             return f"the target of {vm['name']} is {_shown(target)}; expected a whole number"
         if not 0 <= target <= vm["memory"]:
             return f"the target of {vm['name']} is {target}; its memory is {vm['memory']} frames"
+        if target % block:
+            return f"the target of {vm['name']} is {target}; expected a multiple of {block}"
     return ""
 
 
@@ -90,7 +93,7 @@ def _shown(value: Any) -> str:
 def check(problem: Problem, source: str, reference: str) -> dict[str, Found]:
     """By part: (part of its marks, feedback). reference: the worked solution."""
     known = _known(json.dumps(problem, sort_keys=True), reference)
-    found = {"answers": _probed(source), "room": _in_room(problem, source, known)}
+    found = {"answers": _probed(source, problem["block"]), "room": _in_room(problem, source, known)}
     result = _run(problem, source, workload.HOST)
     if isinstance(result, str):
         return {**found, "host": (0.0, result), "slowdown": (0.0, result)}
@@ -136,7 +139,7 @@ def _run(problem: Problem, source: str, host: int) -> RunResult | str:
     """The run under a policy, or why there is none."""
     try:
         with sandbox.Conversation(source, "targets", LIMITS, name=FILE) as conversation:
-            return _under(Policy(conversation), problem, host)
+            return _under(Policy(conversation, problem["block"]), problem, host)
     except sandbox.Stopped as stopped:
         return clean(stopped.verdict.message)
     except Unusable as unusable:
@@ -181,12 +184,12 @@ def probes() -> list[tuple[list[dict[str, Any]], int, int]]:
     ]
 
 
-def _probed(source: str) -> Found:
+def _probed(source: str, block: int) -> Found:
     """A state each, one after the other: VMs come and go, as on any host."""
     asked = probes()
     try:
         with sandbox.Conversation(source, "targets", LIMITS, name=FILE) as conversation:
-            policy = Policy(conversation)
+            policy = Policy(conversation, block)
             wrong = ""
             right = 0
             for vms, free, total in asked:

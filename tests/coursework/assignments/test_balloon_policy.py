@@ -14,7 +14,7 @@ from mmulab.coursework.draws import Draws
 from mmulab.coursework.sandbox import Limits
 
 BALLOON = assignments.get("balloon-policy")
-PROBLEM = BALLOON.problem(Draws("s", "ada", BALLOON.name))
+PROBLEM = {**BALLOON.problem(Draws("s", "ada", BALLOON.name)), "block": 1}
 GOOD = BALLOON.solution(PROBLEM)["policy.py"]
 FULL = {part.key: part.points for part in BALLOON.parts}
 
@@ -37,6 +37,15 @@ def test_the_solution_has_full_marks() -> None:
 def test_another_good_policy_has_full_marks() -> None:
     """Memory goes to VMs that page, and slowly away from those that do not."""
     assert marks(BY_PAGING) == FULL
+
+
+def test_targets_are_multiples_of_the_block() -> None:
+    problem = {**PROBLEM, "block": 31}
+    others = BALLOON.solution({**PROBLEM, "block": 37})["policy.py"]
+    results = BALLOON.grade(problem, Submission(Path("."), {"policy.py": others}))
+    earned = {result.part.key: result.earned for result in results}
+    assert earned.pop("answers") < 5 and set(earned.values()) == {0}
+    assert all("expected a multiple of 31" in result.feedback for result in results)
 
 
 BY_PAGING = """
