@@ -221,6 +221,14 @@ class Syscalls:
         self._children: set[int] = set()
 
     def __call__(self, line: bytes) -> list[Event] | str | None:
+        found = self._of(line)
+        if not isinstance(found, list):
+            return found
+        if any(value.bit_length() > 64 for event in found for value in event):
+            return _NO_LINE
+        return [tuple(value - (value >> 63 << 64) for value in event) for event in found]
+
+    def _of(self, line: bytes) -> list[Event] | str | None:
         if not line.strip() or _COMMENT.match(line):
             return []
         found = _SYSCALL.match(line)

@@ -90,8 +90,9 @@ def _shown(value: Any) -> str:
     return clean(repr(value)[:80])
 
 
-def check(problem: Problem, source: str, reference: str) -> dict[str, Found]:
-    """By part: (part of its marks, feedback). reference: the worked solution."""
+def check(problem: Problem, source: str, reference: str | None) -> dict[str, Found]:
+    """By part: (part of its marks, feedback). reference: the worked solution; without
+    it nothing says how much can be gained, and `slowdown` has no marks."""
     known = _known(json.dumps(problem, sort_keys=True), reference)
     found = {"answers": _probed(source, problem["block"]), "room": _in_room(problem, source, known)}
     result = _run(problem, source, workload.HOST)
@@ -106,16 +107,18 @@ def check(problem: Problem, source: str, reference: str) -> dict[str, Found]:
 class Known:
     """What a policy is compared with: the VMs alone, without balloons, under the reference."""
 
-    def __init__(self, problem: Problem, reference: str) -> None:
+    def __init__(self, problem: Problem, reference: str | None) -> None:
         alone = workload.run(problem["phases"], problem["seed"], host=workload.AMPLE)
         self.busy = [vm.busy for vm in alone.vms]
         without = _simulate(problem, lambda vms, free, total: [0] * len(vms), workload.HOST)
         self.host_reads = without.total("host_swap_ins")
         self.without = self.worst(without)
-        best = _run(problem, reference, workload.HOST)
-        if isinstance(best, str):
-            raise RunError(f"balloon-policy: the worked solution: {best}")
-        self.reference = self.worst(best)
+        self.reference: float | None = None
+        if reference is not None:
+            best = _run(problem, reference, workload.HOST)
+            if isinstance(best, str):
+                raise RunError(f"balloon-policy: the worked solution: {best}")
+            self.reference = self.worst(best)
 
     def slowdowns(self, result: RunResult) -> list[float]:
         return [vm.busy / alone for vm, alone in zip(result.vms, self.busy, strict=True)]
@@ -125,7 +128,7 @@ class Known:
 
 
 @lru_cache(maxsize=4)
-def _known(problem: str, reference: str) -> Known:
+def _known(problem: str, reference: str | None) -> Known:
     return Known(json.loads(problem), reference)
 
 
@@ -224,8 +227,10 @@ def _host(result: RunResult, known: Known) -> Found:
 
 def _slowdown(result: RunResult, known: Known) -> Found:
     worst = known.worst(result)
-    way = (known.without - worst) / (known.without - known.reference)
-    share = (way - CHANCE) / (ENOUGH - CHANCE)
     each = ", ".join(f"{slowdown:.2f}" for slowdown in known.slowdowns(result))
     told = f"slowdowns {each}; the worst is {known.without:.2f} without balloons"
+    if known.reference is None:
+        return 0.0, f"{told}; not marked here: only your course's grader knows what can be reached"
+    way = (known.without - worst) / (known.without - known.reference)
+    share = (way - CHANCE) / (ENOUGH - CHANCE)
     return min(1.0, max(0.0, share)), told
