@@ -67,7 +67,7 @@ class Sheet:
         path = Path(code).with_name(name)
         if not path.exists():
             raise InputError(
-                f"{self.name}: the worked solution is not in a student's installation; install "
+                f"{self.title}: the worked solution is not in a student's installation; install "
                 "mmulab from a checkout (pip install -e)"
             )
         return string.Template(path.read_text(encoding="utf-8")).substitute(values)

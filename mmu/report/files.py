@@ -140,7 +140,7 @@ class _Outputs:
                 _make_alike(each.temporary, each.about)
         with taking_their_places():
             for each in self._outputs:
-                if each.is_file:
+                if not isinstance(each.target, int) and each.is_file:
                     os.replace(each.temporary, each.target)
 
     def clear(self) -> None:

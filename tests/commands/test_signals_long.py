@@ -15,8 +15,8 @@ from drivers.processes import ENDING, in_shell, of_session, said, start
 
 from mmulab.workloads import open_trace
 
-#: Seconds in which Python itself starts: a signal then ends it without a word.
-STARTING = 0.3
+#: Seconds in which Python itself starts, on a busy machine: a signal then ends it as it will.
+STARTING = 0.6
 
 SEED = "a seed of thirty-two letters or so"
 
@@ -66,10 +66,11 @@ def test_signals_at_random_moments(tmp_path: Path, name: str) -> None:
         tools = fake_valgrind.install(tmp_path / "tools")
         environment["PATH"] = f"{tools}{os.pathsep}{environment['PATH']}"
     out.mkdir()
-    began = time.monotonic()
-    process = start(*command, env=environment)
-    assert process.communicate() and process.returncode == 0
-    usual = time.monotonic() - began
+    for _ in range(2):  # the first may compile
+        began = time.monotonic()
+        process = start(*command, env=environment)
+        assert process.communicate() and process.returncode == 0
+        usual = time.monotonic() - began
     written = sorted(each.name for each in out.iterdir())
     assert written
     chance = random.Random(f"signals of {name}")
@@ -84,16 +85,18 @@ def test_signals_at_random_moments(tmp_path: Path, name: str) -> None:
         what = (
             f"{name}, {number.name} after {after:.3f} of {usual:.2f} s: {process.returncode} {err}"
         )
-        may_be_early = after < STARTING and process.returncode == -number
-        assert process.returncode in (0, 1) or may_be_early, what
+        is_early = after < STARTING and (process.returncode == -number or "Fatal Python" in err)
+        assert process.returncode in (0, 1) or is_early, what
         there = sorted(each.name for each in out.iterdir())
-        if process.returncode == 1:
+        if is_early:
+            assert there == [], what
+        elif process.returncode == 1:
             (sentence,) = said(err) or [""]
             nothing = sentence.endswith("; nothing was written")
             assert nothing or sentence.endswith("; what was written is whole"), what
             assert there == ([] if nothing else written), what
         assert process.returncode != 0 or there == written, what
-        assert "Traceback" not in err or may_be_early, what
+        assert "Traceback" not in err or is_early, what
         assert all(is_whole(path) for path in out.iterdir()), what
         assert not left_in(out) and list(temporary.iterdir()) == [], what
         assert of_session(process.pid) == [], what

@@ -226,7 +226,10 @@ class Syscalls:
             return found
         if any(value.bit_length() > 64 for event in found for value in event):
             return _NO_LINE
-        return [tuple(value - (value >> 63 << 64) for value in event) for event in found]
+        return [
+            (kind, _signed(pid), _signed(start), _signed(length), _signed(value))
+            for kind, pid, start, length, value in found
+        ]
 
     def _of(self, line: bytes) -> list[Event] | str | None:
         if not line.strip() or _COMMENT.match(line):
@@ -311,6 +314,11 @@ def _numbers(arguments: bytes) -> list[int]:
             break
         values.append(int(found[1] or found[2], 16 if found[1] else 10))
     return values
+
+
+def _signed(value: int) -> int:
+    """A number of 64 bits as one with a sign."""
+    return value - (value >> 63 << 64)
 
 
 def _round(length: int) -> int:
