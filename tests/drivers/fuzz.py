@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests python -m drivers.fuzz [INPUTS] [SEED]
 
-tries 40,000 unless told otherwise, in some minutes; the same seed makes the same inputs. An input
-fails that has another exception escape, takes 2 s, or has the process hold 500 MB at once. It is
-left in fuzz-failed-NUMBER.bin.
+tries 40,000 unless told otherwise, in some three minutes; the same seed makes the same inputs. An
+input fails that has another exception escape, takes 2 s, or has the process hold 500 MB at once. It
+is left in fuzz-failed-NUMBER.bin.
 """
 
 from __future__ import annotations
