@@ -7,8 +7,8 @@ An exception may be raised anywhere, and not everything can take it:
   in a callback of LLVM's, has the process crash as they are freed. It waits until LLVM is left.
 - Python drops one that is raised in another callback or a finalizer; it is raised again.
 - Many packages are left broken by one in the middle of their import, and one while a process
-  is started leaves nobody who knows of it; outputs take their places all or none. These are let
-  finish.
+  is started, or a temporary file made (as `tempfile` does to try a directory), leaves nobody who
+  knows of it; outputs take their places all or none. These are let finish.
 - An object whose making it ends may be unable to go: what its finalizer says, then or when the
   process ends, is no news.
 - A terminal that closes sends SIGHUP more than once: what comes soon after the first changes
@@ -34,7 +34,7 @@ _SIGNALS = [
 ]
 
 #: Seconds in which further signals are one with the first, between two attempts to raise, and
-#: that an import or the start of a process is given to finish. Assumptions.
+#: that an import, the start of a process or a temporary file is given to finish. Assumptions.
 _BURST, _AGAIN, _PATIENCE = 1.0, 0.02, 5.0
 
 #: Modules that own what is LLVM's.
@@ -130,10 +130,11 @@ def _must_finish(frame: FrameType | None) -> bool:
 
 
 def _should_finish(frame: FrameType | None) -> bool:
-    """True within an import or the start of a process."""
+    """True within an import, the start of a process, or what makes and removes temporary files."""
     return any(
         code.co_filename == "<frozen importlib._bootstrap>"
         or (module == "subprocess" and code.co_name == "__init__")
+        or module == "tempfile"
         for module, code in _within(frame)
     )
 

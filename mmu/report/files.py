@@ -122,10 +122,11 @@ class _Outputs:
     def open(self, path: str | Path) -> Path:
         target = _followed(Path(path))
         name = f"mmulab-{secrets.token_hex(8)}{_SUFFIX}"
-        output = _Output(path, target, _about(target), Path(tempfile.gettempdir()) / name)
-        if output.is_file:
-            assert isinstance(target, Path)
+        output = _Output(path, target, _about(target), Path(name))
+        if isinstance(target, Path) and output.is_file:
             output = output._replace(temporary=target.parent / f".{name}")
+        else:
+            output = output._replace(temporary=Path(tempfile.gettempdir()) / name)
         self._outputs.append(output)
         is_new = output.is_file and output.about is None
         _create(output.temporary, 0o666 if is_new else 0o600)

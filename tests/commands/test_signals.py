@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -150,6 +151,25 @@ def test_outputs_take_their_places_whatever_comes(tmp_path: Path) -> None:
         time.sleep(10)
     assert [path.read_text() for path in paths] == ["new", "new"]
     assert signals.told() == "ended by SIGTERM; what was written is whole"
+
+
+def test_a_directory_that_is_tried_has_no_file_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def after_a_signal(path: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        unlink(path)
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(os, "unlink", after_a_signal)
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        tempfile.gettempdir()
+        time.sleep(10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_follows_at_once_does_not_disturb_the_cleaning_up() -> None:
