@@ -71,9 +71,10 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
             click.echo(terminal.table(comparison) + "\n")
         if references and not quiet:
             click.echo(grid.grids(comparison) + "\n")
-    options.write_text(json_path, lambda: results.to_json(comparisons))
-    options.write_text(csv_path, lambda: table.to_csv(comparisons))
-    if plot_path:
-        from mmulab.plots import compare as figure
+    with options.together():
+        options.write_text(json_path, lambda: results.to_json(comparisons))
+        options.write_text(csv_path, lambda: table.to_csv(comparisons))
+        if plot_path:
+            from mmulab.plots import compare as figure
 
-        figure.write(comparisons, plot_path)
+            figure.write(comparisons, plot_path)
