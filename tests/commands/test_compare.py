@@ -106,3 +106,27 @@ def test_references_are_printed_by_level(mmulab) -> None:  # type: ignore
         assert re.search(rf"^{table}( +1\.000){{5}} +5\.000$", nested, re.M)
     assert re.search(r"^page( +1\.000){4} +- +4\.000$", nested, re.M)
     assert re.search(r"^all( +5\.000){4} +4\.000 +24\.000$", nested, re.M)
+
+
+@pytest.mark.parametrize(
+    ("options", "techniques"),
+    [
+        ((), ["native", "shadow", "nested", "nested:host_page_size=2m"]),
+        (("--host-page-size", "2m"), ["native", "shadow", "nested"]),  # both are the same
+        (
+            ("--host-page-size", "1g"),
+            ["native", "shadow", "nested", "nested:host_page_size=2m"],
+        ),
+    ],
+)
+def test_nested_paging_is_shown_on_two_sizes_of_host_pages(  # type: ignore
+    mmulab, options: tuple[str, ...], techniques: list[str]
+) -> None:
+    (comparison,) = json.loads(mmulab("compare", SMALL, *options, "--json", "-").out)
+    assert [each["technique"] for each in comparison["results"]] == techniques
+
+
+def test_the_same_technique_twice_is_refused_where_it_is_asked_for(mmulab) -> None:  # type: ignore
+    twice = mmulab("compare", SMALL, "--host-page-size", "2m",
+                   "--techniques", "nested,nested:host_page_size=2m")  # fmt: skip
+    assert twice.code == 2 and "named twice" in twice.err
