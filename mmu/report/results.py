@@ -39,6 +39,7 @@ class TechniqueResult(Measured):
     def to_dict(self) -> dict[str, Any]:
         core = {"core": 0, "accesses": self.counts["accesses"], "cycles": self.total_cycles}
         return super().to_dict() | {
+            "overlap": self.overlap.to_dict(),
             "structures": self.structures,
             "frames": self.frames,
             "first_touch": {name: spent._asdict() for name, spent in self.first_touch.items()},
