@@ -10,6 +10,7 @@ from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -30,6 +31,11 @@ from mmulab.commands.values import Count
     help="Accesses to simulate before counting begins; auto: until most memory was touched once.",
 )
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="What each cost does to the ratio of the last two techniques, bare metal apart.",
+)
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
@@ -43,7 +49,7 @@ from mmulab.commands.values import Count
     help="TOML file with any of these options.",
 )
 def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
-            check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
+            sensitivity: bool, check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
             **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
@@ -51,13 +57,18 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
     gups:size=256M,accesses=20M (`mmulab workloads` lists them). Without one, a small
     real trace that comes with mmulab is used.
     """
+    from mmulab.mmu.techniques.specs import parse_all
+
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
+    if sensitivity and len(parse_all(techniques)) < 2:
+        raise InputError(f"--sensitivity: techniques {techniques}; expected at least two")
     options.say_if_cold(techniques)
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results, table
     from mmulab.plots.terminal import compare as terminal
+    from mmulab.plots.terminal import verdict
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
@@ -67,9 +78,12 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
         comparisons.append(comparison)
         if not quiet:
             click.echo(terminal.table(comparison) + "\n")
+            if sensitivity:
+                click.echo(verdict.sensitivity(verdict.of_two(comparison)) + "\n")
     options.write_text(json_path, lambda: results.to_json(comparisons))
     options.write_text(csv_path, lambda: table.to_csv(comparisons))
     if plot_path:
         from mmulab.plots import compare as figure
 
-        figure.write(comparisons, plot_path)
+        pairs = [verdict.of_two(each) for each in comparisons] if sensitivity else []
+        figure.write(comparisons, plot_path, pairs)

@@ -24,6 +24,7 @@ from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.measured import first_touches, measured
 from mmulab.mmu.report.overlap import Independence, independence
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
 from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
@@ -88,6 +89,12 @@ def compare(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
     results = tuple(_result(worker.simulator, preset, counts, known) for worker in workers)
+    priced = {
+        key: of_one
+        for spec in specs
+        for key, of_one in cost.costs_of(preset, spec.technique).items()
+    }
+    virtual = [spec.text for spec in specs if spec.technique.virtual]
     return Comparison(
         trace=trace.name,
         preset=preset.name,
@@ -98,6 +105,8 @@ def compare(
         differs=differences(preset),
         results=results,
         warnings=warnings(results, asdict(config), warmup),
+        verdict=verdict(results, virtual, priced),
+        costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
