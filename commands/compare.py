@@ -49,8 +49,8 @@ from mmulab.mmu.errors import InputError
     help="TOML file with any of these options.",
 )
 def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
-            sensitivity: bool, check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
-            **machine: Any) -> None:  # fmt: skip
+            sensitivity: bool, check: bool, json_path: str | None, csv_path: str | None,
+            plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
     A TRACE is a file, '-' for standard input, or a generator such as

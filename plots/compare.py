@@ -139,8 +139,6 @@ def _tidy(axes: Any) -> None:
     axes.tick_params(labelsize=9)
 
 
-def write(
-    comparisons: Sequence[Comparison], path: str | Path, pairs: Sequence[Pair] = ()
-) -> None:
+def write(comparisons: Sequence[Comparison], path: str | Path, pairs: Sequence[Pair] = ()) -> None:
     """Draws comparisons into a .svg, .png or .pdf file."""
     save(draw(comparisons, pairs), path)

@@ -205,9 +205,7 @@ def overlap(
     return Overlap(known, waited)
 
 
-def _waited(
-    known: Independence, rate: float, latency: float, units: float, work: float
-) -> Range:
+def _waited(known: Independence, rate: float, latency: float, units: float, work: float) -> Range:
     """rate: walks an access. latency: cycles of one. units: of them at once, at most. work:
     cycles an access."""
 

@@ -117,8 +117,8 @@ class Comparison:
             "preset": self.preset,
             "accesses": self.accesses,
             "warnings": list(self.warnings),
-            "verdict": [pair.to_dict() for pair in self.verdict],
             "results": [result.to_dict() for result in self.results],
+            "verdict": [pair.to_dict() for pair in self.verdict],
         }
 
 

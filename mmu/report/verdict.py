@@ -53,8 +53,8 @@ class Influence:
     """What one cost does to the ratio of two techniques' cycles, the others as likely.
 
     cost: its key of `--set`, or "overlap.walks", "overlap.data". low, likely, high: its values.
-    ratio_low, ratio_high: with the cost at those. swing: how far the ratio goes. break_even: the cost at which the cycles are
-    equal; None where there is none from 0 to FARTHEST times likely.
+    ratio_low, ratio_high: with the cost at those. swing: how far the ratio goes. break_even: the
+    cost at which the cycles are equal; None where there is none from 0 to FARTHEST times likely.
     """
 
     cost: str
