@@ -1,13 +1,11 @@
 """Every number that docs/results.md names, against small traces that are counted by hand.
 
-Each scenario says what it must count and why. The last test reads the tables of the document: a
-name that none of the scenarios counts fails it.
+Each scenario says what it must count and why. test_documented_keys.py reads the tables of the
+document: a name that none of the scenarios counts fails it.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -362,80 +360,3 @@ def test_a_shadow_goes_with_its_table() -> None:
     for technique in SHADOWS:
         # The tables of three levels, then made again.
         check(compared(*steps), technique, {"unshadowed_pages": 3, "shadow_fills": 2, "sPT": 4})
-
-
-# --- The document --------------------------------------------------------------------
-
-#: Texts and settings, which are no counts.
-NOT_COUNTED = {"technique", "name", "parameters", "counts", "structures", "frames", "cycles"}
-
-#: Never in a comparison, but in a crowded host.
-ELSEWHERE = {
-    "first_touch": "tests/report/test_first_touches.py",
-    "first_touch_percent": "tests/report/test_first_touches.py",
-    **dict.fromkeys(
-        (
-            "low",
-            "likely",
-            "high",
-            "n",
-            "m",
-            "w",
-            "least",
-            "most",
-            "walkers",
-            "miss_registers",
-            "depends",
-            "guest_walk",
-            "nested_walk",
-            "mmulab run",
-        ),
-        "tests/report/test_overlap.py",
-    ),
-    **dict.fromkeys(
-        (
-            "verdict",
-            "of",
-            "to",
-            "ratio",
-            "fewer",
-            "share",
-            "everywhere",
-            "costs",
-            "cost",
-            "--set",
-            "overlap.walks",
-            "ratio_low",
-            "ratio_high",
-            "swing",
-            "break_even",
-        ),
-        "tests/report/test_verdict.py",
-    ),
-    "repeated_l2_hits": "tests/hardware/test_repeated_lookups.py",
-}
-
-
-def documented() -> list[str]:
-    """Names in the tables about results of `mmulab compare`, from the object of a technique on."""
-    root = Path(__file__).parents[2]
-    text = (root / "docs/results.md").read_text(encoding="utf-8")
-    text = text.split("# `mmulab mrc`")[0].split("Each object in `results`")[1]
-    rows = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
-    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
-
-
-def written_here() -> str:
-    return Path(__file__).read_text(encoding="utf-8").split("# --- The document")[0]
-
-
-@pytest.mark.parametrize("name", documented())
-def test_every_documented_name_is_counted(name: str) -> None:
-    if name in NOT_COUNTED:
-        return
-    if name in ELSEWHERE:
-        root = Path(__file__).parents[2]
-        assert name in (root / ELSEWHERE[name]).read_text(encoding="utf-8")
-        return
-    name = name.removesuffix(" ...")
-    assert re.search(rf'"{re.escape(name)}|\.{re.escape(name)}\b', written_here()), name
