@@ -80,10 +80,11 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
             click.echo(terminal.table(comparison) + "\n")
             if sensitivity:
                 click.echo(verdict.sensitivity(verdict.of_two(comparison)) + "\n")
-    options.write_text(json_path, lambda: results.to_json(comparisons))
-    options.write_text(csv_path, lambda: table.to_csv(comparisons))
-    if plot_path:
-        from mmulab.plots import compare as figure
+    with options.together():
+        options.write_text(json_path, lambda: results.to_json(comparisons))
+        options.write_text(csv_path, lambda: table.to_csv(comparisons))
+        if plot_path:
+            from mmulab.plots import compare as figure
 
-        pairs = [verdict.of_two(each) for each in comparisons] if sensitivity else []
-        figure.write(comparisons, plot_path, pairs)
+            pairs = [verdict.of_two(each) for each in comparisons] if sensitivity else []
+            figure.write(comparisons, plot_path, pairs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -30,9 +29,9 @@ from mmulab.mmu.report import made
 class _Commands(click.Group):
     """Notes the command line, which results name."""
 
-    def make_context(self, info_name: str | None, args: list[str], **more: Any) -> click.Context:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         made.command.set(("mmulab", *args))
-        return super().make_context(info_name, args, **more)
+        return super().parse_args(ctx, args)
 
 
 @click.group(
@@ -122,9 +121,7 @@ def _check_environment() -> None:
 
 
 def _fail_of_signal() -> NoReturn:
-    number = signals.came() or signal.SIGINT
-    how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-    _fail(f"{how}; nothing was written", 1)
+    _fail(signals.told(), 1)
 
 
 def _fail_of_system(error: OSError, was_closed: bool) -> NoReturn:
