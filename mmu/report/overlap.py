@@ -33,9 +33,8 @@ which nothing useful is in the window.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ from mmulab.mmu.trace import FETCH, INDEPENDENT, UNKNOWN, Trace, origin
 #: Data accesses of an instruction, as the source of `work_per_access` has them.
 PER_INSTRUCTION = 0.4
 
-#: Chunks of which windows are looked at, and windows of each: enough for a mean, at no cost.
+#: Chunks that are read to look at windows, and windows that are: enough for a mean, at little cost.
 CHUNKS = 2
 WINDOWS = 256
 
@@ -111,36 +110,29 @@ def unknown(preset: Preset) -> Independence:
 
 
 def independence(trace: Trace, preset: Preset, warmup: int = 0) -> Independence:
-    """Of a sample of windows of a trace's first chunks after a warm-up.
+    """Of a sample of windows of a chunk: the first where accesses are measured, or the last of
+    CHUNKS where the warm-up is longer than those.
 
-    They are read beforehand, since most runs need no column but these chunks'. Nothing is known
-    of a trace that can be read once only, that is an object of Python's, or has no `depends`.
+    They are read beforehand, as a run itself needs no column. Nothing is known of a trace that
+    can be read once only, that is an object of Python's, or has no `depends`.
     """
     window = in_window(preset)
-    accesses = 0
-    chains = np.zeros(2, np.int64)
-    for depends, kind in islice(_measured(trace, warmup), CHUNKS):
-        taken, longest = _chains(depends, kind, window)
-        accesses += taken
-        chains += longest
-    if not accesses:
-        return unknown(preset)
-    most, least = accesses / chains
-    return Independence(window, float(least), float(most))
-
-
-def _measured(trace: Trace, warmup: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`depends` and kinds of each chunk after the warm-up, as long as there are any."""
     known = origin(trace)
     if not known or known.spec == "-" or (known.path and not os.path.isfile(known.path)):
-        return
+        return unknown(preset)
     left = warmup
-    for chunk in trace.chunks(("depends",)):
+    for number, chunk in enumerate(trace.chunks(("depends",)), 1):
         if chunk.depends is None:
-            return
-        if left < chunk.accesses:
-            yield chunk.depends[left:], chunk.kind[left:]
-        left = max(0, left - chunk.accesses)
+            break
+        if left < chunk.accesses or number == CHUNKS:
+            begin = left if left < chunk.accesses else 0
+            accesses, chains = _chains(chunk.depends[begin:], chunk.kind[begin:], window)
+            if not accesses:
+                break
+            most, least = accesses / chains
+            return Independence(window, float(least), float(most))
+        left -= chunk.accesses
+    return unknown(preset)
 
 
 def _chains(depends: np.ndarray, kind: np.ndarray, window: int) -> tuple[int, np.ndarray]:
@@ -184,13 +176,15 @@ def overlap(
     costs: Mapping[str, Cited],
     preset: Preset,
 ) -> Overlap:
-    """What a technique's walks and a program's misses have waited for.
+    """What of a technique's walks, and of the program's misses, is waited for.
 
     accesses: of data, over which `walks` and what is charged were counted.
     """
     registers = preset.miss_registers.value
     units = {"walks": min(preset.walkers.value, registers), "data": registers}
-    number = {"walks": walks, "data": sum(charged.get("data", {}).values())}
+    # A miss is charged where it is served, less the first level.
+    misses = sum(max(0, times) for times in charged.get("data", {}).values())
+    number = {"walks": walks, "data": misses}
     work = costs["cost.work_per_access"].value
     waited = {}
     for group, categories in GROUPS.items():

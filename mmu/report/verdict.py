@@ -194,22 +194,24 @@ class Costs:
         for number, (key, cost) in enumerate(self.costs.items()):
             if not apart[number] and not charged[0][number]:
                 continue
-            ends = []
-            for value in (cost.low, cost.high):
-                costs = self.likely.copy()
-                costs[number] = value
-                ends.append(_ratio(charged[0] @ costs, charged[1] @ costs))
+            low, high = (self._ratio_at(charged, number, end) for end in (cost.low, cost.high))
             others = apart @ self.likely - apart[number] * cost.value
             even = -others / apart[number] if apart[number] else None
             found.append(
                 Influence(
-                    key, cost.low, cost.value, cost.high, *ends, abs(ends[1] - ends[0]),
+                    key, cost.low, cost.value, cost.high, low, high, abs(high - low),
                     _near(even, cost.value), cost.source,
                 )
             )  # fmt: skip
         found += self._of_overlap(of, to)
         matter = (each for each in found if each.swing > _TINY or each.break_even is not None)
         return tuple(sorted(matter, key=lambda each: (-each.swing, each.cost)))
+
+    def _ratio_at(self, charged: Sequence[np.ndarray], number: int, value: float) -> float:
+        """With one cost at a value, all others likely."""
+        costs = self.likely.copy()
+        costs[number] = value
+        return _ratio(charged[0] @ costs, charged[1] @ costs)
 
     def _of_overlap(self, of: _Charged, to: _Charged) -> list[Influence]:
         found = []

@@ -19,13 +19,13 @@ ELSEWHERE = {
     "first_touch_percent": "tests/report/test_first_touches.py",
     **dict.fromkeys(
         "low likely high n m w least most walkers miss_registers depends guest_walk nested_walk "
-        "walks window independent".split(),
+        "walks data window independent".split(),
         "tests/report/test_overlap.py",
     ),
     "mmulab run": "tests/report/test_overlap.py",
     **dict.fromkeys(
-        "verdict of to ratio fewer share everywhere costs cost --set overlap.walks ratio_low "
-        "ratio_high swing break_even".split(),
+        "verdict of to ratio fewer share everywhere costs cost --set overlap.walks overlap.data "
+        "ratio_low ratio_high swing break_even".split(),
         "tests/report/test_verdict.py",
     ),
     # Never in a comparison, but in a crowded host.

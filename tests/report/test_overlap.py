@@ -92,6 +92,8 @@ def test_what_is_not_known_is_taken_both_ways() -> None:
 def test_the_warm_up_is_left_out() -> None:
     trace = Told(([1] * 4, [LOAD] * 4), ([1, 1, *[INDEPENDENT] * 4], [STORE] * 6))
     assert independence(trace, with_window(4), 6) == Independence(4, 4, 4)
+    # One that is longer than two chunks leaves the second.
+    assert independence(trace, with_window(6), 99) == Independence(6, 3, 3)
 
 
 def test_traces_of_which_nothing_is_known(tmp_path: Path) -> None:
@@ -151,9 +153,11 @@ def test_likely_is_half_way_where_nothing_is_known() -> None:
 
 def test_the_program_s_own_misses_are_hidden_by_miss_registers() -> None:
     preset = replace(PRESET, walkers=Cited(1, "test"), miss_registers=Cited(10, "test"))
-    charged = {"data": {"memory_latency": 50.0}}
-    found = overlap(Independence(100, 100, 100), 1000, 0, charged, COSTS, preset)
-    assert found.of("data").likely == 1 / 5
+    # 50 misses cost what memory takes longer than the first level.
+    charged = {"data": {"memory_latency": 50.0, "cache.L1D.latency": -50.0}}
+    costs = COSTS | {"cache.L1D.latency": Cited(4, "test")}
+    found = overlap(Independence(100, 100, 100), 1000, 0, charged, costs, preset)
+    assert found.of("data") == Range(0, 1 / 5, 1)
     assert found.of("walks") == NOTHING_HIDDEN
     assert "data" in found.to_dict() and "walks" not in found.to_dict()
 
