@@ -24,11 +24,14 @@ def draw(figure: Any, pair: Pair, title: str) -> None:
     """A bar for each cost, from the ratio with the cost at its lowest to that at its highest, the
     largest first; beside it, where the two would be equal."""
     axes = figure.subplots()
-    shown = matter(pair)[:MOST]
+    shown, likely = matter(pair)[:MOST], pair.ratio.likely
     for row, each in enumerate(shown):
-        ends = [(each.ratio_low - pair.ratio, _LOW), (each.ratio_high - pair.ratio, _HIGH)]
+        ends = [
+            (each.ratio_low - pair.ratio.likely, _LOW),
+            (each.ratio_high - pair.ratio.likely, _HIGH),
+        ]
         for width, colour in sorted(ends, key=lambda end: -abs(end[0])):
-            axes.barh(row, width, left=pair.ratio, color=colour, height=0.62)
+            axes.barh(row, width, left=pair.ratio.likely, color=colour, height=0.62)
     if any(each.break_even is not None for each in shown):
         beyond = any(each.break_even is not None and not each.in_range for each in shown)
         head = "equal at\n(beyond range)" if beyond else "equal at"
@@ -37,7 +40,7 @@ def draw(figure: Any, pair: Pair, title: str) -> None:
             _beside(axes, equal_at(each), row, "data", 0, "#000000")
     axes.set_yticks(range(len(shown)), [_named(each) for each in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    crosses = _scale(axes, pair, shown)
+    crosses = _scale(axes, likely, shown)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(f"cycles of {pair.of} / cycles of {pair.to}", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -60,16 +63,18 @@ def _named(each: Influence) -> str:
     return f"{label(each.cost)} ({number(each.low)} to {number(each.high)})"
 
 
-def _scale(axes: Any, pair: Pair, shown: list[Influence]) -> bool:
+def _scale(axes: Any, likely: float, shown: list[Influence]) -> bool:
     """Room around the bars; the likely ratio, and where both are equal if that is in sight."""
-    ends = [end for each in shown for end in (each.ratio_low, each.ratio_high)] + [pair.ratio]
+    ends = [end for each in shown for end in (each.ratio_low, each.ratio_high)] + [
+        pair.ratio.likely
+    ]
     least, most = min(ends), max(ends)
     room = 0.06 * (most - least or 1.0)
     crosses = least - 4 * room <= 1 <= most + 4 * room
     if crosses:
         least, most = min(least, 1.0), max(most, 1.0)
         axes.axvline(1.0, color="#222222", linewidth=0.8, linestyle=_DASHES)
-    axes.axvline(pair.ratio, color="#222222", linewidth=0.8)
+    axes.axvline(likely, color="#222222", linewidth=0.8)
     axes.set_xlim(least - room, most + room)
     return bool(crosses)
 

@@ -13,8 +13,10 @@ nothing hidden, that is the same for both techniques. It multiplies the charges 
 Share of the range. Of DRAWS draws, those in which the first takes fewer. Each cost is drawn alone:
 in half of the draws evenly between its low and its likely value, in half evenly between likely and
 high. That is no measurement of how probable a value is; it weighs the sides of a range equally.
-The seed is fixed. Whether one takes fewer everywhere is computed, not drawn: D is linear in each
-cost, so that its least is found at the ends of ranges; in overlap, it is the least of linear
+The seed is fixed. The least and the most of the ratio are computed, not drawn, by Dinkelbach's
+method (On Nonlinear Fractional Programming, Management Science 13(7), 1967): of a ratio x so far,
+the costs are sought where a c - x b c is least, and x becomes the ratio there. That is linear in
+each cost, so that it is least at the ends of ranges; in overlap it is the least of linear
 functions in each half, which is least at 0, 0.5 or 1.
 
 Break-even of a cost: its value at which the two take the same cycles, all others as likely.
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
 from mmulab.mmu.report.overlap import GROUPS
 
@@ -76,15 +79,15 @@ class Influence:
 class Pair:
     """Two techniques over one trace.
 
-    of, to: their specs. ratio: of likely cycles, `of` to `to`. fewer: which takes fewer of them.
-    share: the part of the range of the costs in which it does. everywhere: whether it does at each
-    point of the range. costs: what each does, that of the largest swing first; those that do
-    nothing are left out.
+    of, to: their specs. ratio: of the cycles of `of` to those of `to`, the least and the most
+    in the range of the costs, and with all as likely. fewer: which takes fewer likely cycles.
+    share: the part of the range in which it does. everywhere: whether it does at each point.
+    costs: what each does, that of the largest swing first; those that do nothing are left out.
     """
 
     of: str
     to: str
-    ratio: float
+    ratio: Range
     fewer: str
     share: float
     everywhere: bool
@@ -95,11 +98,19 @@ class Pair:
         """The other one."""
         return self.to if self.fewer == self.of else self.of
 
+    @property
+    def to_more(self) -> Range:
+        """The ratio of the one with fewer likely cycles to the other."""
+        if self.fewer != self.to:
+            return self.ratio
+        least, likely, most = self.ratio
+        return Range(*(1 / each if each else float("inf") for each in (most, likely, least)))
+
     def to_dict(self) -> dict[str, Any]:
         influences = [asdict(each) for each in self.costs]
         for each in influences:
             del each["source"]
-        return asdict(self) | {"costs": influences}
+        return asdict(self) | {"ratio": self.ratio._asdict(), "costs": influences}
 
 
 class _Charged:
@@ -164,27 +175,37 @@ class Costs:
         sides = _Charged(of, self.keys), _Charged(to, self.keys)
         middle = [0.5] * len(GROUPS)
         mine, its = (side.at(middle) @ self.likely for side in sides)
-        first, second = (of, to) if mine <= its else (to, of)
+        ratio = Range(
+            self._extreme(*sides, _ratio(mine, its), 1),
+            _ratio(mine, its),
+            self._extreme(*sides, _ratio(mine, its), -1),
+        )
         less, more = sides if mine <= its else sides[::-1]
         gains = more.cycles(self.drawn, self.overlap) - less.cycles(self.drawn, self.overlap)
-        everywhere = self._least(less, more) > 0
+        everywhere = ratio.high < 1 if mine < its else ratio.low > 1
         return Pair(
             of=of.technique,
             to=to.technique,
-            ratio=float(mine / its) if its else 1.0,
-            fewer=first.technique if mine != its else "",
+            ratio=ratio,
+            fewer="" if mine == its else of.technique if mine < its else to.technique,
             share=1.0 if everywhere else float((gains > 0).mean()),
-            everywhere=bool(everywhere),
+            everywhere=everywhere,
             costs=self._influences(*sides),
         )
 
-    def _least(self, less: _Charged, more: _Charged) -> float:
-        """The least that `more` takes more than `less`, at any point of the range."""
-        found = []
-        for overlap in product(ENDS, repeat=len(GROUPS)):
-            times = more.at(overlap) - less.at(overlap)
-            found.append(np.minimum(times * self.low, times * self.high).sum())
-        return float(min(found))
+    def _extreme(self, of: _Charged, to: _Charged, ratio: float, sign: int) -> float:
+        """The least ratio, or with sign -1 the most, in the range of the costs."""
+        corners = [(of.at(each), to.at(each)) for each in product(ENDS, repeat=len(GROUPS))]
+        while True:
+            found = []
+            for mine, its in corners:
+                apart = sign * (mine - ratio * its)
+                costs = np.where(apart > 0, self.low, self.high)
+                found.append((float(apart @ costs), _ratio(mine @ costs, its @ costs)))
+            least, there = min(found)
+            if not sign * (ratio - there) > _TINY * ratio:
+                return ratio
+            ratio = there
 
     def _influences(self, of: _Charged, to: _Charged) -> tuple[Influence, ...]:
         middle = [0.5] * len(GROUPS)

@@ -16,7 +16,7 @@ MOST_VALUES = 2
 
 #: Part of a ratio below which what a cost does to it is left out, and characters of a source; all
 #: of it is where the cost is listed.
-LEAST = 0.001
+LEAST = 0.005
 SOURCE = 72
 
 #: Shares above which, short of all, no number is said.
@@ -41,7 +41,11 @@ def sentences(comparison: Comparison) -> list[str]:
 def _sentence(pair: Pair) -> str:
     if not pair.fewer:
         return f"{pair.of} and {pair.to} take the same cycles"
-    said = f"{pair.fewer} takes fewer cycles than {pair.more} in {_share(pair)} of the costs"
+    low, likely, high = (f"{each:.2f}" for each in pair.to_more)
+    said = (
+        f"{pair.fewer} takes {likely} times the cycles of {pair.more} ({low} to {high}), fewer in "
+        f"{_share(pair)} of the costs"
+    )
     values = sorted(
         (each for each in pair.costs if each.in_range and not each.cost.startswith(OVERLAP)),
         key=_distance,
@@ -94,7 +98,7 @@ def of_two(comparison: Comparison) -> Pair:
 
 def matter(pair: Pair) -> list[Influence]:
     """The costs that can be seen to change a ratio, or at whose value two are equal."""
-    least = LEAST * pair.ratio
+    least = LEAST * pair.ratio.likely
     return [each for each in pair.costs if each.swing >= least or each.break_even is not None]
 
 
@@ -104,8 +108,8 @@ def sensitivity(pair: Pair) -> str:
     rows = [head, *(_row(each) for each in matter(pair))]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     lines = [
-        f"cycles of {pair.of} / cycles of {pair.to}: {pair.ratio:.3f}; with one cost at the ends "
-        "of its range and all others likely"
+        f"cycles of {pair.of} / cycles of {pair.to}: {pair.ratio.likely:.3f}; with one cost at the "
+        "ends of its range and all others likely"
     ]
     for row in rows:
         cells = [row[0].ljust(widths[0])]

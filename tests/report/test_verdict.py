@@ -56,7 +56,7 @@ def test_a_cost_that_both_are_charged_decides_nothing() -> None:
 def test_one_wins_where_a_cost_is_below_its_break_even() -> None:
     """60 times `mine` against once `both`: equal with `both` at 600, `mine` at 16 and 2/3."""
     found = pair(result("a", {"cost.mine": 60}), result("b", {"cost.both": 1}))
-    assert found.fewer == "a" and found.ratio == 0.6 and not found.everywhere
+    assert found.fewer == "a" and found.ratio.likely == 0.6 and not found.everywhere
     evens = {each.cost: each.break_even for each in found.costs}
     assert evens == {"cost.both": pytest.approx(600), "cost.mine": pytest.approx(1000 / 60)}
     assert all(each.in_range for each in found.costs)
@@ -90,7 +90,7 @@ def test_overlap_is_the_same_for_both() -> None:
     a = result("a", {}, {"memory_latency": 10}, (0.5, 0.6, 1))
     b = result("b", {"cost.mine": 80})
     found = pair(a, b)
-    assert found.fewer == "a" and found.ratio == pytest.approx(0.75)
+    assert found.fewer == "a" and found.ratio.likely == pytest.approx(0.75)
     (overlap,) = (each for each in found.costs if each.cost == "overlap.walks")
     assert (overlap.low, overlap.likely, overlap.high) == (0, 0.5, 1)
     assert (overlap.ratio_low, overlap.ratio_high) == (500 / 800, 1000 / 800)
@@ -124,6 +124,16 @@ def test_everywhere_is_what_every_corner_says(seed: int) -> None:
     assert 0 <= found.share <= 1
     if found.everywhere:
         assert found.share == 1
+    ratios = [
+        _cycles(a, corner, end) / _cycles(b, corner, end)
+        for corner in product(*((cost.low, cost.high) for cost in COSTS.values()))
+        for end in range(3)
+        if _cycles(b, corner, end)
+    ]
+    if len(ratios) == 24 and found.fewer:
+        assert found.ratio.low == pytest.approx(min(ratios))
+        assert found.ratio.high == pytest.approx(max(ratios))
+        assert found.to_more.likely < 1
 
 
 def _cycles(of: Measured, corner: tuple[float, ...], end: int) -> float:
@@ -152,7 +162,8 @@ def test_which_are_compared() -> None:
 
 def test_the_same_cycles() -> None:
     found = pair(result("a", {"cost.mine": 5}), result("b", {"cost.mine": 5}))
-    assert (found.fewer, found.share, found.everywhere, found.ratio) == ("", 0.0, False, 1.0)
+    assert (found.fewer, found.share, found.everywhere) == ("", 0.0, False)
+    assert found.ratio == Range(1, 1, 1)
     assert found.costs == ()
 
 
@@ -184,15 +195,19 @@ def test_ratios_are_those_of_running_again(close: mmulab.Comparison) -> None:
     largest = next(each for each in found.costs if each.cost.startswith("cost."))
     for value, ratio in ((largest.low, largest.ratio_low), (largest.high, largest.ratio_high)):
         again = mmulab.compare(**CLOSE, set={largest.cost: value})
-        assert of_two(again).ratio == pytest.approx(ratio, rel=1e-9)
+        assert of_two(again).ratio.likely == pytest.approx(ratio, rel=1e-9)
 
 
 def test_what_is_said_is_what_results_hold(close: mmulab.Comparison) -> None:
     first, *others = sentences(close)
     best = close.verdict[0]
     table = sensitivity(of_two(close))
-    words = f"{best.fewer} takes fewer cycles than {best.more} in {100 * best.share:.0f} % of the "
-    assert first.startswith(f"{words}range of the costs; {best.more} does ")
+    assert first.startswith(
+        f"{best.fewer} takes {best.to_more.likely:.2f} times the cycles of {best.more}"
+    )
+    assert (
+        f"fewer in {100 * best.share:.0f} % of the range of the costs; {best.more} does " in first
+    )
     assert all(number(each.break_even or 0) in table for each in best.costs if each.in_range)
     assert others == [
         "native takes fewer cycles than shadow and nested in all of the range of the costs"
@@ -213,7 +228,8 @@ def test_the_keys_of_a_verdict(close: mmulab.Comparison) -> None:
     swings = [each["swing"] for each in first["costs"]]
     assert swings == sorted(swings, reverse=True)
     likely = {name: close[name].total_cycles.likely for name in (first["of"], first["to"])}
-    assert first["ratio"] == pytest.approx(likely[first["of"]] / likely[first["to"]])
+    assert set(first["ratio"]) == {"low", "likely", "high"}
+    assert first["ratio"]["likely"] == pytest.approx(likely[first["of"]] / likely[first["to"]])
     assert first["fewer"] == min(likely, key=lambda name: likely[name])
     assert 0 < first["share"] < 1 and first["everywhere"] is False
     costs = {each["cost"] for each in first["costs"]}
