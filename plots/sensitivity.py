@@ -65,9 +65,7 @@ def _named(each: Influence) -> str:
 
 def _scale(axes: Any, likely: float, shown: list[Influence]) -> bool:
     """Room around the bars; the likely ratio, and where both are equal if that is in sight."""
-    ends = [end for each in shown for end in (each.ratio_low, each.ratio_high)] + [
-        pair.ratio.likely
-    ]
+    ends = [end for each in shown for end in (each.ratio_low, each.ratio_high)] + [likely]
     least, most = min(ends), max(ends)
     room = 0.06 * (most - least or 1.0)
     crosses = least - 4 * room <= 1 <= most + 4 * room

@@ -53,7 +53,7 @@ def _sentence(pair: Pair) -> str:
     if not values:
         return said
     where = " or ".join(_where(each) for each in values[:MOST_VALUES])
-    return f"{said}; {pair.more} does {where}"
+    return f"{said}; {pair.more} takes fewer {where}"
 
 
 def _share(pair: Pair) -> str:
