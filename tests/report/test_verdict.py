@@ -205,10 +205,8 @@ def test_what_is_said_is_what_results_hold(close: mmulab.Comparison) -> None:
     assert first.startswith(
         f"{best.fewer} takes {best.to_more.likely:.2f} times the cycles of {best.more}"
     )
-    assert (
-        f"fewer in {100 * best.share:.0f} % of the range of the costs; {best.more} takes fewer "
-        in first
-    )
+    share = f"{100 * best.share:.0f} % of the range of the costs"
+    assert f"fewer in {share}; {best.more} takes fewer " in first
     assert all(number(each.break_even or 0) in table for each in best.costs if each.in_range)
     assert others == [
         "native takes fewer cycles than shadow and nested in all of the range of the costs"
