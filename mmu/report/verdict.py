@@ -201,7 +201,9 @@ class Costs:
             for mine, its in corners:
                 apart = sign * (mine - ratio * its)
                 costs = np.where(apart > 0, self.low, self.high)
-                found.append((float(apart @ costs), _ratio(mine @ costs, its @ costs)))
+                found.append(
+                    (float(apart @ costs), _ratio(float(mine @ costs), float(its @ costs)))
+                )
             least, there = min(found)
             if not sign * (ratio - there) > _TINY * ratio:
                 return ratio
@@ -232,7 +234,7 @@ class Costs:
         """With one cost at a value, all others likely."""
         costs = self.likely.copy()
         costs[number] = value
-        return _ratio(charged[0] @ costs, charged[1] @ costs)
+        return _ratio(float(charged[0] @ costs), float(charged[1] @ costs))
 
     def _of_overlap(self, of: _Charged, to: _Charged) -> list[Influence]:
         found = []
