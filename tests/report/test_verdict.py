@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
@@ -30,7 +31,8 @@ def result(
     charges = {"exit_pte": charged, "guest_walk": walks or {}}
     overlap = Overlap(None, {"walks": Range(*waited)})
     cycles = model.price(charges, COSTS, {"guest_walk": Range(*waited)})
-    return Measured(name, name, {}, {}, {}, {}, {}, [], charges, cycles, overlap)
+    told = {"technique": name, "charges": charges, "cycles": cycles, "overlap": overlap}
+    return Measured(**{each.name: {} for each in fields(Measured)} | told)
 
 
 COSTS = {
