@@ -22,7 +22,9 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.measured import first_touches, measured
+from mmulab.mmu.report.overlap import Independence, independence
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
@@ -74,6 +76,7 @@ def compare(
         files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
     )
     compile_parts(specs)
+    known = independence(trace, preset, warmup)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, config, progress)
     if check:
@@ -84,7 +87,13 @@ def compare(
         raise InputError(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
-    results = tuple(_result(worker.simulator, preset, counts) for worker in workers)
+    results = tuple(_result(worker.simulator, preset, counts, known) for worker in workers)
+    priced = {
+        key: of_one
+        for spec in specs
+        for key, of_one in cost.costs_of(preset, spec.technique).items()
+    }
+    virtual = [spec.text for spec in specs if spec.technique.virtual]
     return Comparison(
         trace=trace.name,
         preset=preset.name,
@@ -95,6 +104,8 @@ def compare(
         differs=differences(preset),
         results=results,
         warnings=warnings(results, asdict(config), warmup),
+        verdict=verdict(results, virtual, priced),
+        costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
@@ -219,11 +230,13 @@ class _Worker:
         return sorted(stops)
 
 
-def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
+def _result(
+    simulator: Simulator, preset: Preset, by_kind: np.ndarray, known: Independence
+) -> TechniqueResult:
     core, vcpu = simulator.machine.core, simulator.machine.vcpu
     spec = simulator.spec
     return TechniqueResult(
-        **measured(spec, vcpu, by_kind.tolist(), preset),
+        **measured(spec, vcpu, by_kind.tolist(), preset, known),
         structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
         frames=simulator.frames_by_kind(),
         first_touch=first_touches(spec, vcpu, preset),

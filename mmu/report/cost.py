@@ -7,8 +7,8 @@ there.
 
     cycles = work + TLB + walks + guest kernel + VM exits + shadow upkeep
 
-Not modelled: overlap of walks with other work (an out-of-order core hides part of
-them), more than one walk at a time, and the VMM's own use of TLBs and caches.
+Of cycles of walks, only the part that the program waits for is taken: `mmu.report.overlap`.
+Not modelled: the VMM's own use of TLBs and caches.
 """
 
 from __future__ import annotations
@@ -165,15 +165,22 @@ def charges(
     }
 
 
-def price(charged: Charges, costs: Mapping[str, Cited]) -> dict[str, Range]:
-    """Cycles by category. costs: as of `costs_of`."""
-    return {
+def price(
+    charged: Charges, costs: Mapping[str, Cited], waited: Mapping[str, Range] | None = None
+) -> dict[str, Range]:
+    """Cycles by category. costs: as of `costs_of`. waited: the part of a category's cycles that
+    the program waits for, where it is not all."""
+    cycles = {
         category: Range(
             sum(number * costs[key].low for key, number in of_one.items()),
             sum(number * costs[key].value for key, number in of_one.items()),
             sum(number * costs[key].high for key, number in of_one.items()),
         )
         for category, of_one in charged.items()
+    }
+    return cycles | {
+        category: Range(*(n * part for n, part in zip(cycles[category], parts, strict=True)))
+        for category, parts in (waited or {}).items()
     }
 
 

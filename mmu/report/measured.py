@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.hardware.state import VCPU
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.cost import NOT_TRANSLATION, Charges, Range
@@ -16,6 +17,7 @@ from mmulab.mmu.report.counts import (
     read_first_touches,
     read_references,
 )
+from mmulab.mmu.report.overlap import Independence, Overlap, overlap
 from mmulab.mmu.techniques.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Measured:
     exits: its VM exits by reason. events: what else it alone counts. references: memory
     references of page walks by site, as `mmu.report.counts.read_references` has them. charges:
     how often each cost is charged, by category of `mmu.report.cost.CATEGORIES`. cycles: what
-    that comes to.
+    that comes to. overlap: the part of the cycles of walks that is waited for.
     """
 
     technique: str
@@ -44,6 +46,7 @@ class Measured:
     references: list[dict[str, Any]]
     charges: Charges
     cycles: dict[str, Range]
+    overlap: Overlap
 
     @property
     def total_cycles(self) -> Range:
@@ -80,9 +83,13 @@ class Measured:
         return sum(self.exits.values())
 
     def repriced(self, preset: Preset) -> Self:
-        """The same counts at the costs of another preset, whose caches have the same names."""
+        """The same counts at the costs of another preset, whose caches have the same names, and
+        whose window is taken as that of the one before."""
         costs = cost.costs_of(preset, parse(self.technique).technique)
-        return replace(self, cycles=cost.price(self.charges, costs))
+        known = self.overlap.independence
+        hidden = _overlap(known, self.counts, self.charges, costs, preset)
+        cycles = cost.price(self.charges, costs, hidden.by_category)
+        return replace(self, cycles=cycles, overlap=hidden)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, as docs/results.md has them."""
@@ -110,13 +117,35 @@ def first_touches(spec: Spec, vcpu: VCPU, preset: Preset) -> dict[str, Range]:
     return cost.price(charged, cost.costs_of(preset, technique))
 
 
-def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> dict[str, Any]:
-    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted."""
+def _overlap(
+    known: Independence | None,
+    counts: Mapping[str, int],
+    charged: Charges,
+    costs: Mapping[str, Cited],
+    preset: Preset,
+) -> Overlap:
+    if known is None:
+        return Overlap()
+    data = counts["loads"] + counts["stores"] or counts["fetches"]
+    return overlap(known, data, counts["walks"], charged, costs, preset)
+
+
+def measured(
+    spec: Spec,
+    vcpu: VCPU,
+    by_kind: Sequence[int],
+    preset: Preset,
+    known: Independence | None = None,
+) -> dict[str, Any]:
+    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted. known: of
+    the trace; without, nothing is hidden."""
     technique = spec.technique
     levels = len(preset.caches)
     counted = read_counts(vcpu, technique, by_kind)
     dimensions = read_dimensions(vcpu, technique.walk, levels)
     charged = cost.charges(counted, dimensions, preset, technique)
+    costs = cost.costs_of(preset, technique)
+    hidden = _overlap(known, counted.counts, charged, costs, preset)
     return {
         "technique": spec.text,
         "name": spec.name,
@@ -127,5 +156,6 @@ def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> 
         "events": counted.events,
         "references": read_references(vcpu, technique.walk, levels),
         "charges": charged,
-        "cycles": cost.price(charged, cost.costs_of(preset, technique)),
+        "cycles": cost.price(charged, costs, hidden.by_category),
+        "overlap": hidden,
     }
