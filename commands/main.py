@@ -32,9 +32,9 @@ from mmulab.mmu.report import made
 class _Commands(click.Group):
     """Notes the command line, which results name."""
 
-    def make_context(self, info_name: str | None, args: list[str], **more: Any) -> click.Context:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         made.command.set(("mmulab", *args))
-        return super().make_context(info_name, args, **more)
+        return super().parse_args(ctx, args)
 
 
 @click.group(

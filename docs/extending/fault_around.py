@@ -100,7 +100,13 @@ TECHNIQUE = Technique(
         Counter(
             "mapped_around",
             "pages mapped for a neighbour's sake",
-            Cited(872, "assumption: of an EPT violation's 2,000, what is not the exit's 1,128"),
+            Cited(
+                872,
+                "assumption: of an EPT violation's 2,000, what is not the exit's 1,128. From half, "
+                "with tables at hand, to thrice, where locks are contended",
+                436,
+                2616,
+            ),
             category="exit_fault",
         ),
     ),

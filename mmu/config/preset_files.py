@@ -42,6 +42,11 @@ def is_file(name: str) -> bool:
     return name.endswith(".toml") or os.sep in name or (os.altsep or os.sep) in name
 
 
+def called(name: str) -> str:
+    """What results call the preset of that name or file."""
+    return Path(name).stem if is_file(name) else name
+
+
 def load(name: str | os.PathLike[str], costs: Costs = tuple) -> Preset:
     """The preset of that name or file, whose stem is its name then. costs: gives the names of
     techniques' costs, which a file may set. Raises InputError which names file and key."""
@@ -84,7 +89,8 @@ def _parse(text: str, path: Path, costs: Costs, within: tuple[Path, ...]) -> Pre
     preset = replace(preset, name=path.stem, base=preset.base or preset.name)
     for key, kind in _TEXTS.items():
         if key in table:
-            preset = replace(preset, **{key: _text(key, table.pop(key), kind)})
+            text_of: dict[str, Any] = {key: _text(key, table.pop(key), kind)}
+            preset = replace(preset, **text_of)
     changes = sorted(_leaves(table), key=_rank)
     for key, value in changes:
         preset = _changed(preset, key, value, costs, f"{path.name}")
@@ -100,10 +106,13 @@ def _named(base: str) -> Preset:
 
 
 def _text(key: str, value: Any, kind: type) -> Any:
-    if not isinstance(value, kind) or (kind is list and not all(isinstance(v, str) for v in value)):
+    right = isinstance(value, kind) and not isinstance(value, bool)
+    if isinstance(value, list) and right and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    if not right or kind is list:
         expected = {str: "a text", int: "a whole number", list: "a list of texts"}[kind]
         raise InputError(f"{key}={value}: expected {expected}")
-    return tuple(value) if kind is list else value
+    return value
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -134,7 +143,8 @@ def _changed(preset: Preset, key: str, value: Any, costs: Costs, source: str) ->
         units = getattr(preset, GROUPS[group])
         if any(unit.name == name for unit in units) and isinstance(value, str):
             new = tuple(replace(u, source=value) if u.name == name else u for u in units)
-            return replace(preset, **{GROUPS[group]: new})
+            changes: dict[str, Any] = {GROUPS[group]: new}
+            return replace(preset, **changes)
     more = costs() if group == "cost" and rest not in preset.costs else ()
     return override(preset, key, value, more, source)
 

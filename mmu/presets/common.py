@@ -15,10 +15,8 @@ DALL_2016 = (
     "ISCA 2016, table II"
 )
 TORVALDS_2014 = "L. Torvalds, post on the cost of page faults, Google+, 30 April 2014"
-PERFMON_TMA = (
-    "Intel, top-down metrics (github.com/intel/perfmon, TMA_Metrics-full.csv, version 5.2, "
-    "auxiliary constants)"
-)
+_TMA = "Intel, github.com/intel/perfmon, TMA_Metrics-full.csv 5.2"
+PERFMON_TMA = f"{_TMA}, auxiliary constants"
 REVANC = (
     "van Schaik et al., RevAnC: A Framework for Reverse Engineering Hardware Page "
     "Table Caches, EuroSec 2017 (artifact, github.com/vusec/revanc)"
@@ -36,8 +34,7 @@ LINUX_PTI = "Linux, Documentation/arch/x86/pti.rst, runtime cost"
 SDM_PSC = "Intel SDM vol. 3A, 4.10.3 (which structures exist; sizes are not published)"
 
 PAGE_WALKERS = (
-    f"the divisor of its page walks' utilization ({PERFMON_TMA.partition(', auxiliary')[0]}, "
-    "Page_Walks_Utilization)"
+    f"the divisor of the utilization of its page walkers in {_TMA}, Page_Walks_Utilization"
 )
 ANANDTECH_ZEN_3 = (
     "AnandTech, article 16214 (AMD Zen 3 Ryzen deep dive), November 2020, load/store and L3 cache"

@@ -85,7 +85,7 @@ CACHES = (
             10,
             15,
         ),
-        f"1 MiB: {GRAVITON2}; assumption: 8-way. Inclusive of L1D: {TRM}, 7.1",
+        f"1 MiB: {GRAVITON2}; assumption: 8-way. Inclusive of L1D: {TRM}",
         "inclusive",
     ),
     Cache(
@@ -176,7 +176,7 @@ PRESET = Preset(
     llc_size=Cited(32 << 20, f"32 MiB of system-level cache: {GRAVITON2}"),
     llc_slices=Cited(64, f"64 cores share it: {GRAVITON2}"),
     walks_enter=Stated(("L1D",), "assumption: the walker's references look into L1D first"),
-    prefetchers=Stated(("stride", "stream"), f"assumption: what {TRM}, 7.5, may stand for"),
+    prefetchers=Stated(("stride", "stream"), "assumption: strides and streams"),
     notes=(
         (
             "The simulator runs x86-64 tables of 4 KiB granule on it: names of x86 stand for "

@@ -88,7 +88,7 @@ PRESET = Preset(
     clock_ghz=CLOCK,
     walkers=Cited(4, "assumption: 4; no number is published", 2, 8),
     miss_registers=Cited(
-        32, "assumption: 32 of L1D; its L2 has 92 to 96 transactions at once", 20, 92
+        32, f"assumption: 32 of L1D; its L2 has 92 to 96 transactions at once: {GRAVITON4}", 20, 92
     ),
     window=Cited(320, f"320 macro-ops of the reorder buffer: {REVIEW}"),
     llc_size=Cited(36 << 20, f"36 MiB: {GRAVITON4}"),

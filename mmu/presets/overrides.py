@@ -111,12 +111,12 @@ def override(
     given = _given(key, value, source)
     group, _, rest = key.partition(".")
     if key in NUMBERS:
-        return replace(preset, **{key: given.cited()})
+        return _with(preset, key, given.cited())
     if key in STATED:
         known = STATED[key] or tuple(cache.name for cache in preset.caches)
-        return replace(preset, **{key: Stated(given.names(known), given.source)})
+        return _with(preset, key, Stated(given.names(known), given.source))
     if key in FLAGS:
-        return replace(preset, **{key: _flag(given)})
+        return _with(preset, key, _flag(given))
     if group == "cost" and (rest in preset.costs or rest in _costs(preset, more)):
         return replace(preset, costs={**preset.costs, rest: given.cited()})
     if group == "cost":
@@ -126,8 +126,13 @@ def override(
     for position, structure in enumerate(structures):
         if structure.name == name and field in fields_of(structure):
             structures[position] = _changed(structure, field, given)
-            return replace(preset, **{GROUPS[group]: tuple(structures)})
+            return _with(preset, GROUPS[group], tuple(structures))
     raise unknown("key", key, settable(preset, more))
+
+
+def _with(preset: Preset, field: str, value: Any) -> Preset:
+    changes: dict[str, Any] = {field: value}
+    return replace(preset, **changes)
 
 
 def _given(key: str, value: Any, source: str) -> _Given:

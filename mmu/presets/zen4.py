@@ -121,7 +121,7 @@ CACHES = (
             65,
         ),
         "32 MiB, 16-way, for a complex of eight cores: product data of the Ryzen 7000; an "
-        f"eighth to each core. Filled with what L2 evicts: {GUIDE}, 2.6.4",
+        f"eighth to each core. Filled with what L2 evicts: {GUIDE}",
         "exclusive",
     ),
 )
@@ -159,7 +159,7 @@ PRESET = Preset(
     miss_registers=Cited(
         24, "assumption: 24 miss address buffers of L1D; no number is published", 16, 32
     ),
-    window=Cited(320, f"320 macro-ops of the retire control unit: {GUIDE}, 2.10.2"),
+    window=Cited(320, f"320 macro-ops of the retire control unit: {GUIDE}"),
     llc_size=Cited(32 << 20, "32 MiB of a complex of eight cores: product data of the Ryzen 7000"),
     llc_slices=Cited(8, "eight cores of a complex: product data of the Ryzen 7000"),
     walks_enter=Stated(("L1D",), "assumption: the walker's references look into L1D first"),

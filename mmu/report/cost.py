@@ -63,7 +63,7 @@ class Range(NamedTuple):
     likely: float
     high: float
 
-    def __add__(self, other: Any) -> Range:  # type: ignore[override]
+    def __add__(self, other: Any) -> Range:
         return Range(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def over(self, number: float) -> Range:

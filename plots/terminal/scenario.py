@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mmulab.mmu.config.preset_files import called
 from mmulab.mmu.scenario.results import RunResult, VMResult
 
 Row = tuple[str, Callable[[RunResult], str]]
@@ -168,7 +169,7 @@ def title(runs: Sequence[RunResult]) -> str:
     return (
         f"{runs[0].scenario}: {len(vms)} VM{'s' if len(vms) > 1 else ''} of "
         f"{promised / 2**20:,.0f} MiB in all on a host of {host['memory'] / 2**20:,.0f} MiB; "
-        f"{host['preset']}, seed {settings['seed']}"
+        f"{called(host['preset'])}, seed {settings['seed']}"
     )
 
 

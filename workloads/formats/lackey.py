@@ -267,7 +267,7 @@ class Syscalls:
             self._pending[who] = (name, arguments)
         success = _SUCCESS.search(rest)
         if not success:
-            failed = b"Failure" in rest and self._pending.pop(who, None)
+            failed = self._pending.pop(who, None) if b"Failure" in rest else None
             return [(KERNEL, pid, 0, 0, 0)] if failed else []
         name, arguments = self._pending.pop(who, (b"", []))
         if not name:

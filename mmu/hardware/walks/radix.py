@@ -13,7 +13,7 @@ from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, frame_of
-from mmulab.mmu.memory.status import OK
+from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.memory.tables import slot_of
 from mmulab.mmu.trace import STORE
 
@@ -56,6 +56,8 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             rights = data & path_rights
             frame = frame_of(data)
         else:
+            if frame == NIL:  # no table: nothing is mapped
+                return fault(vcpu, address, 0, level, kind, user), 0, level
             status, frame = locate(core, vcpu, memory, frame, level)
             if status != OK:
                 return status, 0, level
