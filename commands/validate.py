@@ -25,7 +25,8 @@ from mmulab.mmu.errors import InputError
               help="Of the program, with --perf: 4k, 2m, 1g or thp.")  # fmt: skip
 @click.option("--format", "format_", metavar="NAME", help="Of TRACE; detected unless given.")
 @click.option("--seconds", type=float, default=60, show_default=True,
-              help="Time for what is measured, 1 to 600; below 20 with fewer accesses.")  # fmt: skip
+              help="Time for what is measured, 1 to 600; below 20 with fewer "
+              "accesses.")  # fmt: skip
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
 def validate(

@@ -324,8 +324,8 @@ def plot(result: Result | Sequence[Result], path: PathLike | None = None) -> Fig
     """Draws a result as the command does.
 
     result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info`, `dedup`, `calibrate` or
-    `validate`, or a list of one kind. path: also written there: .svg, .png or .pdf. The figure is matplotlib's and
-    shows itself where it is the value of a notebook's cell.
+    `validate`, or a list of one kind. path: also written there: .svg, .png or .pdf. The figure is
+    matplotlib's and shows itself where it is the value of a notebook's cell.
 
     Raises InputError for anything else, or a path that cannot be written.
     """

@@ -32,8 +32,8 @@ def draw(result: Calibrated) -> Figure:
         _label(each, title, "KiB" if unit == "bytes" else unit)
     last = axes.flat[-1]
     sizes = measured.curves["pages_4k"].sizes
-    last.plot(sizes, [max(0.5, each - found.excess[0]) for each in found.excess],
-              color=_MEASURED, marker=".", markersize=4, linewidth=1.2, label="measured")  # fmt: skip
+    beyond = [max(0.5, each - found.excess[0]) for each in found.excess]
+    last.plot(sizes, beyond, color=_MEASURED, marker=".", markersize=4, label="measured")
     for knee in found.knees["tlb"]:
         _knee(last, knee.size)
     if fit:

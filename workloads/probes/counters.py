@@ -127,8 +127,8 @@ def parse(text: str, name: str = "perf stat") -> list[Counted]:
         at = next((i for i, each in enumerate(fields[:4]) if _is_count(each)), None)
         if at is None or len(fields) < at + 3:
             raise InputError(
-                f"{name}, line {number}: {printable(line[:60])!r}: expected COUNT,UNIT,EVENT,... as "
-                "perf stat -x, writes"
+                f"{name}, line {number}: {printable(line[:60])!r}: expected COUNT,UNIT,EVENT,... "
+                "as perf stat -x, writes"
             )
         event = plain_name(fields[at + 2])
         if not event:

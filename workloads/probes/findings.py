@@ -1,9 +1,9 @@
 """What the curves say of the processor: reach of TLBs, sizes and latencies, by the keys of `--set`.
 
-Sizes are knees (`knees`) of the fastest runs, latencies lower quartiles. A knee is only known to a step of the curve, so that
+Sizes are knees (`knees`) of the fastest runs. A knee is only known to a step of the curve, so that
 where the base preset's number lies within a step of it, the base's is confirmed and stays.
-Latencies are levels between knees. What TLBs cost is the time over pages less that over as many
-lines: both miss the same data caches.
+Latencies are levels between knees, of lower quartiles. What TLBs cost is the time over pages less
+that over as many lines: both miss the same data caches.
 """
 
 from __future__ import annotations

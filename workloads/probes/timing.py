@@ -81,12 +81,16 @@ def repeated(
 ) -> Sample:
     """`work(operations)` for so many seconds, at least `least` times, each at least a window."""
     work(1)  # compiled
+
+    def run(operations: int) -> Run:
+        return timed(lambda: work(operations), operations)
+
     count = 1000
-    while (first := timed(lambda: work(count), count)).ns * count < window / 20:
+    while (first := run(count)).ns * count < window / 20:
         count *= 4
     count = operations_for(first.ns, window)
     until = time.monotonic() + seconds
     runs: list[Run] = []
     while len(runs) < least or time.monotonic() < until:
-        runs.append(timed(lambda: work(count), count))
+        runs.append(run(count))
     return sample(runs)
