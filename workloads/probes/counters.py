@@ -124,15 +124,15 @@ def parse(text: str, name: str = "perf stat") -> list[Counted]:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split(",")
-        at = next((i for i, each in enumerate(fields[:4]) if _is_count(each)), None)
-        if at is None or len(fields) < at + 3:
+        if not fields[0].strip():
+            continue  # a metric, which goes with the event above
+        at = _place(fields)
+        if at is None:
             raise InputError(
                 f"{name}, line {number}: {printable(line[:60])!r}: expected COUNT,UNIT,EVENT,... "
                 "as perf stat -x, writes"
             )
         event = plain_name(fields[at + 2])
-        if not event:
-            continue  # a metric, which goes with the event above
         count = None if fields[at] in _NOT_COUNTED else float(fields[at])
         share = fields[at + 4] if len(fields) > at + 4 else ""
         one = Counted(event, count, float(share) if _is_number(share) else 100.0)
@@ -145,6 +145,16 @@ def parse(text: str, name: str = "perf stat") -> list[Counted]:
 def _sum(one: Counted, other: Counted) -> Counted:
     counts = [each.count for each in (one, other) if each.count is not None]
     return Counted(one.name, sum(counts) if counts else None, min(one.share, other.share))
+
+
+def _place(fields: list[str]) -> int | None:
+    """Where the count stands: behind it a unit, which is no number, and the event. Before it can
+    be a time (-I), a processor (-A), or a core and how many it has (--per-core)."""
+    for at in range(min(4, len(fields) - 2)):
+        unit, event = fields[at + 1], fields[at + 2]
+        if _is_count(fields[at]) and event.strip() and not (_is_count(unit) or _is_number(event)):
+            return at
+    return None
 
 
 def _is_count(text: str) -> bool:
