@@ -35,7 +35,9 @@ def calibrate(
     options.check_outputs(plot_path, json=json_path, output=output)
     options.say_if_cold()
     from mmulab.plots.terminal import calibration as terminal
+    from mmulab.workloads.probes import facts
 
+    facts.be_nice()
     with progress("calibrating", 100) as advance:
         result = api.calibrate(seconds=seconds, base=base, progress=advance)
     if "-" not in (output, json_path):

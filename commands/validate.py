@@ -55,7 +55,9 @@ def _run(preset: str, seconds: float, plot_path: str | None, quiet: bool) -> Any
     chosen = api.preset(preset)
     options.say_if_cold()
     from mmulab.plots.terminal import validation as terminal
+    from mmulab.workloads.probes import facts
 
+    facts.be_nice()
     with progress("validating", 100) as advance:
         result = api.validate(preset=chosen, seconds=seconds, progress=advance)
     if not quiet:

@@ -282,7 +282,7 @@ def calibrate(
 
     seconds: for the probes, 1 to 150; below 20 there are fewer and smaller sizes. base: the
     preset that what can't be measured is taken from; the nearest to the processor unless given.
-    progress: called with the percent that are over. The process is niced from then on.
+    progress: called with the percent that are over.
 
     Raises InputError for bad seconds or an unknown base, RunError where the machine can't be
     measured: it is no Linux, or has too little memory free.
@@ -299,7 +299,7 @@ def validate(
     """Runs workloads for real and simulated, and compares their times: `mmulab validate`.
 
     preset, set: see `preset`. seconds: for what is measured, 1 to 600; below 20 with fewer
-    accesses. progress: called with the percent that are over. The process is niced from then on.
+    accesses. progress: called with the percent that are over.
 
     Raises what `calibrate` does.
     """

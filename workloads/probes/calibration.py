@@ -94,7 +94,6 @@ def measure(
     if JIT_OFF:
         raise RunError("NUMBA_DISABLE_JIT is set: plain Python is no measure of a processor")
     allowed = memory.budget()
-    facts.be_nice()
     return _Probes(seconds, allowed, progress or (lambda _percent: None)).run(facts.read(base))
 
 

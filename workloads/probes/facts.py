@@ -25,6 +25,8 @@ _X86: tuple[tuple[str, int, frozenset[int] | None, str], ...] = (
 #: Presets by Arm's part number. Linux, arch/arm64/include/asm/cputype.h.
 _ARM = {0xD0C: "neoverse-n1", 0xD4F: "neoverse-v2"}
 
+_NICE = 5
+
 _DMI = Path("/sys/class/dmi/id")
 
 #: Makers of virtual machines, as the DMI tables of their guests name them.
@@ -109,6 +111,6 @@ def _text(path: Path, missing: str = "") -> str:
 
 
 def be_nice() -> None:
-    """Lets everything else on the machine go first."""
-    if hasattr(os, "nice"):
-        os.nice(5)
+    """Lets everything else on the machine go first, from now on."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))

@@ -169,7 +169,6 @@ class Measured:
         if JIT_OFF:
             raise RunError("NUMBA_DISABLE_JIT is set: plain Python is no measure of a processor")
         allowed = memory.budget() // 2
-        facts.be_nice()
         self.facts = facts.read()
         self.problems: list[str] = []
         self.kernel: dict[str, Sample] = {}
