@@ -69,12 +69,9 @@ def of_workloads(mine: Validation, its: Validation) -> list[str]:
             f"| {100 * other.error(its.technique):.0f} % |"
         )
     lines += ["", "| | calibrated | as published |", "|---|---|---|"]
-    errors = [f"{100 * each.median_error():.0f} %" for each in (mine, its)]
-    ranks = [f"{each.rank_correlation:.2f}" for each in (mine, its)]
-    lines += [
-        f"| median error | {' | '.join(errors)} |",
-        f"| rank correlation | {' | '.join(ranks)} |",
-    ]
+    errors = " | ".join(f"{100 * each.median_error():.0f} %" for each in (mine, its))
+    ranks = " | ".join(f"{each.rank_correlation:.2f}" for each in (mine, its))
+    lines += [f"| median error | {errors} |", f"| rank correlation | {ranks} |"]
     lines += ["", "![Predicted against measured time of an access](validation.svg)"]
     return lines
 
