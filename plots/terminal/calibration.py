@@ -26,17 +26,17 @@ def table(result: Calibrated) -> str:
         inside = ", VM exits included" if measured.facts.virtual else ""
         lines += ["", f"cycles a page of the kernel's work{inside}:"]
         for name in kernel_events.EVENTS:
-            one = measured.events[name].times(1 / measured.clock.low)
+            cycles = measured.events[name].times(1 / measured.clock.low)
             cells = "".join(
-                f"{_number(round(each)):>14}" for each in (one.value, one.low, one.high)
+                f"{_number(round(each)):>14}" for each in (cycles.value, cycles.low, cycles.high)
             )
             lines.append(f"{name:<24}{cells}")
     if fit:
         lines += ["", "cycles of translation a step, by pages:"]
         lines.append(f"{'':<24}" + "".join(f"{size:>10,}" for size in fit.sizes) + f"{'error':>8}")
         lines.append(f"{'measured':<24}" + "".join(f"{each:>10.1f}" for each in fit.measured))
-        for spec, cycles in fit.predicted.items():
-            cells = "".join(f"{each:>10.1f}" for each in cycles)
+        for spec, steps in fit.predicted.items():
+            cells = "".join(f"{each:>10.1f}" for each in steps)
             lines.append(f"{spec:<24}{cells}{fit.errors[spec]:>8.2f}")
     lines.append("")
     return "\n".join([*lines, *measured_preset.notes(measured, found, fit)])

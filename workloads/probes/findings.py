@@ -140,8 +140,9 @@ def _level(measured: Calibration, name: str, first: float, last: float) -> Findi
         for which in ("low", "value", "median")
     )
     high = float(np.median(measured.cycles(name, "high")[within]))
-    each = (value, min(low, value), max(high, value), median)
-    return Finding(*(round(float(cycles), 1) for cycles in each), _LINES)
+    ends = min(low, value), max(high, value)
+    first, last, likely, middle = (round(float(each), 1) for each in (*ends, value, median))
+    return Finding(likely, first, last, middle, _LINES)
 
 
 def _caches(measured: Calibration, base: Preset, found: Sequence[Knee]) -> dict[str, Finding]:
@@ -194,8 +195,8 @@ def _tlbs(
     between = [at for at, n in enumerate(sizes) if 1.2 * reach[0] <= n <= 0.5 * reach[1]]
     if between:
         costs = knees.envelope(excess)[between] - excess[0]
-        quartiles = [round(float(each), 1) for each in np.percentile(costs, (0, 50, 75))]
-        numbers["cost.l2_tlb_hit"] = Finding(quartiles[1], *quartiles[::2], quartiles[1], _PAGES)
+        low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (0, 50, 75)))
+        numbers["cost.l2_tlb_hit"] = Finding(likely, low, high, likely, _PAGES)
     return numbers, reach[1]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from mmulab.mmu import simulate
 from mmulab.mmu.config import Config
 from mmulab.mmu.presets.preset import Preset
-from mmulab.mmu.trace import LOAD, NO_EVENTS, Chunk
+from mmulab.mmu.trace import LOAD, NO_EVENTS, Chunk, Origin
 from mmulab.workloads.generators.parameters import HEAP, mapped
 from mmulab.workloads.probes import chase
 from mmulab.workloads.probes.findings import Findings
@@ -35,6 +35,7 @@ class Ring:
 
     def __init__(self, name: str, order: np.ndarray) -> None:
         self.name = name
+        self.origin = Origin(name)
         self._address = HEAP + WORD * order
         self._rounds = 1 + -(-_LEAST // order.size)
 

@@ -82,7 +82,7 @@ def reserved(size: int, page_size: str, every: int = PAGE) -> Iterator[np.ndarra
             touch(words, every // WORD)
         yield words
     finally:
-        words = None
+        del words
         try:
             region.close()
         except BufferError:  # a view is still held: the last one that goes unmaps it

@@ -15,24 +15,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmulab import workloads
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.mmu.trace import INDEPENDENT, LOAD, MMAP, NO_EVENTS, STORE, UNKNOWN, Chunk, Trace
+from mmulab.mmu.trace import (
+    INDEPENDENT,
+    LOAD,
+    MMAP,
+    NO_EVENTS,
+    STORE,
+    UNKNOWN,
+    Chunk,
+    Trace,
+    origin,
+)  # fmt: skip
 from mmulab.workloads.probes import chase, memory
 from mmulab.workloads.probes.memory import HUGE, PAGE, WORD
 from mmulab.workloads.probes.timing import Run, Sample, sample, timed
 
 RING = 1024  #: values that are kept for accesses to depend on
 _NOTHING = RING  # a place in the ring that stays 0
-_PIECES = 20
+_PIECES, _PIECE = 20, 500_000  # at most so many, each of about so many ns at least
 
 
 @entry
-def _access(words, index, origin, kind, ring, first, last):
-    """Accesses first to last. index: words. origin: places in the ring, whose values are 0."""
+def _access(words, index, source, kind, ring, first, last):
+    """Accesses first to last. index: words. source: places in the ring, whose values are 0."""
     seen = np.uint64(0)
     for at in range(first, last):
-        zero = ring[origin[at]]
+        zero = ring[source[at]]
         place = index[at] + zero
         if kind[at] == STORE:
             words[place] = zero
@@ -46,14 +57,14 @@ def _access(words, index, origin, kind, ring, first, last):
 @dataclass(frozen=True)
 class Accesses:
     """A trace as words of one region: where its mappings lie one after another, at multiples of
-    2 MiB. index: uint64, word of each access. kind: uint8. origin: uint16, place in the ring.
+    2 MiB. index: uint64, word of each access. kind: uint8. source: uint16, place in the ring.
     linked: whether each address is the value of the load before. starts: each mapping's (address,
     length, first word)."""
 
     name: str
     index: np.ndarray
     kind: np.ndarray
-    origin: np.ndarray
+    source: np.ndarray
     linked: bool
     starts: tuple[tuple[int, int, int], ...]
 
@@ -91,23 +102,22 @@ def load(trace: Trace) -> Accesses:
     linked = bool((depends[1:] == 1).all() and (kind == LOAD).all())
     position = np.arange(address.size)
     known = (depends != UNKNOWN) & (depends != INDEPENDENT) & (depends < RING)
-    origin = np.where(known, (position - depends) & (RING - 1), _NOTHING).astype(np.uint16)
-    return Accesses(trace.name, index.astype(np.uint64), kind, origin, linked, tuple(starts))
+    source = np.where(known, (position - depends) & (RING - 1), _NOTHING).astype(np.uint16)
+    return Accesses(trace.name, index.astype(np.uint64), kind, source, linked, tuple(starts))
 
 
 def measure(accesses: Accesses, pages: str, seconds: float, least: int = 3) -> Sample:
     """ns an access of the second half, right after the first, in pages of "4k" or "2m"; all memory
     has been touched before. Raises RunError where there is no such memory.
 
-    The second half is timed in _PIECES. Of each, the runs are judged apart, so that what else runs
+    The second half is timed in pieces. Of each, the runs are judged apart, so that what else runs
     on the machine does not have to keep still for the whole of it.
     """
     with memory.reserved(accesses.size, pages) as words:
         step = _linked(words, accesses) if accesses.linked else _indexed(words, accesses)
         half, end = accesses.index.size // 2, accesses.index.size
-        edges = np.linspace(half, end, _PIECES + 1).astype(int).tolist()
-        pieces = list(zip(edges, edges[1:], strict=False))
         step(0, half)  # compiled
+        pieces = _pieces(half, end, timed(lambda: step(half, end), end - half).ns)
         runs: list[list[Run]] = [[] for _ in pieces]
         until = time.monotonic() + seconds
         while len(runs[0]) < least or time.monotonic() < until:
@@ -115,8 +125,23 @@ def measure(accesses: Accesses, pages: str, seconds: float, least: int = 3) -> S
             for found, (first, last) in zip(runs, pieces, strict=True):
                 found.append(timed(lambda: step(first, last), last - first))  # noqa: B023
     samples = [sample(each) for each in runs]
-    means = np.mean([each[:4] for each in samples], axis=0)
-    return Sample(*map(float, means), min(each.runs for each in samples))
+    value, low, median, high = np.mean([each[:4] for each in samples], axis=0).tolist()
+    return Sample(value, low, median, high, min(each.runs for each in samples))
+
+
+def _pieces(first: int, last: int, ns: float) -> list[tuple[int, int]]:
+    """(first, last) of each piece of accesses that take so many ns each."""
+    count = min(_PIECES, max(1, int((last - first) * ns / _PIECE)))
+    edges = np.linspace(first, last, count + 1).astype(int).tolist()
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def work(linked: bool, seconds: float) -> Sample:
+    """ns an access that takes no more than the loops themselves: all of it in the first cache. It
+    is the program's, not the processor's: what a simulation has as `work_per_access`."""
+    spec = "chase:size=4K" if linked else "gups:size=8K,init=0"
+    accesses = load(workloads.resolve(f"{spec},accesses=400K"))
+    return measure(accesses, "4k", seconds, least=5)
 
 
 def _linked(words: np.ndarray, accesses: Accesses) -> Callable[[int, int], None]:
@@ -136,20 +161,22 @@ def _linked(words: np.ndarray, accesses: Accesses) -> Callable[[int, int], None]
 
 def _indexed(words: np.ndarray, accesses: Accesses) -> Callable[[int, int], None]:
     ring = np.zeros(RING + 1, np.uint64)
-    columns = (accesses.index, accesses.origin, accesses.kind, ring)
+    columns = (accesses.index, accesses.source, accesses.kind, ring)
     return lambda first, last: _access(words, *columns, first, last)
 
 
 class Touched:
     """A trace with a store to each page of its mappings before all else, as the real memory has
-    been touched. The warm-up is that and half of the accesses."""
+    been touched. The warm-up is that and half of the accesses. linked: see `Accesses`."""
 
     def __init__(self, trace: Trace, accesses: Accesses) -> None:
         self.name = trace.name
+        self.origin = origin(trace)
         self._trace = trace
         self._pages = np.concatenate(
             [np.arange(start, start + length, PAGE) for start, length, _ in accesses.starts]
         )
+        self.linked = accesses.linked
         self._half = accesses.index.size // 2
         self._count = accesses.index.size
 

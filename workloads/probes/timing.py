@@ -35,7 +35,8 @@ class Sample(NamedTuple):
 
     def times(self, factor: float) -> Sample:
         """In another unit."""
-        return Sample(*(factor * each for each in self[:4]), self.runs)
+        value, low, median, high = (factor * each for each in self[:4])
+        return Sample(value, low, median, high, self.runs)
 
 
 class Run(NamedTuple):

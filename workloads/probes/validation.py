@@ -4,12 +4,15 @@ A point is a workload and a page size. Measured is the time of an access on this
 are the cycles of an access by the simulator, over the preset's clock. Where a hypervisor is seen,
 what this machine does is simulated natively and with nested paging, and the technique counts whose
 predictions are nearest; else natively alone.
+
+The loops take time of their own, as any program does beside its memory. It is measured where all
+is in the first cache, and is the simulation's `work_per_access`, whatever the preset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,9 @@ from mmulab import workloads
 from mmulab.mmu import simulate
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import RunError, check_range
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.cost import Range
 from mmulab.workloads.probes import facts, kernel_events, memory, replay
 from mmulab.workloads.probes.timing import Sample
 
@@ -174,6 +179,7 @@ class Measured:
         self.kernel: dict[str, Sample] = {}
         self._progress = progress or (lambda _percent: None)
         accesses = _ACCESSES if seconds >= _QUICK else _FEW
+        self.work = {linked: replay.work(linked, seconds / 30) for linked in (False, True)}
         self.runs: list[tuple[str, str, replay.Touched, Sample]] = []
         for number, workload in enumerate(WORKLOADS):
             trace = workloads.resolve(f"{workload},accesses={accesses}")
@@ -190,16 +196,24 @@ class Measured:
         if not self.facts.virtual:
             self.kernel = kernel_events.measure(seconds / 20)
 
+    def _with_work(self, preset: Preset, linked: bool) -> Preset:
+        """The preset with what the loops take by themselves, in its own cycles."""
+        ns = self.work[linked]
+        value, low, high = (each * preset.clock_ghz.value for each in (ns.value, ns.low, ns.high))
+        cost = Cited(value, "measured: the loops that run for real, in the first cache", low, high)
+        return replace(preset, costs={**preset.costs, "work_per_access": cost})
+
     def against(self, preset: Preset) -> Validation:
         """Simulates with a preset what was measured. Raises what `simulate.compare` raises."""
         specs = TECHNIQUES if self.facts.virtual else TECHNIQUES[:1]
+        loops = {linked: self._with_work(preset, linked) for linked in (False, True)}
         points = []
         for number, (workload, size, trace, ns) in enumerate(self.runs):
             result = simulate.compare(
-                trace, preset, Config(page_size=size), list(specs), trace.warmup
+                trace, loops[trace.linked], Config(page_size=size), list(specs), trace.warmup
             )
             predicted = {
-                spec: tuple(cycles / preset.clock_ghz.value for cycles in one.range_per_access)
+                spec: _ns(one.range_per_access, preset)
                 for spec, one in zip(specs, result.results, strict=True)
             }
             points.append(Point(workload, size, ns, predicted))
@@ -213,6 +227,12 @@ class Measured:
             _kernel(self.kernel, preset),
             tuple(self.problems),
         )
+
+
+def _ns(cycles: Range, preset: Preset) -> tuple[float, float, float]:
+    """(lowest, likely, highest) of cycles by the preset's clock."""
+    ghz = preset.clock_ghz.value
+    return cycles.low / ghz, cycles.likely / ghz, cycles.high / ghz
 
 
 def _kernel(events: dict[str, Sample], preset: Preset) -> dict[str, tuple[float, Sample]]:

@@ -46,10 +46,10 @@ def test_an_access_waits_for_the_load_that_made_its_address() -> None:
     """The hash join's bucket waits for its tuple; gups waits for nothing."""
     join = loaded("hashjoin:build=1K,probe=1K,accesses=5000")
     # A tuple, its bucket's header, the header again, and the tuple's place in the bucket.
-    assert join.origin[:4].tolist() == [replay.RING, 0, 0, 1]
-    assert (loaded("gups:size=1M,accesses=1000,init=0").origin == replay.RING).all()
+    assert join.source[:4].tolist() == [replay.RING, 0, 0, 1]
+    assert (loaded("gups:size=1M,accesses=1000,init=0").source == replay.RING).all()
     rows = np.arange(1000) & (replay.RING - 1)
-    assert (join.origin[:1000] != rows).all()  # never for itself
+    assert (join.source[:1000] != rows).all()  # never for itself
 
 
 @pytest.mark.parametrize("spec", validation.WORKLOADS)
