@@ -34,7 +34,6 @@ _SHARES = {"clock": 0.02, "lines": 0.28, "pages_4k": 0.28, "same_lines": 0.14,
 
 _QUICK = 20  # seconds below which there are fewer sizes, and smaller
 _SMALLEST = 16  # pages, or lines
-_UPDATED = (32 << 10, 512 << 10, 8 << 20, 256 << 20)  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Calibration:
     """What was measured. clock: ns a cycle, of which the
     lowest counts. curves: by the names of CURVES; one that could not be
     measured is missing. huge: part of the memory asked for in 2 MiB pages that came in them.
-    updates: ns an independent update, by page size and bytes. events: ns a page, by the names of
+    updates: (size, ns an independent update) over the lists of
+    some of the curves, at a size that those have. events: ns a page, by the names of
     `kernel_events.EVENTS`. problems: what could not be measured, and why."""
 
     facts: facts.Facts
@@ -51,7 +51,7 @@ class Calibration:
     clock: Sample
     curves: dict[str, Curve]
     huge: float
-    updates: dict[str, dict[int, Sample]]
+    updates: dict[str, tuple[int, Sample]]
     events: dict[str, Sample]
     problems: tuple[str, ...] = field(default=())
 
@@ -69,8 +69,8 @@ class Calibration:
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
             "huge_part": self.huge,
             "updates": {
-                pages: {str(size): one._asdict() for size, one in of_sizes.items()}
-                for pages, of_sizes in self.updates.items()
+                name: {"size": size, "ns": one._asdict()}
+                for name, (size, one) in self.updates.items()
             },
             "events": {name: one._asdict() for name, one in self.events.items()},
             "problems": list(self.problems),
@@ -113,7 +113,7 @@ class _Probes:
         curves: dict[str, Curve] = {}
         for name in CURVES:
             curves[name] = getattr(self, f"_{name}")()
-        updated = {pages: self._updates(pages) for pages in ("4k", "2m")}
+        updated = self._updates()
         events: dict[str, Sample] = {}
         with self._noting():
             events = kernel_events.measure(self._time("events"))
@@ -193,15 +193,28 @@ class _Probes:
         order = lambda n, random: chase.shuffled(chase.huge_pages(n, HUGE), random)  # noqa: E731
         return self._over("pages_2m", most * HUGE, "2m", sizes, order)
 
-    def _updates(self, pages: str) -> dict[int, Sample]:
-        sizes = [size for size in _UPDATED if size <= self._limited(size)]
-        each = self._time("updates") / 2 / len(sizes)
-        found: dict[int, Sample] = {}
-        with memory.reserved(sizes[-1], pages) as words:
-            for size in sizes:
-                found[size] = updates.measure(words, size, each)
-                self._tick(1)
+    def _updated(self, size: int, pages: str, every: int, words: np.ndarray) -> Sample:
+        """ns an independent update of some words of a region."""
+        order = chase.by_blocks(words, np.random.default_rng(1)) if every else (
+            chase.shuffled(words, np.random.default_rng(1))
+        )  # fmt: skip
+        with memory.reserved(size, pages, every) as region:
+            found = updates.measure(region, order, self._time("updates") / 3)
+        self._tick(1)
         return found
+
+    def _updates(self) -> dict[str, tuple[int, Sample]]:
+        size = self._limited(128 << 20)
+        count = self._limited(64 << 20) // PAGE
+        return {
+            "lines": (size, self._updated(size, "2m", PAGE, chase.dense(size // LINE))),
+            "pages_4k": (
+                count, self._updated(count * PAGE * chase.SPREAD, "4k", 0, chase.pages(count)),
+            ),
+            "same_lines": (
+                count, self._updated(max(HUGE, count * LINE), "2m", PAGE, chase.dense(count)),
+            ),
+        }  # fmt: skip
 
 
 MOST_BYTES = 512 << 20  #: bytes of one region

@@ -18,10 +18,12 @@ from mmulab.mmu.presets.preset import TLB, Preset
 from mmulab.workloads.probes import clock, kernel_events, knees
 from mmulab.workloads.probes.calibration import Calibration
 from mmulab.workloads.probes.knees import Knee
+from mmulab.workloads.probes.timing import Sample
 
 _NEAR = 2.5  # a knee this many times off the base's number is another structure's
 
 _LINES = "a dependent chase over lines, 128 KiB after 128 KiB, of 2 MiB pages"
+_LAST = f"{_LINES}; half way, in logarithms, from the last cache to memory"
 _PAGES = "a dependent chase over a line in each page, less one over as many lines side by side"
 
 
@@ -82,6 +84,7 @@ def find(measured: Calibration, base: Preset) -> Findings:
         numbers |= _large(measured, base, found["pages_2m"])
     if not measured.facts.virtual:
         numbers |= _kernel(measured)
+    numbers |= _at_once(measured, excess)
     hit = numbers["cost.l2_tlb_hit"].value if "cost.l2_tlb_hit" in numbers else 0.0
     walked = [at for at, size in enumerate(sizes) if walks_from and size >= 1.5 * walks_from]
     return Findings(
@@ -121,12 +124,13 @@ def matched(found: Sequence[Knee], expected: Mapping[str, float]) -> dict[str, K
     return chosen
 
 
-def _sized(knee: Knee, sizes: Sequence[int], base: float, method: str) -> Finding:
-    """A size: the base's, where it lies within a step."""
-    before = sizes[max(0, sizes.index(knee.size) - 1)]
-    if before <= base <= knee.after:
-        return Finding(base, before, knee.after, knee.size, method, confirmed=True)
-    return Finding(knee.size, knee.size, knee.after, knee.size, method)
+def _sized(size: int, sizes: Sequence[int], base: float, method: str, steps: int = 1) -> Finding:
+    """A size: the base's, where it lies within so many steps."""
+    at = sizes.index(size)
+    before, after = sizes[max(0, at - steps)], sizes[min(len(sizes) - 1, at + steps)]
+    if before <= base <= after:
+        return Finding(base, before, after, size, method, confirmed=True)
+    return Finding(size, size, sizes[min(len(sizes) - 1, at + 1)], size, method)
 
 
 def _level(measured: Calibration, name: str, first: float, last: float) -> Finding | None:
@@ -149,23 +153,35 @@ def _caches(measured: Calibration, base: Preset, found: Sequence[Knee]) -> dict[
     numbers: dict[str, Finding] = {}
     sizes = measured.curves["lines"].sizes
     private = {f"cache.{cache.name}.size": float(cache.size) for cache in base.caches[:-1]}
-    ends = matched(found, {**private, "llc_size": base.llc_size.value})
-    for key, knee in ends.items():
-        numbers[key] = _sized(knee, sizes, private.get(key, base.llc_size.value), _LINES)
+    for number, (key, knee) in enumerate(matched(found, private).items()):
+        # What is indexed by physical addresses fills unevenly: its knee is blurred.
+        steps = 2 if number else 1
+        numbers[key] = _sized(knee.size, sizes, private[key], _LINES, steps)
     edges = [numbers[key].value if key in numbers else size for key, size in private.items()]
-    # Others take their part of a cache that all share: its level ends before its size.
-    last = min(base.llc_size.value, ends["llc_size"].size if "llc_size" in ends else np.inf)
-    edges.append(last)
+    end = base.llc_size.value
+    memory = _level(measured, "lines", 2 * end, np.inf)
+    if memory:
+        numbers["memory_latency"] = memory
+        last = _last_cache(measured, base, memory.value, edges[-1])
+        numbers["llc_size"] = _sized(last, sizes, end, _LAST, 2)
+        end = min(last, end)
     begin = 0.0
-    for cache, edge in zip(base.caches, edges, strict=True):
+    for cache, edge in zip(base.caches, [*edges, end], strict=True):
         level = _level(measured, "lines", 1.5 * begin, 0.7 * edge)
         if level:
             numbers[f"cache.{cache.name}.latency"] = level
         begin = edge
-    memory = _level(measured, "lines", 4 * base.llc_size.value, np.inf)
-    if memory:
-        numbers["memory_latency"] = memory
     return numbers
+
+
+def _last_cache(measured: Calibration, base: Preset, memory: float, least: float) -> int:
+    """Bytes of the last cache that this machine gets: others may share it. They end where a step
+    costs the geometric mean of the base's latency of it and of memory's as measured."""
+    sizes = measured.curves["lines"].sizes
+    costs = knees.envelope(measured.cycles("lines", "value"))
+    half = (min(base.caches[-1].latency.value, memory) * memory) ** 0.5
+    at = int(np.searchsorted(costs, half, "right")) - 1
+    return max(sizes[max(0, at)], min(size for size in sizes if size >= least))
 
 
 def data_tlb(base: Preset, level: int, page_size: str) -> TLB | None:
@@ -186,7 +202,7 @@ def _tlbs(
     }
     sizes = measured.curves["pages_4k"].sizes
     numbers = {
-        key: _sized(knee, sizes, expected[key], _PAGES)
+        key: _sized(knee.size, sizes, expected[key], _PAGES)
         for key, knee in matched(found, expected).items()
     }
     reach = [numbers[key].value if key in numbers else size for key, size in expected.items()]
@@ -198,6 +214,37 @@ def _tlbs(
         low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (0, 50, 75)))
         numbers["cost.l2_tlb_hit"] = Finding(likely, low, high, likely, _PAGES)
     return numbers, reach[1]
+
+
+def _at_once(measured: Calibration, excess: np.ndarray) -> dict[str, Finding]:
+    """Misses and page walks that go on at once: what a chase takes over what updates take."""
+    numbers: dict[str, Finding] = {}
+    if not measured.updates:
+        return numbers
+    size, ns = measured.updates["lines"]
+    alone = _at(measured, "lines", size, measured.cycles("lines", "value"))
+    together = ns.times(1 / measured.clock.low)
+    method = f"{_LINES}, against independent updates of the same {size >> 20} MiB"
+    numbers["miss_registers"] = _quotient(alone, together, method)
+    pages, over_pages = measured.updates["pages_4k"]
+    over_lines = measured.updates["same_lines"][1]
+    walk = _at(measured, "pages_4k", pages, excess) - excess[0]
+    rest = Sample(*(each - over_lines.low for each in over_pages[:4]), over_pages.runs)
+    if rest.low > 0:
+        beside = f"{_PAGES}, against independent updates of the same {pages:,} pages"
+        numbers["walkers"] = _quotient(walk, rest.times(1 / measured.clock.low), beside)
+    return numbers
+
+
+def _at(measured: Calibration, name: str, size: int, cycles: np.ndarray) -> float:
+    """What a curve's envelope has at a size that it has."""
+    return float(knees.envelope(cycles)[measured.curves[name].sizes.index(size)])
+
+
+def _quotient(alone: float, together: Sample, method: str) -> Finding:
+    """How many go on at once; at least one does."""
+    likely, most, middle, least = (round(max(1.0, alone / each), 1) for each in together[:4])
+    return Finding(likely, least, most, middle, method)
 
 
 def _splinters(
@@ -225,7 +272,7 @@ def _large(measured: Calibration, base: Preset, found: Sequence[Knee]) -> dict[s
     if not ends:
         return {}
     method = "a dependent chase over a line in each 2 MiB page"
-    one = _sized(ends["L1"], measured.curves["pages_2m"].sizes, size, method)
+    one = _sized(ends["L1"].size, measured.curves["pages_2m"].sizes, size, method)
     return {f"tlb.{unit.name}.entries": one}
 
 

@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from mmulab.mmu.config import preset_files
 from mmulab.mmu.presets import geometry
 from mmulab.mmu.presets.overrides import GROUPS, override
 from mmulab.mmu.presets.preset import NUMBERS, STATED, Preset
-from mmulab.workloads.probes import kernel_events
+from mmulab.workloads.probes import kernel_events, memory
 from mmulab.workloads.probes.calibration import Calibration
 from mmulab.workloads.probes.findings import Finding, Findings
 from mmulab.workloads.probes.fitting import Fit
@@ -56,19 +58,30 @@ def _marked(base: Preset) -> Preset:
 def _settings(base: Preset, key: str, one: Finding) -> list[tuple[str, Any]]:
     """What to set for a finding: a TLB's entries have to make a geometry."""
     source = one.source()
-    if not key.endswith((".entries", ".size")):
+    if not key.endswith((".entries", ".size")) or key == "llc_size":
         ends = {"low": min(one.low, one.value), "high": max(one.high, one.value)}
         return [(key, {"value": one.value, **ends, "source": source})]
     size = {"value": int(one.value), "source": source}
-    if key.endswith(".size"):
+    prefix, _, field = key.rpartition(".")
+    group, _, name = prefix.partition(".")
+    unit = next(each for each in getattr(base, GROUPS[group]) if each.name == name)
+    entries = int(one.value) // (memory.LINE if field == "size" else 1)
+    if one.confirmed or getattr(unit, "sets", 0) == 1:
         return [(key, size)]
-    name = key.removesuffix(".entries").removeprefix("tlb.")
-    unit = next(tlb for tlb in base.tlbs if tlb.name == name)
-    sets, rest = divmod(int(one.value), unit.ways)
-    if unit.sets == 1 or not (rest or sets & (sets - 1)):
-        return [(key, size)]
-    # No power of two of sets of as many ways: one set, whose reach is what was measured.
-    return [(f"tlb.{name}.sets", {"value": 1, "source": "one set"}), (f"tlb.{name}.ways", size)]
+    ways = {"value": ways_for(entries, unit.ways), "source": "as its sets are a power of two"}
+    if field == "size":
+        return [(key, size), (f"{prefix}.ways", ways)]
+    sets = {"value": entries // ways["value"], "source": source}
+    return [(f"{prefix}.sets", sets), (f"{prefix}.ways", ways)]
+
+
+def ways_for(entries: int, ways: int) -> int:
+    """The ways nearest to so many with which the sets are a power of two."""
+    odd = entries
+    while odd % 2 == 0:
+        odd //= 2
+    possible = [odd << n for n in range((entries // odd).bit_length())]
+    return min(possible, key=lambda each: abs(np.log(each / ways)))
 
 
 def notes(measured: Calibration, found: Findings, fit: Fit | None) -> list[str]:

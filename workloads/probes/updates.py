@@ -1,25 +1,40 @@
-"""Independent updates of random words, as GUPS makes them: what a core hides of its misses."""
+"""Independent updates, as GUPS makes them: no address waits for a load, so that misses overlap.
+
+The words are those of a chase, by an array of their indices. What a step of the chase costs over
+what an update of the same words does is how many misses go on at once.
+"""
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry
-from mmulab.workloads.probes.memory import WORD
-from mmulab.workloads.probes.timing import Sample, repeated
+from mmulab.workloads.probes.timing import Run, Sample, operations_for, sample, timed
+
+_ROUNDS = 5  # at least
 
 
 @entry
-def _update(words, steps, state):
-    """Words by a multiplicative generator (Knuth's MMIX), upper bits; each is added to."""
-    mask = np.uint64(words.size - 1)
-    for _ in range(steps):
-        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-        words[(state >> np.uint64(24)) & mask] += np.uint64(1)
-    return state
+def _update(words, order, first, last):
+    """Adds to the words of an order from place first to last."""
+    for at in range(first, last):
+        words[order[at]] += np.uint64(1)
 
 
-def measure(memory: np.ndarray, size: int, seconds: float) -> Sample:
-    """ns an update of the first `size` bytes, a power of two."""
-    words = memory[: size // WORD]
-    return repeated(lambda steps: _update(words, np.int64(steps), np.uint64(12345)), seconds)
+def measure(words: np.ndarray, order: np.ndarray, seconds: float) -> Sample:
+    """ns an update of the words in this order, again and again."""
+    places = order.astype(np.uint64)
+    _update(words, places, 0, places.size)  # compiled, and in the caches as far as it stays there
+    count = operations_for(timed(lambda: _update(words, places, 0, places.size), 1).ns)
+
+    def work() -> None:
+        for _ in range(count):
+            _update(words, places, 0, places.size)
+
+    runs: list[Run] = []
+    until = time.monotonic() + seconds
+    while len(runs) < _ROUNDS or time.monotonic() < until:
+        runs.append(timed(work, count * places.size))
+    return sample(runs)

@@ -52,7 +52,11 @@ def calibration(virtual: str = "", splinters: bool = False) -> Calibration:
             "pages_2m": curve(huge, [step(5, TLBS[:1], np.arange(size)) for size in huge]),
         },
         huge=1.0,
-        updates={},
+        updates={
+            "lines": (128 << 20, sample(lines[1 << 21] / GHZ / 20)),
+            "pages_4k": (8192, sample((lines[8192] + 10) / GHZ)),
+            "same_lines": (8192, sample(lines[8192] / GHZ)),
+        },
         events={name: sample(100 + 50 * n) for n, name in enumerate(kernel_events.EVENTS)},
     )
 
@@ -76,6 +80,10 @@ def test_what_was_measured_is_in_the_preset(tmp_path: Path) -> None:
     latencies = [cache.latency.value for cache in preset.caches]
     assert latencies == pytest.approx([5, 14, 50], rel=0.03)
     assert preset.memory_latency.value == pytest.approx(400, rel=0.03)
+    assert preset.llc_size.value == 32 << 20
+    assert preset.miss_registers.value == pytest.approx(20, rel=0.05)
+    # A walk of 40 cycles and a hit of 8, in 10 cycles more.
+    assert preset.walkers.value == pytest.approx(4.8, rel=0.3)
     assert preset.memory_latency.low < preset.memory_latency.value < preset.memory_latency.high
     assert preset.memory_latency.source.startswith("measured, median ")
 
@@ -129,11 +137,13 @@ def test_host_pages_of_4_kib_are_seen(splinters: bool) -> None:
     assert ("host pages of 4 KiB" in said) is splinters
 
 
-def test_a_size_that_makes_no_sets_becomes_one_set(tmp_path: Path) -> None:
+def test_ways_are_such_that_sets_are_a_power_of_two() -> None:
     one = findings.Finding(1792, 1792, 2048, 1792, "a test")
-    settings = measured_preset._settings(presets.load("zen-5"), "tlb.l2-dtlb.entries", one)
-    assert dict(settings)["tlb.l2-dtlb.ways"]["value"] == 1792
-    assert dict(settings)["tlb.l2-dtlb.sets"]["value"] == 1
+    settings = dict(measured_preset._settings(presets.load("zen-5"), "tlb.l2-dtlb.entries", one))
+    assert settings["tlb.l2-dtlb.ways"]["value"] == 14
+    assert settings["tlb.l2-dtlb.sets"]["value"] == 128
+    for entries, ways, wanted in ((1536, 12, 12), (1 << 12, 16, 16), (24576, 16, 12), (7, 8, 7)):
+        assert measured_preset.ways_for(entries, ways) == wanted
 
 
 def test_the_technique_that_made_the_walks_fits_them_best() -> None:
