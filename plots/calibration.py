@@ -32,7 +32,7 @@ def draw(result: Calibrated) -> Figure:
         _label(each, title, "KiB" if unit == "bytes" else unit)
     last = axes.flat[-1]
     sizes = measured.curves["pages_4k"].sizes
-    beyond = [max(0.5, each - found.excess[0]) for each in found.excess]
+    beyond = [max(1, each - found.excess[0]) for each in found.excess]
     last.plot(sizes, beyond, color=_MEASURED, marker=".", markersize=4, label="measured")
     for knee in found.knees["tlb"]:
         _knee(last, knee.size)
@@ -62,6 +62,7 @@ def _knee(axes: Any, size: float) -> None:
 def _label(axes: Any, title: str, unit: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.set_ylim(bottom=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.set_title(title, fontsize=8, loc="left")
@@ -70,6 +71,7 @@ def _label(axes: Any, title: str, unit: str) -> None:
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=7)
+    axes.tick_params(axis="x", labelrotation=30)
 
 
 def write(result: Calibrated, path: str | Path) -> None:

@@ -35,7 +35,7 @@ from mmulab.workloads.probes.timing import Run, Sample, sample, timed
 
 RING = 1024  #: values that are kept for accesses to depend on
 _NOTHING = RING  # a place in the ring that stays 0
-_PIECES, _PIECE = 20, 500_000  # at most so many, each of about so many ns at least
+_PIECES, _PIECE = 500, 1_000_000  # at most so many, each of about so many ns
 
 
 @entry
