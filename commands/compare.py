@@ -67,9 +67,10 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
         comparisons.append(comparison)
         if not quiet:
             click.echo(terminal.table(comparison) + "\n")
-    options.write_text(json_path, lambda: results.to_json(comparisons))
-    options.write_text(csv_path, lambda: table.to_csv(comparisons))
-    if plot_path:
-        from mmulab.plots import compare as figure
+    with options.together():
+        options.write_text(json_path, lambda: results.to_json(comparisons))
+        options.write_text(csv_path, lambda: table.to_csv(comparisons))
+        if plot_path:
+            from mmulab.plots import compare as figure
 
-        figure.write(comparisons, plot_path)
+            figure.write(comparisons, plot_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -126,9 +125,7 @@ def _check_environment() -> None:
 
 
 def _fail_of_signal() -> NoReturn:
-    number = signals.came() or signal.SIGINT
-    how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-    _fail(f"{how}; nothing was written", 1)
+    _fail(signals.told(), 1)
 
 
 def _fail_of_system(error: OSError, was_closed: bool) -> NoReturn:

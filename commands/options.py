@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,15 @@ def resolve(
     """The traces that a command is given; a bundled one without any."""
     specs = traces or (arguments.DEFAULT_TRACE,)
     return [api.trace(spec, format=format_, seed=seed, levels=levels) for spec in specs]
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Outputs that are written within it take their places at its end, all or none."""
+    from mmulab.mmu.report import files
+
+    with files.together():
+        yield
 
 
 def write_text(path: str | None, render: Callable[[], str]) -> None:
