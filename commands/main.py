@@ -14,6 +14,7 @@ import click
 from mmulab import __version__
 from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
+from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
@@ -21,6 +22,7 @@ from mmulab.commands.mrc import mrc
 from mmulab.commands.rerun import rerun
 from mmulab.commands.run import run
 from mmulab.commands.trace import trace
+from mmulab.commands.validate import validate
 from mmulab.commands.walk import walk
 from mmulab.mmu.errors import InputError, MMULabError, Notice, printable
 from mmulab.mmu.report import made
@@ -56,6 +58,8 @@ for _command in (
     presets,
     assignment,
     rerun,
+    calibrate,
+    validate,
 ):
     cli.add_command(_command)
 

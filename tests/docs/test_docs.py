@@ -171,6 +171,8 @@ def scaled(command: str) -> list[str]:
     _, *words = shlex.split(re.sub(r"accesses=\d+[KM]", "accesses=20K", command))
     if "--warmup" in words:
         words[words.index("--warmup") + 1] = "1K"
+    if words[0] in ("calibrate", "validate"):
+        words += ["--seconds", "1"]
     if words[0] == "run":
         words += ["--set", "vm.workload=zipf:keys=2k,accesses=20K"]
     return words
