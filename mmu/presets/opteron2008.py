@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited, Stated
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles, guest_physical
+from mmulab.mmu.presets.common import NTLB, SOFTWARE, cycles, guest_physical
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 CLOCK = Cited(2.3, "2.3 GHz of an Opteron 2356, which has no higher one: AMD, product data")
@@ -93,7 +93,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(90, CLOCK),
         "assumption: 90 ns at 2.3 GHz, registered DDR2 and two sockets; 57.8 ns on a "

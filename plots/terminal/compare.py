@@ -14,6 +14,7 @@ from mmulab.mmu.report.results import Comparison, TechniqueResult
 #: What each category is called where there is room for a few words only.
 LABELS = {
     "work": "work",
+    "data": "data: caches",
     "l2_tlb": "L2 TLB",
     "guest_walk": "walk: gPT/sPT",
     "nested_walk": "walk: nPT",
@@ -24,7 +25,7 @@ LABELS = {
     "shadow": "shadow upkeep",
 }
 _BAR_WIDTH = 60
-_SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
+_SHADES = dict(zip(CATEGORIES, "█▌░▒▓·xwc+", strict=True))
 
 Row = tuple[str, Callable[[TechniqueResult], str]]
 
