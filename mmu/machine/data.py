@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.hardware.caches import shape_of
+from mmulab.mmu.hardware.caches import first_slot, shape_of
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_program, space_of
-from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.kernels.compiling import entry, inlined
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.trace import FETCH, SWITCH, Chunk
@@ -24,7 +24,9 @@ from mmulab.mmu.trace import FETCH, SWITCH, Chunk
 NO_LINES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
 _VM = 1  # the number of the only VM
-_MORE = 2080  # what the lines of one access take at most, and a margin
+#: Lines of one access at most: its size has 16 bits.
+MOST_LINES = ((1 << 16) >> LINE_SHIFT) + 1
+_BLOCK = 4096  # lines found at a time: an assumption, few enough to stay in an L1 cache
 _NEVER = 1 << 62  # no line's key
 
 # Where `find_some` has got to.
@@ -46,6 +48,8 @@ class Lines:
             first = preset.caches[0]
             sets = first.size // (first.ways << LINE_SHIFT)
             self._colours, self._rows = shape_of(sets)
+        self._block = np.zeros(_BLOCK, np.int32), np.zeros(_BLOCK, np.int64)
+        self._at, self._line = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._latest = np.full(self._colours * self._rows, _NEVER, np.int64)
 
     def find(self, chunk: Chunk, measured_from: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -55,11 +59,7 @@ class Lines:
             return *NO_LINES, 0
         state = self._state
         state[[_POSITION, _EVENT, _FOUND, _COUNTED]] = 0
-        at, line = np.zeros(0, np.int32), np.zeros(0, np.int64)
-        while state[_POSITION] < chunk.accesses:
-            room = chunk.accesses - int(state[_POSITION]) + _MORE
-            at = np.concatenate([at[: state[_FOUND]], np.empty(room, np.int32)])
-            line = np.concatenate([line[: state[_FOUND]], np.empty(room, np.int64)])
+        while True:
             find_some(
                 to_read(chunk.address),
                 to_read(chunk.kind),
@@ -70,15 +70,21 @@ class Lines:
                 self._latest,
                 self._colours,
                 self._rows,
-                at,
-                line,
+                *self._block,
+                self._at,
+                self._line,
             )
+            if state[_POSITION] == chunk.accesses:
+                break
+            found = int(state[_FOUND])  # there was no room for more
+            room = found + chunk.accesses - int(state[_POSITION]) + 2 * len(self._block[0])
+            self._at, self._line = np.resize(self._at, room), np.resize(self._line, room)
         switches = chunk.events["kind"][int(state[_EVENT]) :] == SWITCH
         if switches.any():  # after the last access
             pid = chunk.events["pid"][int(state[_EVENT]) :][switches][-1]
             state[_SPACE] = to_space(pid)
         found = int(state[_FOUND])
-        return at[:found], line[:found], int(state[_COUNTED])
+        return self._at[:found].copy(), self._line[:found].copy(), int(state[_COUNTED])
 
 
 @entry
@@ -87,41 +93,78 @@ def to_space(pid):
     return space_of(_VM, pid)
 
 
+@inlined
+def _lines_of_block(address, kind, size, position, stop, block_at, block_number):
+    """Virtual lines that accesses from a position on touch, as far as there is room. Returns
+    (next position, number of lines). Fetches are written, too, and written over."""
+    found = np.uint64(0)
+    room = np.uint64(block_at.size - MOST_LINES)
+    at = np.uint64(position)
+    while at < np.uint64(stop) and found < room:
+        gva = address[at]
+        number = gva >> LINE_SHIFT
+        last = (gva + np.int64(size[at]) - 1) >> LINE_SHIFT
+        is_data = kind[at] != FETCH
+        block_at[found] = at
+        block_number[found] = number
+        found += np.uint64(is_data)
+        if last != number and is_data:
+            for other in range(number + 1, last + 1):
+                block_at[found] = at
+                block_number[found] = other
+                found += np.uint64(1)
+        at += np.uint64(1)
+    return np.int64(at), np.int64(found)
+
+
+@inlined
+def _filtered(latest, colours, rows, space, vm_space, block_at, block_number, count):
+    """Leaves out lines that are the latest of their set. Returns how many are left."""
+    kept = np.uint64(0)
+    for each in range(np.uint64(count)):
+        number = block_number[each]
+        key = number ^ (space if number >= 0 else vm_space)
+        slot = number & (rows - 1)
+        if colours > 1:
+            name = of_program(space, vm_space, number)
+            slot = np.int64(first_slot(name, 0, colours, 0, rows - 1, 1))
+        block_at[kept] = block_at[each]
+        block_number[kept] = number
+        kept += np.uint64(latest[np.uint64(slot)] != key)
+        latest[np.uint64(slot)] = key
+    return np.int64(kept)
+
+
 @entry
-def find_some(address, kind, size, events, measured_from, state, latest, colours, rows, at, line):
-    """Finds lines from where it has got to, as long as there is room for those of an access."""
-    position, event, space = state[0], state[1], state[2]
-    found, counted = state[3], state[4]
+def find_some(
+    address, kind, size, events, measured_from, state, latest, colours, rows,
+    block_at, block_number, at, line,
+):  # fmt: skip
+    """Finds lines from where it has got to, as long as there is room for those of a block."""
+    position, event, space, found = state[0], state[1], state[2], state[3]
     vm_space = space_of(_VM, -1)
-    upcoming = events[event].position if event < events.size else address.size
-    while position < address.size and found < at.size - _MORE // 2:
-        while position >= upcoming and event < events.size:
+    while position < address.size and found + block_at.size <= at.size:
+        while event < events.size and events[event].position <= position:
             if events[event].kind == SWITCH:
                 space = space_of(_VM, events[event].pid)
             event += 1
-            upcoming = events[event].position if event < events.size else address.size
-        if kind[position] != FETCH:
-            gva = address[position]
-            last = (gva + np.int64(size[position]) - 1) >> LINE_SHIFT
-            number = gva >> LINE_SHIFT
-            counted += (last - number + 1) if position >= measured_from else 0
-            while number <= last:
-                keep = True
-                if rows:
-                    key = number ^ (space if number >= 0 else vm_space)
-                    if colours == 1:
-                        slot = number & (rows - 1)
-                    else:
-                        name = of_program(space, vm_space, number)
-                        slot = (((name >> 32) * colours) >> 31) * rows + (name & (rows - 1))
-                    keep = latest[slot] != key
-                    latest[slot] = key
-                if keep:
-                    at[found] = position
-                    line[found] = of_program(space, vm_space, number)
-                    found += 1
-                number += 1
-        position += 1
-    state[0], state[1], state[2] = position, event, space
-    state[3], state[4] = found, counted
-
+        stop = address.size
+        if event < events.size:
+            stop = min(stop, events[event].position)
+        if position < measured_from:
+            stop = min(stop, measured_from)
+        measured = position >= measured_from
+        position, count = _lines_of_block(
+            address, kind, size, position, stop, block_at, block_number
+        )
+        state[4] += count if measured else 0
+        if rows:
+            count = _filtered(
+                latest, colours, rows, space, vm_space, block_at, block_number, count
+            )
+        for each in range(np.uint64(count)):
+            to = np.uint64(found + np.int64(each))
+            at[to] = block_at[each]
+            line[to] = of_program(space, vm_space, block_number[each])
+        found += count
+    state[0], state[1], state[2], state[3] = position, event, space, found

@@ -120,8 +120,7 @@ def find_lines() -> tuple[Any, Any]:
         numbers,
         types.int64,
         types.int64,
-        types.Array(types.int32, 1, "C"),
-        numbers,
+        *(types.Array(types.int32, 1, "C"), numbers) * 2,
     )
 
 

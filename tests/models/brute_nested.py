@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 
 from mmulab.mmu.presets.preset import Preset
+from models.brute_caches import Caches, Line
 from models.brute_tlb import Array, Hardware, Page
 
 LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 FRAME, LARGE = ((1 << 40) - 1) << 12, 1 << 7
-
-MEMORY = 4  # what serves a reference that no cache has the line of
 
 Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
 
@@ -28,7 +27,7 @@ class Nested(Hardware):
 
     def __init__(
         self, preset: Preset, pcid: bool, levels: tuple[int, int], tables: Tables,
-        cr3: dict[int, int], eptp: int,
+        cr3: dict[int, int], eptp: int, llc: int,
     ) -> None:  # fmt: skip
         super().__init__(preset, None, pcid)
         self.levels, self.host_levels = levels
@@ -48,13 +47,7 @@ class Nested(Hardware):
         self.ept_psc = {
             LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
         }  # fmt: skip
-        self.lines: list[Array] = []
-        for cache in preset.caches:
-            wanted = int(cache.size * preset.page_table_share.value) // (64 * cache.ways)
-            sets = 1
-            while 2 * sets <= wanted:
-                sets *= 2
-            self.lines.append(Array(sets, cache.ways, "lru"))
+        self.caches = Caches(preset, llc)
         self.references: Counter[tuple[int, int, int]] = Counter()
 
     # --- the walk
@@ -133,17 +126,11 @@ class Nested(Hardware):
         self, frame: int, address: int, level: int, guest_level: int, host_level: int
     ) -> int:
         """Reads an entry of a table; counts the cache that has its line."""
-        index = (address >> (12 + 9 * (level - 1))) & 511
-        line = (frame << 12 | index << 3) >> 6
-        place = (line * 0x9E3779B97F4A7C15 % (1 << 64)) >> 40
-        found = MEMORY
-        for number, cache in enumerate(self.lines):
-            if cache.has(line):
-                cache.hits += 1
-                cache.touch(place, line)
-                found = number
-                break
-            cache.misses += 1
-            cache.fill(place, line, None)
-        self.references[guest_level, host_level, found] += 1
+        number = address >> (12 + 9 * (level - 1))
+        page, index = number >> 9, number & 511
+        if host_level:
+            line = Line((1, -1), ("nested", level), page, index >> 3)
+        else:
+            line = Line((1, self.process), ("guest", level), page, index >> 3)
+        self.references[guest_level, host_level, self.caches.reference(line)] += 1
         return self.entries[frame][index]
