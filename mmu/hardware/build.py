@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import MISSED, NOTED, SAMPLE, SAMPLE_SHIFT, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
@@ -166,11 +166,22 @@ def build_core(
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
     names = [cache.name for cache in preset.caches]
-    record["enter"] = names.index(preset.walks_enter.names[0]) if names else 0
-    record["next_line"] = "next-line" in preset.prefetchers.names
-    record["adjacent_line"] = "adjacent-line" in preset.prefetchers.names
-    record["stream"] = bool({"stream", "stride"} & set(preset.prefetchers.names))
+    record["enter"] = _entered(preset, names)
+    prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache
+    record["next_line"] = "next-line" in prefetchers
+    record["adjacent_line"] = "adjacent-line" in prefetchers
+    record["stream"] = bool({"stream", "stride"} & prefetchers)
     return core, builder.names
+
+
+def _entered(preset: Preset, names: list[str]) -> int:
+    """The level that walks look into first."""
+    if not names:
+        return 0
+    (name, *_) = preset.walks_enter.names
+    if name not in names[:2]:
+        raise unknown("walks_enter", name, names[:2])
+    return names.index(name)
 
 
 def size_of_last(preset: Preset, llc: str | int) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 from mmulab.mmu.presets.preset import Preset
-from models.brute_caches import Caches, Line
+from mmulab.mmu.trace import FETCH
+from models.brute_caches import Caches, Line, line_of
 from models.brute_tlb import Array, Hardware, Page
 
 LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
@@ -21,13 +22,13 @@ Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
 class Nested(Hardware):
     """TLBs and walk caches over guest tables and an EPT, both complete.
 
-    cr3: gfn of the top-level table, by process. hfn_of: host frames of the guest's tables. The
-    entry of each address is there and dirty, so that nothing faults.
+    cr3: gfn of the top-level table, by process. llc: bytes of the last cache. follows: the
+    program's own lines go through the caches. The entry of each address is there and dirty, so that nothing faults.
     """
 
     def __init__(
         self, preset: Preset, pcid: bool, levels: tuple[int, int], tables: Tables,
-        cr3: dict[int, int], eptp: int, llc: int,
+        cr3: dict[int, int], eptp: int, llc: int, follows: bool,
     ) -> None:  # fmt: skip
         super().__init__(preset, None, pcid)
         self.levels, self.host_levels = levels
@@ -48,7 +49,15 @@ class Nested(Hardware):
             LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
         }  # fmt: skip
         self.caches = Caches(preset, llc)
+        self.follows = follows
         self.references: Counter[tuple[int, int, int]] = Counter()
+
+    def access_bytes(self, address: int, kind: int, size: int, pages: list[int]) -> None:
+        """An access, and the lines that it touches where those go through the caches."""
+        self.access(pages, kind)
+        if self.follows and kind != FETCH:
+            for line in range(address >> 6, (address + size - 1 >> 6) + 1):
+                self.caches.touch(line_of(line << 6, self.process))
 
     # --- the walk
 
