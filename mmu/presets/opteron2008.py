@@ -55,6 +55,13 @@ LINEAR_PSC = (
 
 CACHES = (
     Cache(
+        "L1D",
+        64 * 1024,
+        2,
+        Cited(3, f"3 cycles: {K10}. High: a cycle more, for the address of a segment", 3, 4),
+        f"64 KB, 2-way: {K10}",
+    ),
+    Cache(
         "L2",
         512 * 1024,
         16,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 from models.brute_caches import Caches, Line, line_of, name_of
 
 from mmulab.mmu.config import Config
@@ -14,7 +13,8 @@ from mmulab.mmu.hardware.state import CACHE_LEVELS
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.machine.work import prepare
 from mmulab.mmu.presets.preset import Preset
-from mmulab.mmu.trace import FETCH, SWITCH, Trace
+from mmulab.mmu.trace import FETCH, Trace
+from mmulab.workloads.slices import owners
 
 
 class Followed:
@@ -30,6 +30,7 @@ class Followed:
         self.simulator = build(technique, preset, config)
         self.references: Counter[tuple[int, int]] = Counter()
         self.pid = FIRST_PID
+        self.last = FIRST_PID, FIRST_PID  # process and thread at the end of a chunk
         self.config = config
         self.named = 0
         done = 0
@@ -43,24 +44,17 @@ class Followed:
 
     def _run(self, trace: Trace, chunk, done: int) -> None:  # type: ignore[no-untyped-def]
         work, _ = prepare(trace, chunk, done, 0, self.config.levels)
+        pids, _, self.last = owners(chunk, self.last)
         core, event = self.simulator.machine.core, 0
         for i in range(chunk.accesses):
             core.noted[:2048] = 0
-            before = event
             event = self.simulator.run(chunk, work.kinds, i, i + 1, event)
-            self._switch(chunk.events[before:event], i)
+            self.pid = int(pids[i])
             gva, size = int(chunk.address[i]), int(chunk.size[i])
             self._walked(gva, size)
             if chunk.kind[i] != FETCH:
                 for number in range(gva >> 6, (gva + size - 1 >> 6) + 1):
                     self.caches.touch(line_of(number << 6, self.pid))
-
-    def _switch(self, events: np.ndarray, position: int) -> None:
-        """Events that happen after the access belong to the next one."""
-        for one in events:
-            if one["kind"] == SWITCH:
-                assert one["position"] <= position, "give traces whose switches are apart"
-                self.pid = int(one["pid"])
 
     def _walked(self, gva: int, size: int) -> None:
         core = self.simulator.machine.core
@@ -70,10 +64,8 @@ class Followed:
                 return
             what &= PAGE
             if what == PAGE:
-                page = line_of(gva, self.pid)._replace(row=0)
-                if name_of(page) != name:
-                    page = line_of(gva + size - 1, self.pid)._replace(row=0)
-                assert name_of(page) == name
+                page = self._page_near(gva, name) or self._page_near(gva + size - 1, name)
+                assert page
                 self.caches.zero(page._replace(row=row) for row in range(LINES))
             else:
                 assert (site := self.simulator.spec.technique.walk.sites[what // CACHE_LEVELS])
@@ -82,6 +74,12 @@ class Followed:
                     assert names[name].kind == ("guest", site.level)
                 found = self.caches.reference(names.get(name, name))
                 self.references[what // CACHE_LEVELS, found] += 1
+
+    def _page_near(self, gva: int, name: int) -> Line | None:
+        """The first line of a page, which is gva's or lies in its 2 MiB, by its number."""
+        first = line_of(gva, self.pid)._replace(row=0)
+        around = [first._replace(page=first.page & ~511 | n) for n in range(512)]
+        return next((page for page in (first, *around) if name_of(page) == name), None)
 
     def _of_tables(self, gva: int, size: int) -> list[Line]:
         space = 1, self.pid if gva >= 0 else -1
