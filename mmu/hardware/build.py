@@ -6,10 +6,10 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
-from mmulab.mmu.hardware.caches import MISSED, NOTED, SAMPLE, SAMPLE_SHIFT, shape_of
+from mmulab.mmu.hardware.caches import MISSED, NOTED, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.fetch_ahead import HINTS
-from mmulab.mmu.hardware.lines import LINE_SHIFT, LINES
+from mmulab.mmu.hardware.lines import LINE_SHIFT
 from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
@@ -161,7 +161,7 @@ def build_core(
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    core = _arrays(builder, preset, l1_units, log_size, *_cache_model(preset, llc, caches))
+    core = _arrays(builder, preset, l1_units, log_size, *_cache_model(preset, llc))
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
@@ -191,29 +191,24 @@ def size_of_last(preset: Preset, llc: str | int) -> int:
     return preset.caches[-1].size if llc == "slice" else int(llc)
 
 
-def _cache_model(
-    preset: Preset, llc: str | int, caches: str
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """(CACHE records, lines, all invalid, level that is sampled or NIL)."""
+def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
+    """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
     cache = np.zeros(CACHE_LEVELS - 1, CACHE)
-    slots, last, sampled = 0, len(preset.caches) - 1, NIL
+    slots, last = 0, len(preset.caches) - 1
     for number, level in enumerate(preset.caches):
         size = size_of_last(preset, llc) if number == last > 0 else level.size
         check_geometry(f"cache {level.name}", 1, level.ways, "lru")
         colours, rows = shape_of(size // (LINE_BYTES * level.ways))
-        shift = 0
-        if caches == "sampled" and number == last > 0 and rows == LINES:
-            sampled, rows, shift = number, rows // SAMPLE, SAMPLE_SHIFT
         stride = padded(level.ways)
-        cache[number] = (slots, colours, shift, rows - 1, stride, level.ways)
+        cache[number] = (slots, colours, rows - 1, stride, level.ways)
         slots += colours * rows * stride
         if slots > MOST_SLOTS:
             raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")
     line = _aligned(slots, np.int32)
     line[:] = INVALID
-    return cache, line, sampled
+    return cache, line
 
 
 def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
@@ -233,7 +228,6 @@ def build_vcpu(sites: int) -> VCPU:
         exits=np.zeros(MAX_REASONS, np.int64),
         own=np.zeros(MAX_COUNTERS, np.int64),
         references=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
-        outcome=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
         first=np.zeros(1, FIRST_TOUCHES),
         first_exits=np.zeros(MAX_REASONS, np.int64),
         first_own=np.zeros(MAX_COUNTERS, np.int64),
@@ -250,7 +244,6 @@ def _arrays(
     log_size: int,
     cache: np.ndarray,
     line: np.ndarray,
-    sampled: int,
 ) -> Core:
     unit, slots, words = builder.unit_array()
     l1_slots = int(unit[l1_units]["base"]) if l1_units < len(unit) else slots
@@ -267,7 +260,6 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    record[0]["sampled"] = sampled
     tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
     tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:

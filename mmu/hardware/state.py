@@ -54,7 +54,6 @@ CORE_RECORD = np.dtype(
         ("data", np.int64),  # 1: the program's lines go through the caches
         ("levels", np.int64),
         ("enter", np.int64),  # level that walks look into first
-        ("sampled", np.int64),  # level that holds one line of some; NIL: none
         ("next_line", np.int64),  # prefetchers: 1 where there is such a one
         ("adjacent_line", np.int64),
         ("stream", np.int64),
@@ -117,7 +116,6 @@ CACHE = np.dtype(
     [
         ("base", np.int64),  # its first slot of Core.line
         ("colours", np.int64),
-        ("row_shift", np.int64),
         ("row_mask", np.int64),  # rows - 1
         ("stride", np.int64),  # slots from one set to the next
         ("ways", np.int64),
@@ -220,7 +218,6 @@ class VCPU(Struct):
     #: [(sites + 2) * CACHE_LEVELS]: of page walks, by site and serving level; then of the program,
     #: and of pages that the kernel zeroed or copied, by serving level
     references: np.ndarray
-    outcome: np.ndarray  # [as references]: of the last sampled one of each row: see hardware.caches
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -234,7 +231,6 @@ class VCPU(Struct):
         "exits": ArrayField(np.int64),
         "own": ArrayField(np.int64),
         "references": ArrayField(np.int64),
-        "outcome": ArrayField(np.int64),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),

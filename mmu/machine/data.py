@@ -5,8 +5,9 @@ on how addresses are translated. An access touches each line that it has a byte 
 none: there is no instruction cache.
 
 Unless caches are exact, a line that is the latest of its set of the first cache, by the program's
-own accesses, is left out. It is there, and would stay the latest; what is lost is that it has
-been used since a table's line came into that set, if one did.
+own accesses, is left out: it is there, and would stay the latest. What is lost is that it has been
+used since a table's line came into that set, or one of a page that the kernel zeroed; so that it
+is not taken for unused, one access is let through after LONGEST lines.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from mmulab.mmu.trace import FETCH, SWITCH, Chunk
 #: Of a chunk whose lines are not followed.
 NO_LINES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
+#: Lines of the program after which the latest of a set is let through again, see above: an
+#: assumption, fewer than the kernel lets pass between as many faults as a set has ways.
+LONGEST = 256
+
 _VM = 1  # the number of the only VM
 #: Lines of one access at most: its size has 16 bits.
 MOST_LINES = ((1 << 16) >> LINE_SHIFT) + 1
@@ -30,7 +35,7 @@ _BLOCK = 4096  # lines found at a time: an assumption, few enough to stay in an 
 _NEVER = 1 << 62  # no line's key
 
 # Where `find_some` has got to.
-_POSITION, _EVENT, _SPACE, _FOUND, _COUNTED = range(5)
+_POSITION, _EVENT, _SPACE, _FOUND, _COUNTED, _NOW = range(6)
 
 
 class Lines:
@@ -41,7 +46,7 @@ class Lines:
 
     def __init__(self, preset: Preset, caches: str, pid: int) -> None:
         self.followed = caches != "off" and bool(preset.caches)
-        self._state = np.zeros(5, np.int64)
+        self._state = np.zeros(6, np.int64)
         self._state[_SPACE] = to_space(pid)
         self._colours = self._rows = 0
         if self.followed and caches != "exact":
@@ -51,6 +56,7 @@ class Lines:
         self._block = np.zeros(_BLOCK, np.int32), np.zeros(_BLOCK, np.int64)
         self._at, self._line = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._latest = np.full(self._colours * self._rows, _NEVER, np.int64)
+        self._passed = np.zeros(self._colours * self._rows, np.int64)
 
     def find(self, chunk: Chunk, measured_from: int) -> tuple[np.ndarray, np.ndarray, int]:
         """(at, line, touched): positions of accesses and lines that they touch, in order, int32
@@ -68,6 +74,7 @@ class Lines:
                 measured_from,
                 state,
                 self._latest,
+                self._passed,
                 self._colours,
                 self._rows,
                 *self._block,
@@ -118,8 +125,9 @@ def _lines_of_block(address, kind, size, position, stop, block_at, block_number)
 
 
 @inlined
-def _filtered(latest, colours, rows, space, vm_space, block_at, block_number, count):
-    """Leaves out lines that are the latest of their set. Returns how many are left."""
+def _filtered(latest, passed, now, colours, rows, space, vm_space, block_at, block_number, count):
+    """Leaves out lines that are the latest of their set, and have not been left out for long. now:
+    lines before. Returns how many are left."""
     kept = np.uint64(0)
     for each in range(np.uint64(count)):
         number = block_number[each]
@@ -127,21 +135,25 @@ def _filtered(latest, colours, rows, space, vm_space, block_at, block_number, co
         slot = number & (rows - 1)
         if colours > 1:
             name = of_program(space, vm_space, number)
-            slot = np.int64(first_slot(name, 0, colours, 0, rows - 1, 1))
+            slot = np.int64(first_slot(name, 0, colours, rows - 1, 1))
         block_at[kept] = block_at[each]
         block_number[kept] = number
-        kept += np.uint64(latest[np.uint64(slot)] != key)
-        latest[np.uint64(slot)] = key
+        slot = np.uint64(slot)
+        time = now + np.int64(each)
+        keep = (latest[slot] != key) | (time - passed[slot] > LONGEST)
+        kept += np.uint64(keep)
+        latest[slot] = key
+        passed[slot] = time if keep else passed[slot]
     return np.int64(kept)
 
 
 @entry
 def find_some(
-    address, kind, size, events, measured_from, state, latest, colours, rows,
+    address, kind, size, events, measured_from, state, latest, passed, colours, rows,
     block_at, block_number, at, line,
 ):  # fmt: skip
     """Finds lines from where it has got to, as long as there is room for those of a block."""
-    position, event, space, found = state[0], state[1], state[2], state[3]
+    position, event, space, found, now = state[0], state[1], state[2], state[3], state[5]
     vm_space = space_of(_VM, -1)
     while position < address.size and found + block_at.size <= at.size:
         while event < events.size and events[event].position <= position:
@@ -158,13 +170,14 @@ def find_some(
             address, kind, size, position, stop, block_at, block_number
         )
         state[4] += count if measured else 0
+        now += count
         if rows:
             count = _filtered(
-                latest, colours, rows, space, vm_space, block_at, block_number, count
+                latest, passed, now - count, colours, rows, space, vm_space, block_at, block_number, count
             )
         for each in range(np.uint64(count)):
             to = np.uint64(found + np.int64(each))
             at[to] = block_at[each]
             line[to] = of_program(space, vm_space, block_number[each])
         found += count
-    state[0], state[1], state[2], state[3] = position, event, space, found
+    state[0], state[1], state[2], state[3], state[5] = position, event, space, found, now
