@@ -45,6 +45,12 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),
         click.option("--walk-caches/--no-walk-caches", default=None,
                      help="Paging-structure caches and nested TLB."),
+        click.option("--caches", default="sampled", show_default=True, metavar="HOW",
+                     help="The program's data in the caches: sampled, exact, or off (page tables "
+                     "alone)."),
+        click.option("--llc", default="socket", show_default=True, metavar="SIZE",
+                     help="Last cache that the VM has: socket (all of it), slice (a core's), or "
+                     "bytes."),
         click.option("--seed", type=int, default=1, show_default=True,
                      help="Of generators and random replacement."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",

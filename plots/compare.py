@@ -16,7 +16,8 @@ from mmulab.plots.terminal.compare import LABELS, in_lines, machine
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ORDER = ("work", "guest_kernel", *(c for c in CATEGORIES if c not in ("work", "guest_kernel")))
+_FIRST = ("work", "data", "guest_kernel")
+_ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST))
 
 
 def draw(comparisons: Sequence[Comparison], pairs: Sequence[Pair] = ()) -> Figure:

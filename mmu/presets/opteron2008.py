@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited, Stated
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles
+from mmulab.mmu.presets.common import NTLB, SOFTWARE, cycles
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 CLOCK = Cited(2.3, "2.3 GHz of an Opteron 2356, which has no higher one: AMD, product data")
@@ -57,6 +57,13 @@ WALK_CACHES = (
 
 CACHES = (
     Cache(
+        "L1D",
+        64 * 1024,
+        2,
+        Cited(3, f"3 cycles: {K10}. High: a cycle more, for the address of a segment", 3, 4),
+        f"64 KB, 2-way: {K10}",
+    ),
+    Cache(
         "L2",
         512 * 1024,
         16,
@@ -95,7 +102,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=WALK_CACHES,
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(90, CLOCK),
         "assumption: 90 ns at 2.3 GHz, registered DDR2 and two sockets; 57.8 ns on a "

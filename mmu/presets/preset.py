@@ -58,7 +58,7 @@ class WalkCache:
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache that page-table references go through, first level first.
+    """A cache that data and page-table references go through, first level first.
 
     size in bytes for one core (a slice, where it is shared), line 64 bytes,
     latency in cycles from the start of the reference (load-to-use). inclusion: of
@@ -91,9 +91,6 @@ class Preset:
     tlbs: tuple[TLB, ...]
     walk_caches: tuple[WalkCache, ...]
     caches: tuple[Cache, ...]
-    #: Fraction of each cache's sets that page-table lines find free of data: the
-    #: simulator does not run data through the caches.
-    page_table_share: Cited
     memory_latency: Cited
     #: Costs in cycles by name; the names are those of `mmu.report.cost.COSTS`.
     costs: dict[str, Cited]
@@ -116,7 +113,6 @@ class Preset:
 
 #: Fields of a preset that are single numbers, lists of names, and flags, under their own names.
 NUMBERS = (
-    "page_table_share",
     "memory_latency",
     "clock_ghz",
     "walkers",

@@ -5,9 +5,12 @@ linear in the costs, so that the same counts can be priced again with other cost
 All costs come from the preset and can be overridden; their sources and ranges stand
 there.
 
-    cycles = work + TLB + walks + guest kernel + VM exits + shadow upkeep
+    cycles = work + data + TLB + walks + guest kernel + VM exits + shadow upkeep
 
-Of cycles of walks, only the part that the program waits for is taken: `mmu.report.overlap`.
+Work contains the first cache's latency of every load and store, so that data costs, for each line
+that the program touches, what the level that serves it takes beyond that. Of cycles of walks and of
+the program's misses, only the part that is waited for is taken: `mmu.report.overlap`.
+
 Not modelled: the VMM's own use of TLBs and caches.
 """
 
@@ -44,7 +47,8 @@ OF_STRUCTURES = {
 
 #: Where cycles go, in the order of tables and plots, with what each name means.
 CATEGORIES = {
-    "work": "the program itself, with translation free",
+    "work": "the program itself, with translation free and all its data in the first cache",
+    "data": "data caches: the program's own misses of the first cache",
     "l2_tlb": "L1 TLB misses: the look-up in the L2 TLB",
     "guest_walk": "page walks: references to the guest's table (or the only one)",
     "nested_walk": "page walks: references to the nested table",
@@ -60,7 +64,7 @@ CATEGORIES = {
 REPLACED = ("invlpgs", "cr3_loads")
 
 #: Categories that a program would have with free translation, too.
-NOT_TRANSLATION = ("work", "guest_kernel")
+NOT_TRANSLATION = ("work", "data", "guest_kernel")
 
 
 class Range(NamedTuple):
@@ -122,16 +126,23 @@ def charges(
     references: Mapping[str, Sequence[int]],
     preset: Preset,
     technique: Technique,
+    data: Sequence[int] = (),
 ) -> Charges:
     """What is charged for what was counted: pricing is these numbers times the costs.
 
-    references: by dimension ("guest", "nested"), a count for each cache level and memory.
-    Costs that are charged nothing are left out.
+    references: by dimension ("guest", "nested"), a count for each cache level and memory. data:
+    the same of lines that the program touched. What a miss costs beyond the first level is its
+    latency less that level's, which is therefore charged a negative number. Costs that are
+    charged nothing are left out.
     """
     counts, exits, events = counted
     charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
-    data = counts["loads"] + counts["stores"]
-    charged["work"]["cost.work_per_access"] = data or counts["fetches"]
+    charged["work"]["cost.work_per_access"] = (
+        counts["loads"] + counts["stores"] or counts["fetches"]
+    )
+    if sum(data[1:]):
+        served = [-sum(data[1:]), *data[1:]]
+        charged["data"].update(dict(zip(latencies(preset), served, strict=True)))
     looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
     charged["l2_tlb"]["cost.l2_tlb_hit"] = looked_into
     for dimension, served in references.items():

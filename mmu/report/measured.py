@@ -13,6 +13,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.cost import NOT_TRANSLATION, Charges, Range
 from mmulab.mmu.report.counts import (
     read_counts,
+    read_data,
     read_dimensions,
     read_first_touches,
     read_references,
@@ -31,9 +32,11 @@ class Measured:
     technique: its spec, in canonical form. name, parameters: what that says, with the values of
     all parameters. labels: what each of its exit reasons is called. counts: events by name.
     exits: its VM exits by reason. events: what else it alone counts. references: memory
-    references of page walks by site, as `mmu.report.counts.read_references` has them. charges:
-    how often each cost is charged, by category of `mmu.report.cost.CATEGORIES`. cycles: what
-    that comes to. overlap: the part of the cycles of walks that is waited for.
+    references of page walks by site, as `mmu.report.counts.read_references` has them. data:
+    "served_by", lines that the program's loads and stores touched, a count for each cache level
+    and memory; all 0 where caches are off. charges: how often each cost is charged, by category
+    of `mmu.report.cost.CATEGORIES`. cycles: what that comes to. overlap: the part of the cycles of
+    walks and misses that is waited for.
     """
 
     technique: str
@@ -44,6 +47,7 @@ class Measured:
     exits: dict[str, int]
     events: dict[str, int]
     references: list[dict[str, Any]]
+    data: dict[str, list[int]]
     charges: Charges
     cycles: dict[str, Range]
     overlap: Overlap
@@ -101,6 +105,7 @@ class Measured:
             "exits": self.exits,
             "events": self.events,
             "references": self.references,
+            "data": self.data,
             "charges": self.charges,
             "cycles": {name: spent._asdict() for name, spent in self.cycles.items()},
             "total_cycles": self.total_cycles._asdict(),
@@ -135,15 +140,18 @@ def measured(
     vcpu: VCPU,
     by_kind: Sequence[int],
     preset: Preset,
+    touched: int = 0,
     known: Independence | None = None,
 ) -> dict[str, Any]:
-    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted. known: of
-    the trace; without, nothing is hidden."""
+    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted. touched:
+    lines of the program that they touched, where those go through the caches. known: of the
+    trace; without, nothing is hidden."""
     technique = spec.technique
     levels = len(preset.caches)
     counted = read_counts(vcpu, technique, by_kind)
     dimensions = read_dimensions(vcpu, technique.walk, levels)
-    charged = cost.charges(counted, dimensions, preset, technique)
+    data = read_data(vcpu, levels, touched)
+    charged = cost.charges(counted, dimensions, preset, technique, data)
     costs = cost.costs_of(preset, technique)
     hidden = _overlap(known, counted.counts, charged, costs, preset)
     return {
@@ -155,6 +163,7 @@ def measured(
         "exits": counted.exits,
         "events": counted.events,
         "references": read_references(vcpu, technique.walk, levels),
+        "data": {"served_by": data},
         "charges": charged,
         "cycles": cost.price(charged, costs, hidden.by_category),
         "overlap": hidden,

@@ -15,6 +15,7 @@ from mmulab.plots.terminal.verdict import sentences
 #: What each category is called where there is room for a few words only.
 LABELS = {
     "work": "work",
+    "data": "data: caches",
     "l2_tlb": "L2 TLB",
     "guest_walk": "walk: gPT/sPT",
     "nested_walk": "walk: nPT",
@@ -25,7 +26,7 @@ LABELS = {
     "shadow": "shadow upkeep",
 }
 _BAR_WIDTH = 60
-_SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
+_SHADES = dict(zip(CATEGORIES, "█▌░▒▓·xwc+", strict=True))
 
 Row = tuple[str, Callable[[TechniqueResult], str]]
 

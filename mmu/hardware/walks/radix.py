@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmulab.mmu.hardware.caches import reference
+from mmulab.mmu.hardware.fetch_ahead import NESTED
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
+from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.state import GUEST_ENTRIES, NESTED_ENTRIES, ROUTE_EPT_PSC
 from mmulab.mmu.hardware.walk_caches import (
     find_entry,
@@ -49,6 +51,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
     large, accessed, dirty = form.large, form.accessed, form.dirty
     all_rights, path_rights, caches = form.rights, form.path, form.cache
+    line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
     dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
@@ -70,14 +73,15 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             if status != OK:
                 return status, 0, level
         while True:
-            index = address >> (page_shift + index_bits * (level - 1))
-            index &= root_mask if root_mask != mask and level == top else mask
+            number = address >> (page_shift + index_bits * (level - 1))
+            index = number & root_mask if root_mask != mask and level == top else number & mask
             hpa = (frame << PAGE_SHIFT) + (index << entry_shift)
             slot = slot_of(memory, hpa)
             entry = memory.entry[slot]
             found = find_entry(core, vcpu, dimension, hpa)
             if not found:
-                reference(core, vcpu, hpa, entry, site + level * step)
+                line = of_table(vcpu, nested, level, number >> line_shift)
+                reference(core, vcpu, hpa, entry, site + level * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
