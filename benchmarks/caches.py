@@ -109,7 +109,9 @@ def main() -> None:
     generated = [f"{name}:accesses={MEASURED}" for name in GENERATED]
     worst = max(error_of(spec) for spec in (*BUNDLED, *generated))
     print(f"largest: {worst:.2f} %")
-    print("\nsteady GUPS, exact: shadow over native, less 1; nested over native; over the size before")
+    print(
+        "\nsteady GUPS, exact: shadow over native, less 1; nested over native; over the size before"
+    )
     for name in presets.names():
         gups(name)
 

@@ -201,6 +201,7 @@ def _export(rows: list[tuple[str, Any]], json_path: str | None, csv_path: str | 
         else {"submission": place, **graded.to_dict()}
         for place, graded in rows
     ]
-    options.write_text(json_path, lambda: json.dumps(reports, indent=1) + "\n")
-    listed = [(p, str(g) if isinstance(g, MMULabError) else g) for p, g in rows]
-    options.write_text(csv_path, lambda: marks_csv(listed))
+    with options.together():
+        options.write_text(json_path, lambda: json.dumps(reports, indent=1) + "\n")
+        listed = [(p, str(g) if isinstance(g, MMULabError) else g) for p, g in rows]
+        options.write_text(csv_path, lambda: marks_csv(listed))

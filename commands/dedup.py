@@ -36,14 +36,15 @@ def dedup(
         report = api.dedup(files, page_sizes=page_sizes, progress=advance)
     from mmulab.plots.terminal import dedup as terminal
 
-    options.write_text(json_path, lambda: json.dumps(report.to_dict(), indent=2) + "\n")
-    options.write_text(csv_path, lambda: _csv(report))
+    with options.together():
+        options.write_text(json_path, lambda: json.dumps(report.to_dict(), indent=2) + "\n")
+        options.write_text(csv_path, lambda: _csv(report))
+        if plot_path:
+            from mmulab.plots import dedup as figure
+
+            figure.write(report, plot_path)
     if "-" not in (json_path, csv_path):
         click.echo(terminal.table(report))
-    if plot_path:
-        from mmulab.plots import dedup as figure
-
-        figure.write(report, plot_path)
 
 
 def _csv(report: Any) -> str:

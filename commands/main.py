@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -15,6 +14,7 @@ import click
 from mmulab import __version__
 from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
+from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
@@ -22,6 +22,7 @@ from mmulab.commands.mrc import mrc
 from mmulab.commands.rerun import rerun
 from mmulab.commands.run import run
 from mmulab.commands.trace import trace
+from mmulab.commands.validate import validate
 from mmulab.commands.walk import walk
 from mmulab.mmu.errors import InputError, MMULabError, Notice, printable
 from mmulab.mmu.report import made
@@ -30,9 +31,9 @@ from mmulab.mmu.report import made
 class _Commands(click.Group):
     """Notes the command line, which results name."""
 
-    def make_context(self, info_name: str | None, args: list[str], **more: Any) -> click.Context:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         made.command.set(("mmulab", *args))
-        return super().make_context(info_name, args, **more)
+        return super().parse_args(ctx, args)
 
 
 @click.group(
@@ -57,6 +58,8 @@ for _command in (
     presets,
     assignment,
     rerun,
+    calibrate,
+    validate,
 ):
     cli.add_command(_command)
 
@@ -122,9 +125,7 @@ def _check_environment() -> None:
 
 
 def _fail_of_signal() -> NoReturn:
-    number = signals.came() or signal.SIGINT
-    how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-    _fail(f"{how}; nothing was written", 1)
+    _fail(signals.told(), 1)
 
 
 def _fail_of_system(error: OSError, was_closed: bool) -> NoReturn:

@@ -64,12 +64,13 @@ def mrc(
         if not quiet:
             click.echo(terminal.table(one, entries) + "\n")
     dicts = [one.to_dict(entries) for one in measured]
-    options.write_text(json_path, lambda: json.dumps(dicts, indent=2) + "\n")
-    options.write_text(csv_path, lambda: _csv(dicts))
-    if plot_path:
-        from mmulab.plots import mrc as figure
+    with options.together():
+        options.write_text(json_path, lambda: json.dumps(dicts, indent=2) + "\n")
+        options.write_text(csv_path, lambda: _csv(dicts))
+        if plot_path:
+            from mmulab.plots import mrc as figure
 
-        figure.write(measured, plot_path)
+            figure.write(measured, plot_path)
 
 
 def _entries(sizes: str | None) -> list[int] | None:

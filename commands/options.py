@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 from mmulab import api, arguments
 from mmulab.commands.values import Bytes
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -112,6 +114,15 @@ def resolve(
     return [api.trace(spec, format=format_, seed=seed, levels=levels) for spec in specs]
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Outputs that are written within it take their places at its end, all or none."""
+    from mmulab.mmu.report import files
+
+    with files.together():
+        yield
+
+
 def write_text(path: str | None, render: Callable[[], str]) -> None:
     """Writes a text to a file, whole or not at all, or to standard output for '-'."""
     from mmulab.mmu.report.files import replacing
@@ -146,7 +157,7 @@ def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:
     from mmulab.mmu.machine import parts
     from mmulab.mmu.techniques import specs
 
-    lists = techniques or (arguments.TECHNIQUES,)
+    lists = techniques or (TECHNIQUES,)
     if parts.is_cold(spec for each in lists for spec in specs.parse_all(each)):
         click.echo("compiling the simulator for this machine, once; 5 to 20 seconds ...", err=True)
     elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):

@@ -105,17 +105,18 @@ def _show(
     from mmulab.mmu.scenario.results import to_json
 
     every = [run for each in runs.values() for run in each]
-    options.write_text(json_path, lambda: to_json(every))
+    with options.together():
+        options.write_text(json_path, lambda: to_json(every))
+        if plot_path and key:
+            from mmulab.plots import sweep
+
+            sweep.write(key, runs, plot_path)
+        elif plot_path:
+            from mmulab.plots import scenario
+
+            scenario.write(every, plot_path)
     if json_path != "-":
         click.echo(_text(key, runs, every))
-    if plot_path and key:
-        from mmulab.plots import sweep
-
-        sweep.write(key, runs, plot_path)
-    elif plot_path:
-        from mmulab.plots import scenario
-
-        scenario.write(every, plot_path)
 
 
 def _text(key: str, runs: dict[str, list[Any]], every: list[Any]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from mmulab.coursework.assignment import Assignment, PartResult, Submission
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.intake import read_file
 from mmulab.mmu.errors import InputError, MMULabError, RunError
+from mmulab.mmu.outputs import taking_their_places
 
 HANDOUT, EXPLANATION = "handout.md", "explanation.md"
 
@@ -212,8 +213,9 @@ def _write_each(
     parents = {place.parent for place in places.values()}
     for parent in parents:
         parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=".mmulab-", dir=min(parents)))
+    workshop = min(parents) / f".mmulab-{secrets.token_hex(8)}"
     try:
+        workshop.mkdir(0o700)
         made = []
         for number, (student, place) in enumerate(zip(students, places.values(), strict=True)):
             directory = workshop / str(number)
@@ -222,14 +224,19 @@ def _write_each(
             for file, text in {**files, identity.FILE: identity.write(name, student, seed)}.items():
                 (directory / file).write_text(text, encoding="utf-8")
             made.append((directory, place))
-        for directory, place in made:
-            if place.exists():  # someone may stand in it, so it stays, and is filled
-                for entry in sorted(directory.iterdir()):
-                    os.replace(entry, place / entry.name)
-            else:
-                os.replace(directory, place)
+        with taking_their_places():
+            for directory, place in made:
+                _move(directory, place)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _move(directory: Path, place: Path) -> None:
+    if place.exists():  # someone may stand in it, so it stays, and is filled
+        for entry in sorted(directory.iterdir()):
+            os.replace(entry, place / entry.name)
+    else:
+        os.replace(directory, place)
 
 
 def _check_free(place: Path) -> None:

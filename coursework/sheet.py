@@ -29,6 +29,7 @@ from typing import Any, Protocol
 from mmulab.coursework import answers
 from mmulab.coursework.assignment import Part, PartResult, Problem, Submission
 from mmulab.coursework.draws import Draws
+from mmulab.mmu.errors import InputError
 
 Values = Mapping[str, object]
 Expected = Mapping[str, Mapping[str, Any]]
@@ -59,10 +60,16 @@ class Sheet:
 
     def text(self, name: str, values: Values) -> str:
         """A text that stands beside the assignment's code, each $name replaced. Raises KeyError
-        for a name that has no value, so that a test finds it."""
+        for a name that has no value, so that a test finds it; InputError for a text that is not
+        installed, as worked solutions of programs are not."""
         code = sys.modules[type(self).__module__].__file__
         assert code is not None
         path = Path(code).with_name(name)
+        if not path.exists():
+            raise InputError(
+                f"{self.title}: the worked solution is not in a student's installation; install "
+                "mmulab from a checkout (pip install -e)"
+            )
         return string.Template(path.read_text(encoding="utf-8")).substitute(values)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.config import Config, python_files
+from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
@@ -23,9 +23,10 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.measured import first_touches, measured
+from mmulab.mmu.report.overlap import Independence, independence
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
-from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
 from mmulab.mmu.warmup import automatic
@@ -44,7 +45,7 @@ def compare(
     trace: Trace,
     preset: Preset,
     config: Config | None = None,
-    techniques: str | Sequence[str | Spec] = DEFAULT,
+    techniques: str | Sequence[str | Spec] = TECHNIQUES,
     warmup: int | Literal["auto"] = 0,
     check: bool = False,
     progress: Progress | None = None,
@@ -76,6 +77,7 @@ def compare(
         files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
     )
     compile_parts(specs)
+    known = independence(trace, preset, warmup)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, preset, config, progress)
     if check:
@@ -87,7 +89,15 @@ def compare(
         raise InputError(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
-    results = tuple(_result(worker.simulator, preset, by_kind, touched) for worker in workers)
+    results = tuple(
+        _result(worker.simulator, preset, by_kind, touched, known) for worker in workers
+    )
+    priced = {
+        key: of_one
+        for spec in specs
+        for key, of_one in cost.costs_of(preset, spec.technique).items()
+    }
+    virtual = [spec.text for spec in specs if spec.technique.virtual]
     return Comparison(
         trace=trace.name,
         preset=preset.name,
@@ -98,6 +108,8 @@ def compare(
         differs=differences(preset),
         results=results,
         warnings=warnings(results, asdict(config), warmup),
+        verdict=verdict(results, virtual, priced),
+        costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
@@ -205,9 +217,7 @@ class _Worker:
         end = work.chunk.accesses
         pause = work.measured_from if self.simulator.accesses < self.warmup else 0
         for stop in self._stops(work.chunk, pause, end):
-            event = self.simulator.run(
-                work.chunk, work.kinds, position, stop, event, work.lines
-            )
+            event = self.simulator.run(work.chunk, work.kinds, position, stop, event, work.lines)
             position = stop
             if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
@@ -228,12 +238,16 @@ class _Worker:
 
 
 def _result(
-    simulator: Simulator, preset: Preset, by_kind: Sequence[int], touched: int
+    simulator: Simulator,
+    preset: Preset,
+    by_kind: Sequence[int],
+    touched: int,
+    known: Independence,
 ) -> TechniqueResult:
     core, vcpu = simulator.machine.core, simulator.machine.vcpu
     spec = simulator.spec
     return TechniqueResult(
-        **measured(spec, vcpu, by_kind, preset, touched),
+        **measured(spec, vcpu, by_kind, preset, touched, known),
         structures=read_structures(core, vcpu, simulator.units, preset, by_kind, touched),
         frames=simulator.frames_by_kind(),
         first_touch=first_touches(spec, vcpu, preset),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmulab.api import (
+        calibrate,
         compare,
         dedup,
         miss_ratio,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         table,
         trace,
         trace_info,
+        validate,
         walk,
     )
     from mmulab.mmu.by_hand.page_table import PageTable
@@ -41,10 +43,13 @@ if TYPE_CHECKING:
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
+    from mmulab.workloads.probes.calibrated import Calibrated
+    from mmulab.workloads.probes.validation import Validation
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibrated",
     "Chunk",
     "Comparison",
     "Geometry",
@@ -60,8 +65,10 @@ __all__ = [
     "TLBStream",
     "Trace",
     "TraceInfo",
+    "Validation",
     "Walk",
     "__version__",
+    "calibrate",
     "compare",
     "dedup",
     "miss_ratio",
@@ -72,11 +79,13 @@ __all__ = [
     "table",
     "trace",
     "trace_info",
+    "validate",
     "walk",
 ]
 
 #: Where the names are that `mmulab.api` does not define.
 _ELSEWHERE = {
+    "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
     "Geometry": "mmu.tlb_stream.stream",
@@ -92,6 +101,7 @@ _ELSEWHERE = {
     "TLBStream": "mmu.tlb_stream.stream",
     "Trace": "mmu.trace",
     "TraceInfo": "workloads.analysis.summary",
+    "Validation": "workloads.probes.validation",
     "Walk": "mmu.by_hand.walkthrough",
 }
 

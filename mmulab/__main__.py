@@ -10,16 +10,16 @@ from mmulab.commands import signals
 def main() -> None:
     """Runs the command; heeds signals from the start, before what it needs is imported."""
     try:
-        with signals.heeded():
-            from mmulab.commands.main import main as run
+        signals.heed()
+        from mmulab.commands.main import main as run
 
-            signals.check()
-            run()
+        signals.check()
+        run()
     except KeyboardInterrupt:
-        sys.stderr.write("mmulab: interrupted; nothing was written\n")
+        sys.stderr.write(f"mmulab: {signals.told()}\n")
         sys.exit(1)
     finally:
-        signals.ignore()
+        signals.end()
 
 
 if __name__ == "__main__":

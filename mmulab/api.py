@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmulab.arguments import (
     PAGE_SIZES,
-    TECHNIQUES,
     Machine,
     address,
     listed,
@@ -21,6 +20,7 @@ from mmulab.arguments import (
     pairs,
     settle,
 )
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.config.units import parse_count
 from mmulab.mmu.errors import InputError, unknown
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
+    from mmulab.workloads.probes.calibrated import Calibrated
+    from mmulab.workloads.probes.validation import Validation
 
     Progress = Callable[[int], None]
 
@@ -273,11 +275,45 @@ def dedup(
     return page_sharing.measure([os.fspath(file) for file in several], sizes, progress)
 
 
+def calibrate(
+    *, seconds: float = 90, base: PathLike | None = None, progress: Progress | None = None
+) -> Calibrated:
+    """Measures the machine that this runs on, as a preset: `mmulab calibrate`.
+
+    seconds: for the probes, 1 to 150; below 20 there are fewer and smaller sizes. base: the
+    preset that what can't be measured is taken from; the nearest to the processor unless given.
+    progress: called with the percent that are over.
+
+    Raises InputError for bad seconds or an unknown base, RunError where the machine can't be
+    measured: it is no Linux, or has too little memory free.
+    """
+    from mmulab.workloads.probes import calibrated
+
+    return calibrated.calibrate(seconds, os.fspath(base) if base else None, progress)
+
+
+def validate(
+    *, preset: PathLike | Preset = "skylake-sp", set: Settings = (), seconds: float = 60,
+    progress: Progress | None = None,
+) -> Validation:  # fmt: skip
+    """Runs workloads for real and simulated, and compares their times: `mmulab validate`.
+
+    preset, set: see `preset`. seconds: for what is measured, 1 to 600; below 20 with fewer
+    accesses. progress: called with the percent that are over.
+
+    Raises what `calibrate` does.
+    """
+    from mmulab.workloads.probes import validation
+
+    chosen, _ = machine(preset, pairs(set), {})
+    return validation.Measured(seconds, progress).against(chosen)
+
+
 def table(result: Result | Sequence[Result]) -> str:
     """A result as the command prints it, in plain text.
 
-    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info`, `dedup` or `preset`, or a
-    list of one kind. Raises InputError for anything else.
+    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info`, `dedup`, `preset`, `calibrate`
+    or `validate`, or a list of one kind. Raises InputError for anything else.
     """
     from mmulab.plots import results
 
@@ -287,9 +323,9 @@ def table(result: Result | Sequence[Result]) -> str:
 def plot(result: Result | Sequence[Result], path: PathLike | None = None) -> Figure:
     """Draws a result as the command does.
 
-    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info` or `dedup`, or a list of
-    one kind. path: also written there: .svg, .png or .pdf. The figure is matplotlib's and
-    shows itself where it is the value of a notebook's cell.
+    result: of `compare`, `walk`, `run`, `miss_ratio`, `trace_info`, `dedup`, `calibrate` or
+    `validate`, or a list of one kind. path: also written there: .svg, .png or .pdf. The figure is
+    matplotlib's and shows itself where it is the value of a notebook's cell.
 
     Raises InputError for anything else, or a path that cannot be written.
     """

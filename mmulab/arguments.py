@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Listed = str | Iterable[str]  # "a,b", or the names themselves
     Settings = Mapping[str, Any] | Iterable[str]  # {key: value}, nested or dotted, or "key=value"
 
-TECHNIQUES = "native,shadow,nested"
 PAGE_SIZES = ("4k", "2m")  # of memory images
 DEFAULT_TRACE = "@python"
 

@@ -11,23 +11,29 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.plots import compare, dedup, info, mrc, scenario, walk
+from mmulab.plots import calibration, compare, dedup, info, mrc, scenario, validation, walk
 from mmulab.plots.figures import check_path, save
+from mmulab.plots.terminal import calibration as calibration_text
 from mmulab.plots.terminal import compare as compare_text
 from mmulab.plots.terminal import dedup as dedup_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import mrc as mrc_text
 from mmulab.plots.terminal import presets as presets_text
 from mmulab.plots.terminal import scenario as scenario_text
+from mmulab.plots.terminal import validation as validation_text
 from mmulab.plots.terminal import walk as walk_text
 from mmulab.workloads.analysis.miss_ratio import MissRatios
 from mmulab.workloads.analysis.page_sharing import Report
 from mmulab.workloads.analysis.summary import TraceInfo
+from mmulab.workloads.probes.calibrated import Calibrated
+from mmulab.workloads.probes.validation import Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Result: TypeAlias = Union[Comparison, Walk, RunResult, MissRatios, TraceInfo, Report, Preset]  # noqa: UP007
+Result: TypeAlias = Union[  # noqa: UP007
+    Comparison, Walk, RunResult, MissRatios, TraceInfo, Report, Preset, Calibrated, Validation
+]
 
 
 class _Kind(NamedTuple):
@@ -66,6 +72,8 @@ _KINDS: dict[type, _Kind] = {
     TraceInfo: _Kind(_each(info_text.report), _only(info.draw)),
     Report: _Kind(_each(dedup_text.table), _only(dedup.draw)),
     Preset: _Kind(_each(_preset), None),
+    Calibrated: _Kind(_each(calibration_text.table), _only(calibration.draw)),
+    Validation: _Kind(_each(validation_text.table), validation.draw),
 }
 
 

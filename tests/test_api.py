@@ -141,7 +141,7 @@ class Loads:
     name = "loads"
     length = 100
 
-    def chunks(self, columns=()):  # type: ignore[no-untyped-def]
+    def chunks(self):  # type: ignore[no-untyped-def]
         addresses = 0x10_0000 + 4096 * np.arange(100)
         yield mmulab.Chunk(
             addresses, np.full(100, LOAD, np.uint8), np.full(100, 8, np.uint16), NO_EVENTS

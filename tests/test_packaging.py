@@ -91,6 +91,33 @@ def test_a_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     assert {each.name for each in site.iterdir()} == {"mmulab", info}
 
 
+PROGRAMS = ("balloon_policy", "replacement_policy", "shadow_sync")
+
+
+def is_of_instructors(file: Path) -> bool:
+    """A worked solution of a program, which only a checkout has."""
+    return file.parent.name in PROGRAMS and file.name in ("solution.txt", "explanation.md")
+
+
+def test_a_wheel_holds_no_worked_solution_of_a_program(site: Path, tmp_path: Path) -> None:
+    text = "\n".join(
+        file.read_text() for file in (site / "mmulab").rglob("*") if file.suffix in (".txt", ".py")
+    )
+    for name in PROGRAMS:
+        solution = ROOT / "coursework" / "assignments" / name / "solution.txt"
+        (longest,) = sorted(solution.read_text().splitlines(), key=len)[-1:]
+        assert longest not in text
+        code = "from mmulab.commands.main import main; main()"
+        arguments = ("solve", name.replace("_", "-"), "--student", "a", "-o", tmp_path / name)
+        done = subprocess.run(
+            [sys.executable, "-c", code, "assignment", *map(str, arguments)],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site), "MMULAB_SEED": "s" * 20},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2 and "is not in a student's installation" in done.stderr
+        assert not (tmp_path / name).exists()
+
+
 def test_a_wheel_holds_every_module_and_all_data(site: Path) -> None:
     kinds = {".py", ".xz", ".toml", ".md", ".txt", ".typed"}
     wanted = {
@@ -99,6 +126,7 @@ def test_a_wheel_holds_every_module_and_all_data(site: Path) -> None:
         for file in (ROOT / folder).rglob("*")
         if file.suffix in kinds and not file.is_relative_to(ROOT / "workloads/data")
     }
+    wanted -= {each for each in wanted if is_of_instructors(each)}
     wanted |= {Path("mmulab/workloads/data", f"{name}.mmt.xz") for name in workloads.BUNDLED}
     wanted.add(Path("mmulab/py.typed"))
     installed = {file.relative_to(site) for file in (site / "mmulab").rglob("*") if file.is_file()}

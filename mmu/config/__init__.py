@@ -12,6 +12,10 @@ CACHES = ("sampled", "exact", "off")
 LLC = ("slice", "socket")  # or a number of bytes
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
 
+#: What is compared unless somebody says otherwise: a VMM backs memory with huge pages where it can
+#: (KVM through transparent huge pages or hugetlbfs), and without is what that is measured against.
+TECHNIQUES = "native,shadow,nested,nested:host_page_size=2m"
+
 
 @dataclass(frozen=True)
 class Config:

@@ -31,7 +31,14 @@ from mmulab.mmu.memory.entries import (
 from mmulab.mmu.memory.guest_tables import load_entry, lookup
 from mmulab.mmu.memory.p2m import hfn_of
 from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
-from mmulab.mmu.memory.status import GUEST_SHORT, NIL, OK, OUT_OF_GUEST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.memory.status import (
+    EPT_VIOLATION,
+    GUEST_SHORT,
+    NIL,
+    OK,
+    OUT_OF_GUEST_FRAMES,
+    OUT_OF_TABLES,
+)
 from mmulab.mmu.memory.vm import HUGE_1G, HUGE_2M, HUGE_ALIGNED
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import PROT_EXEC, PROT_WRITE
@@ -79,6 +86,8 @@ def new_table(machine, level, gva):
         return OUT_OF_GUEST_FRAMES, gfn
     vm.record[0].tables += 1
     status = seam.touch(machine, gfn)
+    if status == OK and hfn_of(machine, gfn) == NIL:
+        status = EPT_VIOLATION  # that a technique has not mended
     if status != OK:
         return status, gfn
     contents.write(machine, gfn, 0)

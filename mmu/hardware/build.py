@@ -16,11 +16,13 @@ from mmulab.mmu.hardware.state import (
     CACHE_LEVELS,
     CORE_RECORD,
     FIRST_TOUCHES,
+    GUEST_ENTRIES,
     HINT,
     LOG,
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    NESTED_ENTRIES,
     PREDICTOR_SIZE,
     REGS,
     ROUTE,
@@ -32,6 +34,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_L2I,
     ROUTE_NTLB,
     ROUTE_PSC,
+    ROUTE_PWC,
     ROUTE_ROWS,
     STATS,
     UNIT,
@@ -51,6 +54,11 @@ MOST_SLOTS = 1 << 29
 _NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+_PAGE_WALK_CACHES = {
+    "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
+    "guest_pwc": (GUEST_ENTRIES,),
+    "nested_pwc": (NESTED_ENTRIES,),
+}
 
 
 class _Builder:
@@ -156,6 +164,9 @@ def build_core(
         name = cache.name.removeprefix("ept_")
         if cache.name == "ntlb":
             builder.connect(ROUTE_NTLB, 0, number)
+        elif cache.name in _PAGE_WALK_CACHES:
+            for dimension in _PAGE_WALK_CACHES[cache.name]:
+                builder.connect(ROUTE_PWC, dimension, number)
         elif name in _WALK_CACHE_LEVELS:
             row = ROUTE_PSC if name == cache.name else ROUTE_EPT_PSC
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)

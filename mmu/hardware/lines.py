@@ -112,4 +112,3 @@ def note_pages(core, vcpu, gva, size):
         core.noted_as[number] = core.record[0].position << AS | PAGE
         number += 1
     core.record[0].noted = number
-

@@ -129,7 +129,9 @@ HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
 ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
 ROUTE_NTLB = 6  # column 0
-ROUTE_ROWS, ROUTE_COLUMNS = 7, 6
+ROUTE_PWC = 7  # column: the dimension of the table entry that is cached
+ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
@@ -160,6 +162,8 @@ STATS = np.dtype(
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
         ("ntlb_hits", np.int64),
+        ("guest_pwc_hits", np.int64),  # entries of the guest's table in the page walk cache
+        ("nested_pwc_hits", np.int64),
         ("kernel_entries", np.int64),  # page faults, system calls, interrupts
         ("guest_faults", np.int64),  # #PF that the guest OS handled
         ("demand_fills", np.int64),

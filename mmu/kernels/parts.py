@@ -70,7 +70,7 @@ if JIT_OFF:
 
 else:
     from llvmlite import ir
-    from numba.core import cgutils, types
+    from numba.core import cgutils, config, types
     from numba.core.extending import intrinsic
 
     from mmulab.mmu.kernels.structs_in_numba import StructType
@@ -111,9 +111,12 @@ else:
                         strict=True,
                     )
                 ]
-                _, result = context.call_conv.call_function(
+                status, result = context.call_conv.call_function(
                     builder, function, returns, takes, given
                 )
+                if getattr(config, "BOUNDSCHECK", None):  # else kernels raise nothing
+                    with cgutils.if_unlikely(builder, status.is_error):
+                        context.call_conv.return_status_propagate(builder, status)
                 return context.get_dummy_value() if returns == types.void else result
 
             return returns(types.int64, types.Tuple(arguments)), generate

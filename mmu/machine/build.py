@@ -48,9 +48,7 @@ def machine_of(
     )
     # A walk that is logged stands alone.
     caches = "off" if log_size else config.caches
-    core, units = build_core(
-        preset, config.seed, config.walk_caches, log_size, caches, config.llc
-    )
+    core, units = build_core(preset, config.seed, config.walk_caches, log_size, caches, config.llc)
     vm = make_vm(spec, preset, config, host)
     vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)
     return Machine(core=core, host=host, vcpu=vcpu, vm=vm, outer=NO_VM), units

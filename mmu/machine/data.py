@@ -173,7 +173,16 @@ def find_some(
         now += count
         if rows:
             count = _filtered(
-                latest, passed, now - count, colours, rows, space, vm_space, block_at, block_number, count
+                latest,
+                passed,
+                now - count,
+                colours,
+                rows,
+                space,
+                vm_space,
+                block_at,
+                block_number,
+                count,
             )
         for each in range(np.uint64(count)):
             to = np.uint64(found + np.int64(each))

@@ -24,8 +24,9 @@ from mmulab.mmu.techniques import seam
 FAULT_LIMIT = 64
 
 #: Accesses between two looks at the clocks. Each fault begins an access again, on two pages at
-#: most, with a walk each that ticks no clock more than a dozen times: fewer than `clocks.LATE`.
-STRETCH = 1 << 13
+#: most, with a walk each that ticks no clock more than once for each entry of five by five levels
+#: (the page walk cache's; others' a dozen times): fewer than `clocks.LATE`.
+STRETCH = 1 << 11
 
 
 @kernel

@@ -8,10 +8,10 @@ there.
     cycles = work + data + TLB + walks + guest kernel + VM exits + shadow upkeep
 
 Work contains the first cache's latency of every load and store, so that data costs, for each line
-that the program touches, what the level that serves it takes beyond that.
+that the program touches, what the level that serves it takes beyond that. Of cycles of walks and of
+the program's misses, only the part that is waited for is taken: `mmu.report.overlap`.
 
-Not modelled: overlap of walks and cache misses with other work (an out-of-order core hides part
-of them), more than one walk or miss at a time, and the VMM's own use of TLBs and caches.
+Not modelled: the VMM's own use of TLBs and caches.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ COSTS = (
     "cr3_load",
     "vm_exit",
 )
+
+#: Those that only a preset with the structure has, by the count that it is charged for, and
+#: where.
+OF_STRUCTURES = {
+    "guest_pwc_hits": ("pwc_hit", "guest_walk"),
+    "nested_pwc_hits": ("pwc_hit", "nested_walk"),
+}
 
 #: Where cycles go, in the order of tables and plots, with what each name means.
 CATEGORIES = {
@@ -67,7 +74,7 @@ class Range(NamedTuple):
     likely: float
     high: float
 
-    def __add__(self, other: Any) -> Range:  # type: ignore[override]
+    def __add__(self, other: Any) -> Range:
         return Range(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def over(self, number: float) -> Range:
@@ -93,6 +100,8 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
     own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
     costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
     costs |= {name: preset.costs[name] for name in COSTS}
+    of_structures = (name for name, _ in OF_STRUCTURES.values())
+    costs |= {name: preset.costs[name] for name in of_structures if name in preset.costs}
     return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
 
 
@@ -139,6 +148,9 @@ def charges(
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         charged[category].update(dict(zip(latencies(preset), served, strict=True)))
+    for name, (cost, category) in OF_STRUCTURES.items():
+        if cost in preset.costs:
+            charged[category][f"cost.{cost}"] += counts[name]
     instead: Counter[str] = Counter()
     for one in technique.exits:
         instead[one.instead_of] += exits[one.reason]
@@ -164,15 +176,22 @@ def charges(
     }
 
 
-def price(charged: Charges, costs: Mapping[str, Cited]) -> dict[str, Range]:
-    """Cycles by category. costs: as of `costs_of`."""
-    return {
+def price(
+    charged: Charges, costs: Mapping[str, Cited], waited: Mapping[str, Range] | None = None
+) -> dict[str, Range]:
+    """Cycles by category. costs: as of `costs_of`. waited: the part of a category's cycles that
+    the program waits for, where it is not all."""
+    cycles = {
         category: Range(
             sum(number * costs[key].low for key, number in of_one.items()),
             sum(number * costs[key].value for key, number in of_one.items()),
             sum(number * costs[key].high for key, number in of_one.items()),
         )
         for category, of_one in charged.items()
+    }
+    return cycles | {
+        category: Range(*(n * part for n, part in zip(cycles[category], parts, strict=True)))
+        for category, parts in (waited or {}).items()
     }
 
 

@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from mmulab.mmu.errors import InputError, RunError, printable
+from mmulab.mmu.outputs import taking_their_places
 
 _MOST_LINKS = 40  # as Linux: path_resolution(7)
 _SUFFIX = ".tmp"
@@ -70,26 +72,84 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     A link is followed. A file that is there keeps its mode and, where that is allowed, its
     owner; a new one gets 0666 less the umask. What is no regular file (a device, a pipe, a
-    descriptor such as /dev/stdout) is written to in the end. Raises RunError where it can't be.
+    descriptor such as /dev/stdout) is written to in the end. Within `together`, the end is the
+    end of that. Raises RunError where it can't be.
     """
-    target = _followed(Path(path))
-    about = _about(target)
-    if isinstance(target, int) or (about is not None and not stat.S_ISREG(about.st_mode)):
-        with tempfile.TemporaryDirectory(prefix="mmulab-") as place:
-            temporary = Path(place) / "output"
-            yield temporary
-            _pour(temporary, target, path)
-        return
-    temporary = target.parent / f".mmulab-{secrets.token_hex(8)}{_SUFFIX}"
+    outputs = _together or _Outputs()
     try:
-        _create(temporary, 0o666 if about is None else 0o600)
-        yield temporary
-        if about is not None:
-            _make_alike(temporary, about)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        yield outputs.open(path)
+        if outputs is not _together:
+            outputs.finish()
+    finally:
+        if outputs is not _together:
+            outputs.clear()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """All outputs that are written within it take their places when it ends, or none does."""
+    global _together
+    outer, outputs = _together, _Outputs()
+    _together = outputs
+    try:
+        yield
+        outputs.finish()
+    finally:
+        _together = outer
+        outputs.clear()
+
+
+class _Output(NamedTuple):
+    name: str | Path  # as it was given
+    target: Path | int
+    about: os.stat_result | None  # of what is there
+    temporary: Path
+
+    @property
+    def is_file(self) -> bool:
+        """False for what is written to instead of replaced."""
+        is_other = self.about is not None and not stat.S_ISREG(self.about.st_mode)
+        return not isinstance(self.target, int) and not is_other
+
+
+class _Outputs:
+    """Temporary files and what they will be. Each is noted before it is made, so that whatever
+    happens in between none is left."""
+
+    def __init__(self) -> None:
+        self._outputs: list[_Output] = []
+
+    def open(self, path: str | Path) -> Path:
+        target = _followed(Path(path))
+        name = f"mmulab-{secrets.token_hex(8)}{_SUFFIX}"
+        output = _Output(path, target, _about(target), Path(name))
+        if isinstance(target, Path) and output.is_file:
+            output = output._replace(temporary=target.parent / f".{name}")
+        else:
+            output = output._replace(temporary=Path(tempfile.gettempdir()) / name)
+        self._outputs.append(output)
+        is_new = output.is_file and output.about is None
+        _create(output.temporary, 0o666 if is_new else 0o600)
+        return output.temporary
+
+    def finish(self) -> None:
+        """Writes to what is no file, which may take its time; then replaces the files."""
+        for each in self._outputs:
+            if not each.is_file:
+                _pour(each.temporary, each.target, each.name)
+            elif each.about is not None:
+                _make_alike(each.temporary, each.about)
+        with taking_their_places():
+            for each in self._outputs:
+                if not isinstance(each.target, int) and each.is_file:
+                    os.replace(each.temporary, each.target)
+
+    def clear(self) -> None:
+        for each in self._outputs:
+            each.temporary.unlink(missing_ok=True)
+
+
+_together: _Outputs | None = None
 
 
 def _followed(path: Path) -> Path | int:

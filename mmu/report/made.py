@@ -97,7 +97,7 @@ def files_of(traces: Iterable[Trace]) -> dict[str, str]:
 
 
 def _machine() -> dict[str, Any]:
-    versions = {
+    versions: dict[str, Any] = {
         name: getattr(sys.modules[name], "__version__", "")
         for name in ("numpy", "numba")
         if name in sys.modules

@@ -12,7 +12,7 @@ from drivers.command_line import SMALL, check_error
 from drivers.processes import in_shell
 
 from mmulab.mmu.errors import InputError, RunError
-from mmulab.mmu.report.files import check_apart, check_writable, replacing
+from mmulab.mmu.report.files import check_apart, check_writable, replacing, together
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and modes of POSIX")
 
@@ -21,6 +21,11 @@ def write(path: Path, text: str = "new") -> None:
     check_writable(path, "json")
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def write_unchecked(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("new")
 
 
 def mode(path: Path) -> int:
@@ -55,6 +60,17 @@ def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
     os.chown(path, 1234, 2345)
     write(path)
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "folder/b"])
+def test_all_or_none(tmp_path: Path, target: str) -> None:
+    """The second cannot be written, whether that shows at once or in the end."""
+    (tmp_path / "a").write_text("old")
+    with pytest.raises((RunError, OSError)), together():
+        write_unchecked(tmp_path / "a")
+        write_unchecked(tmp_path / target)
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

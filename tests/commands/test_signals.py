@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from drivers.command_line import SMALL
 from drivers.processes import ENDING, of_session, said, start
 
 from mmulab.commands import signals
+from mmulab.mmu.report.files import replacing, together
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -97,6 +99,77 @@ def test_an_exception_that_a_callback_drops_is_raised_again() -> None:
     with pytest.raises(KeyboardInterrupt), signals.heeded():
         callback()
         time.sleep(10)
+
+
+@pytest.mark.parametrize("module", ["llvmlite.binding.ffi", "numba.core.codegen"])
+def test_llvm_is_let_finish(module: str) -> None:
+    """However deep below it the signal comes: in a callback, say."""
+    text = "def work(nested):\n nested()\n time.sleep(0.1)\n done.append(True)\n time.sleep(0.1)\n"
+    done: list[bool] = []
+    here = {"__name__": module, "time": time, "done": done}
+    exec(text, here)
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        here["work"](lambda: os.kill(os.getpid(), signal.SIGHUP))
+        time.sleep(10)
+    assert done == [True]
+
+
+def test_a_finalizer_of_what_is_half_made_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    class Half:
+        def __init__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.handle = 1
+
+        def __del__(self) -> None:
+            del self.handle
+
+    with pytest.raises(KeyboardInterrupt) as caught, signals.heeded():
+        try:
+            Half()
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt from error.with_traceback(None)
+    del caught
+    assert capfd.readouterr().err == ""
+
+
+def test_outputs_take_their_places_whatever_comes(tmp_path: Path) -> None:
+    """A signal that comes between two of them waits for the second."""
+    replace, paths = os.replace, [tmp_path / "a", tmp_path / "b"]
+
+    def slowly(source: Path, target: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        replace(source, target)
+
+    with pytest.raises(KeyboardInterrupt), signals.heeded(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", slowly)
+        with together():
+            for path in paths:
+                with replacing(path) as temporary:
+                    temporary.write_text("new")
+            assert not any(path.exists() for path in paths)
+        time.sleep(10)
+    assert [path.read_text() for path in paths] == ["new", "new"]
+    assert signals.told() == "ended by SIGTERM; what was written is whole"
+
+
+def test_a_directory_that_is_tried_has_no_file_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def after_a_signal(path: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        unlink(path)
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(os, "unlink", after_a_signal)
+    with pytest.raises(KeyboardInterrupt), signals.heeded():
+        tempfile.gettempdir()
+        time.sleep(10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_follows_at_once_does_not_disturb_the_cleaning_up() -> None:

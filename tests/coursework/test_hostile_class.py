@@ -63,13 +63,13 @@ def no_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not landlock.version(), reason="no Landlock here")
 def test_a_hostile_class(mmulab: Any, handed_in: Any, tmp_path: Path) -> None:
     places = handed_in(hostile.KINDS)
-    assert len(places) > 27
+    assert len(places) >= 60 + 2
     report = tmp_path / "report.json"
     began = time.monotonic()
     options = ("--time-limit", 6, "--json", report)
     code, _, err = mmulab("assignment", "grade", *places, *options)
     assert code == 0 and "not graded" not in err
-    assert time.monotonic() - began < 120  # some 15 s where nothing else runs
+    assert time.monotonic() - began < 180  # some 25 s where nothing else runs
     reports = json.loads(report.read_text())
     check(reports)
     layers = {"privileges", "landlock", "limits", "seccomp", "audit hook"}

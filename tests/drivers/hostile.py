@@ -51,7 +51,7 @@ class Doubling(ProgramSheet):
         verdict = sandbox.run(program, "drivers.student", {"x": numbers}, _LIMITS, name=self.file)
         found = verdict.array("y", (ASKED,), ASKED)
         right = one == (2 * numbers).tolist(), found is not None and (found == 2 * numbers).all()
-        told = f"{one!r:.80}", verdict.message
+        told = f"{one!r:.80}", verdict.message or f"{found!r:.80}"
         return [
             PartResult(part, part.points * bool(is_right), said)
             for part, is_right, said in zip(self.parts, right, told, strict=True)
@@ -115,11 +115,23 @@ _ANSWERS = {
     "negative array": "send(arrays='[[\"y\",\"<i8\",[-8]]]')",
     "array that never comes": "send(arrays='[[\"y\",\"<i8\",[9]]]'); time.sleep(60)",
     "two arrays of one name": "send(arrays='[[\"y\",\"|u1\",[0]],[\"y\",\"|u1\",[0]]]')",
+    "answer is true": "send('{\"ok\":{\"answer\":true}}')",
+    "answer is a dictionary": "send('{\"ok\":{\"answer\":{\"answer\":2}}}')",
+    "a key twice": "send('{\"ok\":{\"answer\":1},\"ok\":{\"answer\":[]}}')",
+    "says that it is ready again": "send('{\"ready\":{\"landlock\":7}}')",
+    "long error": "send('{\"error\":{\"kind\":\"error\",\"text\":\"' + 'x' * 900_000 + '\"}}')",
+    "error that steers a terminal": "raise ValueError('\\x1b]0;all points\\x07' * 99)",
+    "array of floats": "send(arrays='[[\"y\",\"<f8\",[12]]]', raw=None); os.write(4, bytes(96))",
+    "header that never ends": "os.write(4, bytes([99] + [0] * 7))\ntime.sleep(60)",
     # it takes for ever
     "sleeps": "time.sleep(60)",
     "loops": "while True: pass",
     "is slow each time": "time.sleep(0.9)\nreturn 2 * x",
+    "prints now and then": "while True: print('x', flush=True); time.sleep(0.01)",
     # bombs
+    "a large error": "raise ValueError('x' * (1 << 24))",
+    "an error that cannot be told": "raise type('E', (Exception,), {'__str__': answer})",
+    "a flood of answers": "while True: send('{\"ok\":{\"answer\":0}}')",
     "forks": "while True: os.fork()",
     "threads": "start = __import__('_thread').start_new_thread\nwhile True: start(tell, (1,))",
     "memory": "s = 'x'\nwhile True: s += s",
@@ -137,6 +149,9 @@ _ANSWERS = {
     "reads the solutions": "tell({solution!r})",
     "reads passwords": "tell('/etc/passwd')",
     "reads what is open": "raise ValueError([os.read(h, 999) for h in (0,)], os.environ)",
+    "reads a file by its number": "raise ValueError(libc().syscall(2, {canary!r}.encode()))",
+    "maps a file": "m = __import__('mmap').mmap(os.open({canary!r}, 0), 0)\nraise ValueError(m[:])",
+    "links to a file": "os.symlink({canary!r}, 'here')\ntell('here')",
     # ends
     "exits": "os._exit(0)",
     "raises SystemExit": "raise SystemExit(3)",

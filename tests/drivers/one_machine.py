@@ -20,9 +20,9 @@ from mmulab.mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk
 class Driver:
     """A machine of a technique; its preset is Skylake-SP, its options those of Config."""
 
-    def __init__(self, technique: str, **options) -> None:
+    def __init__(self, technique: str, preset: str = "skylake-sp", **options) -> None:
         self.config = Config(**{"memory": 64 << 20, **options})
-        self.simulator = build(technique, presets.load("skylake-sp"), self.config)
+        self.simulator = build(technique, presets.load(preset), self.config)
         self.machine = self.simulator.machine
 
     @property

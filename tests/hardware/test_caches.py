@@ -15,7 +15,7 @@ from mmulab.mmu.config import Config
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.results import TechniqueResult
 from mmulab.mmu.simulate import compare
-from mmulab.mmu.trace import Chunk, Trace
+from mmulab.mmu.trace import Chunk
 
 
 class Beginning:
@@ -155,7 +155,9 @@ def test_streams_are_prefetched_and_random_updates_are_not() -> None:
     per_access = {}
     for spec in ("triad:size=32M,accesses=300K", "gups:size=128M,accesses=300K,init=0"):
         for name in presets.names():
-            result = compare(workloads.resolve(spec), presets.load(name), config, "native")["native"]
+            result = compare(workloads.resolve(spec), presets.load(name), config, "native")[
+                "native"
+            ]
             per_access[spec[:4], name] = cycles(result)[1] / result.counts["accesses"]
     for name in presets.names():
         memory = presets.load(name).memory_latency.value

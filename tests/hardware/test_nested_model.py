@@ -51,7 +51,15 @@ def nested_hardware(draw: st.DrawFn) -> Preset:
     """TLBs of any geometry, small walk caches of all kinds or few, small caches or none."""
     base = draw(hardware())
     names = [f"{prefix}{name}" for prefix in ("", "ept_") for name in LEVEL_OF] + ["ntlb"]
-    chosen = draw(st.sampled_from([names, ["ntlb"], ["pde", "ept_pde"], ["pde", "ntlb"], []]))
+    chosen = draw(
+        st.sampled_from(
+            [
+                names, ["ntlb"], ["pde", "ept_pde"], ["pde", "ntlb"], [],
+                ["pwc"], ["pwc", "ntlb"], ["guest_pwc", "ntlb"], ["nested_pwc"],
+                ["guest_pwc", "nested_pwc"], [*names, "pwc"],
+            ]
+        )
+    )  # fmt: skip
     caches = []
     for name in chosen:
         policy = draw(policies)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.report.counts import read_references
 from mmulab.mmu.scenario import parsing
 from mmulab.mmu.scenario.run import build
 from mmulab.workloads import of_vm
@@ -70,6 +69,5 @@ def test_walks_of_larger_pages_are_shorter() -> None:
         while system.step():
             pass
         guest = system.guests[0]
-        found = read_references(guest.vcpu, guest.spec.technique.walk, len(system.preset.caches))
-        references.append(sum(found["nested"]))
+        references.append(guest.measured().references_in("nested"))
     assert references[0] > references[1] > references[2] > 0

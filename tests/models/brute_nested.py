@@ -48,9 +48,20 @@ class Nested(Hardware):
         self.ept_psc = {
             LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
         }  # fmt: skip
+        self.walked = {
+            dimension: self.cached.get("pwc", self.cached.get(f"{dimension}_pwc"))
+            for dimension in ("guest", "nested")
+        }
         self.caches = Caches(preset, llc)
         self.follows = follows
         self.references: Counter[tuple[int, int, int]] = Counter()
+
+    def switch(self, process: int) -> None:
+        if process != self.process and not (self.pcid and process in self.ran):
+            for cache in self.walked.values():
+                if cache:
+                    cache.drop(lambda place: True)
+        super().switch(process)
 
     def access_bytes(self, address: int, kind: int, size: int, pages: list[int]) -> None:
         """An access, and the lines that it touches where those go through the caches."""
@@ -137,9 +148,30 @@ class Nested(Hardware):
         """Reads an entry of a table; counts the cache that has its line."""
         number = address >> (12 + 9 * (level - 1))
         page, index = number >> 9, number & 511
+        entry = self.entries[frame][index]
+        if self._is_in_page_walk_cache(frame * 512 + index, entry, guest_level, host_level):
+            return entry
         if host_level:
             line = Line((1, -1), ("nested", level), page, index >> 3)
         else:
             line = Line((1, self.process), ("guest", level), page, index >> 3)
         self.references[guest_level, host_level, self.caches.reference(line)] += 1
-        return self.entries[frame][index]
+        return entry
+
+    def _is_in_page_walk_cache(
+        self, place: int, entry: int, guest_level: int, host_level: int
+    ) -> bool:
+        """Whether no reference is made. What a TLB will hold is not kept: the guest's leaf, and
+        the nested leaf of no table of the guest's."""
+        cache = self.walked["nested" if host_level else "guest"]
+        if not cache:
+            return False
+        if cache.has(place):
+            cache.hits += 1
+            cache.touch(place, place)
+            return True
+        cache.misses += 1
+        is_leaf = entry & LARGE or (host_level or guest_level) == 1
+        if not is_leaf or (host_level and guest_level):
+            cache.fill(place, place, None)
+        return False

@@ -15,7 +15,10 @@ OF_TECHNIQUES = costs(registry.built_in())
 
 
 def test_all_costs_are_there(preset):
-    assert set(COSTS) <= set(preset.costs) <= {*COSTS, *OF_TECHNIQUES}
+    has = {unit.name for unit in preset.walk_caches if unit.ways}
+    of_structures = {"pwc_hit"} if "pwc" in has else set()
+    assert {*COSTS, *of_structures} <= set(preset.costs)
+    assert set(preset.costs) <= {*COSTS, *of_structures, *OF_TECHNIQUES}
     assert all(cost.value > 0 for cost in preset.costs.values())
 
 

@@ -136,7 +136,5 @@ def test_no_pages_are_sampled_for_it() -> None:
         policy: run(parsing.override(scenario, "balloon.policy", policy), of_vm)
         for policy in ("proxmox", "esx")
     }
-    exits = {
-        policy: result.vms[0].counts["exits"]["ept_violation"] for policy, result in by.items()
-    }
+    exits = {policy: result.vms[0].exits["ept_violation"] for policy, result in by.items()}
     assert exits["esx"] > exits["proxmox"]

@@ -154,6 +154,7 @@ def check_counts(driver: Driver) -> None:
     assert counted["load_cr3"] + counted["flush_range"] >= int(stats["cr3_loads"]) > 0
     assert counted["load_cr3"] == int(stats["cr3_loads"]) + booted
     assert counted["invlpg"] == int(stats["invlpgs"]) > 0
+    assert counted["kernel_enter"] == int(stats["kernel_entries"]) > 0
     assert counted["store"] == int(stats["pte_writes"]) > 0
 
 
@@ -195,6 +196,7 @@ def test_defaults_do_nothing(tmp_path: Path) -> None:
     results = np.full(23, -1, np.int64)
     _call_all(driver.machine, results)
     assert not results.any()
+    driver.machine.vcpu.stats["kernel_entries"] -= 1  # which are counted, as stores and others are
     assert state_of(driver) == before
     # Those that do something are driven by the run below.
     assert len(results) + len(["store", "invlpg", "load_cr3", "flush_range", "fault"]) == len(
@@ -213,7 +215,7 @@ def state_of(driver: Driver) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("text", [files.BARE, files.OWN_WALK], ids=["defaults", "own walk"])
 def test_defaults_and_the_radix_walk_are_bare_metal(tmp_path: Path, text: str) -> None:
     name = files.write(tmp_path, "mine", text)
-    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=20K")
+    trace = workloads.resolve("microchurn:heap=64K,arena=32K,work=100,accesses=20K")
     found = simulate.compare(
         trace, presets.load("haswell"), Config(memory=64 << 20), f"native,{name}", check=True
     )

@@ -14,7 +14,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace
+from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace, chunks_of
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.analysis.stack_kernels import EMPTY
@@ -240,7 +240,7 @@ def summarise(
     making = Making(files_of([trace]))
     asked = {"call": "trace_info", "trace": of_trace(trace), "window": window}
     collector = _Collector(interval, max(1, (length or 20 * INTERVAL) // POINTS))
-    for chunk in trace.chunks(COLUMNS):
+    for chunk in chunks_of(trace, COLUMNS):
         collector.add(chunk)
         if advance:
             advance(collector.accesses)

@@ -4,7 +4,7 @@ A format is a module with
 
     NAME, SUMMARY
     matches(head: bytes) -> bool        could a file that begins so be one of these?
-    read(stream, options) -> Iterator[Chunk]
+    read(stream, options) -> Iterator[Chunk]    with those of options.columns that it tells
     length(stream) -> int | None        optional: accesses, where known beforehand
     metadata(stream) -> dict            optional: what made the trace
 

@@ -98,10 +98,11 @@ def parse(
             events[happened, 1] = SWITCH
             events[happened, 2] = state[_ASID]
             happened += 1
-            registers.forget(state[_REGISTERS:])
-        if ip.size:
+            if depends is not None:
+                registers.forget(state[_REGISTERS:])
+        if ip is not None:
             ip[begin:count] = words[base]
-        if depends.size:
+        if depends is not None:
             known = state[_REGISTERS:]
             registers.follow(words, base, stores, known, kind, depends, begin, count)
         position += 1

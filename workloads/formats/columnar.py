@@ -306,10 +306,11 @@ def _block(source: _Source, start: int, record: bytes, options: Options) -> Chun
         raise InputError(f"{where}: checksum of the block is wrong")
     chunk = _decode(payload, encoding, count, events)
     _check(source.stream, start, chunk, options.va_bits)
+    if events and int(chunk.events["kind"].max()) >= len(EVENT_NAMES):
+        chunk = chunk._replace(events=chunk.events[chunk.events["kind"] < len(EVENT_NAMES)])
+    if not columns:
+        return chunk
     found = dict(_column(source, count, options.columns) for _ in range(columns))
-    known = chunk.events["kind"] < len(EVENT_NAMES)
-    if not known.all():
-        chunk = chunk._replace(events=chunk.events[known])
     return chunk._replace(**{name: data for name, data in found.items() if data is not None})
 
 

@@ -48,6 +48,7 @@ _RECORD = struct.Struct("<HHQ")
 
 # Types of record: trace_type_t. Branches are fetches like any other instruction.
 READ, WRITE = 0, 1
+_KINDS = (LOAD, STORE)  # of READ and WRITE
 PREFETCH, PREFETCH_LAST = 2, 9
 INSTR, INSTR_LAST = 10, 16
 BUNDLE = 17  # size: instructions that follow one another, addr: a byte of length of each
@@ -91,6 +92,24 @@ def put(address, kind, size, count, where, what, length, va_bits):
     return is_canonical(where, va_bits)
 
 
+@inlined
+def is_instruction(what):
+    return (
+        INSTR <= what <= INSTR_LAST
+        or NO_FETCH <= what <= SYSENTER
+        or TAKEN_JUMP <= what <= UNTAKEN_JUMP
+    )
+
+
+@inlined
+def tell_ip(ip, address, kind, begin, end, state):
+    """Fills in the ip of a record's accesses; a fetch's is that of what follows it, too."""
+    for at in range(begin, end):
+        if kind[at] == FETCH:
+            state[_IP] = address[at]
+        ip[at] = state[_IP]
+
+
 @entry
 def parse(
     words, position, end, va_bits, address, kind, size, count, events, happened, state, ip, depends
@@ -107,16 +126,11 @@ def parse(
         state[_LAST] = head
         begin = count
         if what == READ or what == WRITE:
-            access = LOAD if what == READ else STORE
-            if not put(address, kind, size, count, value, access, length, va_bits):
+            if not put(address, kind, size, count, value, _KINDS[what], length, va_bits):
                 state[VALUE] = value
                 return NOT_CANONICAL, position, count, happened
             count += 1
-        elif (
-            INSTR <= what <= INSTR_LAST
-            or NO_FETCH <= what <= SYSENTER
-            or TAKEN_JUMP <= what <= UNTAKEN_JUMP
-        ):
+        elif is_instruction(what):
             # Of length 0: only tells the ip of the accesses that follow (-L0_filter).
             state[_IP] = value
             if length > 0:
@@ -137,16 +151,14 @@ def parse(
                 if not put(address, kind, size, count, at, FETCH, state[_NEXT] - at, va_bits):
                     state[VALUE] = at
                     return NOT_CANONICAL, position, count, happened
-                state[_IP] = at
                 count += 1
         elif THREAD <= what <= HEADER:
             return OTHER, position, count, happened
         elif what > UNTAKEN_JUMP:
             state[VALUE] = what
             return BAD, position, count, happened
-        if ip.size:
-            for at in range(begin, count):
-                ip[at] = address[at] if kind[at] == FETCH else state[_IP]
+        if ip is not None:
+            tell_ip(ip, address, kind, begin, count, state)
         position += 1
     return END, position, count, happened
 

@@ -255,7 +255,7 @@ def parse(
 
     columns: int64[n, 2], role and base. literals: int64[n]. words: int64[k, 2], word and
     kind. needed: how many columns a line must have. rest: may more follow? found: int64[_FOUND],
-    scratch. ip: empty where it is not wanted. state, events: see `switch`.
+    scratch. ip: None where it is not wanted. state, events: see `switch`.
     """
     lines = 0
     limit = address.size - 1
@@ -281,7 +281,7 @@ def parse(
             address[count] = found[ADDRESS]
             size[count] = found[SIZE]
             kind[count] = LOAD if what == MODIFY else what
-            if ip.size:
+            if ip is not None:
                 ip[count] = ip[count + 1] = found[ADDRESS] if what == FETCH else found[IP]
             if what == MODIFY:
                 count += 1

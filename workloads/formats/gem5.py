@@ -186,7 +186,7 @@ def parse(
             address[count] = fields[_ADDR]
             size[count] = max(fields[_SIZE], 1)
             kind[count] = LOAD if what == _BOTH else what
-            if ip.size:
+            if ip is not None:
                 ip[count] = ip[count + 1] = fields[_PC] if there & 1 << _PC else 0
             count += 1
             if what == _BOTH:

@@ -223,6 +223,17 @@ class Syscalls:
         self._children: set[int] = set()
 
     def __call__(self, line: bytes) -> list[Event] | str | None:
+        found = self._of(line)
+        if not isinstance(found, list):
+            return found
+        if any(value.bit_length() > 64 for event in found for value in event):
+            return _NO_LINE
+        return [
+            (kind, _signed(pid), _signed(start), _signed(length), _signed(value))
+            for kind, pid, start, length, value in found
+        ]
+
+    def _of(self, line: bytes) -> list[Event] | str | None:
         if not line.strip() or _COMMENT.match(line):
             return []
         found = _SYSCALL.match(line)
@@ -267,7 +278,7 @@ class Syscalls:
             self._pending[who] = (name, arguments)
         success = _SUCCESS.search(rest)
         if not success:
-            failed = b"Failure" in rest and self._pending.pop(who, None)
+            failed = self._pending.pop(who, None) if b"Failure" in rest else None
             return [(KERNEL, pid, 0, 0, 0)] if failed else []
         name, arguments = self._pending.pop(who, (b"", []))
         if not name:
@@ -303,11 +314,16 @@ class Syscalls:
 def _numbers(arguments: bytes) -> list[int]:
     values = []
     for item in arguments.split(b","):
-        found = re.match(rb"\s*(0x[0-9a-fA-F]+|\d+)", item)
+        found = re.match(rb"\s*(?:0x([0-9a-fA-F]+)|(\d+))", item)
         if not found:
             break
-        values.append(int(found[1], 0))
+        values.append(int(found[1] or found[2], 16 if found[1] else 10))
     return values
+
+
+def _signed(value: int) -> int:
+    """A number of 64 bits as one with a sign."""
+    return value - (value >> 63 << 64)
 
 
 def _round(length: int) -> int:

@@ -35,7 +35,7 @@ VALUE = 0
 
 #: (records, position, end, va_bits, address, kind, size, count, events, happened, state, ip,
 #: depends) -> (why it stopped, position, count, happened). Position and end count records. ip
-#: and depends are empty where they are not wanted.
+#: and depends are None where they are not wanted, so that what fills them is compiled away.
 Kernel = Callable[..., tuple[int, int, int, int]]
 
 #: Takes the record at a position that the kernel did not; returns what is wrong, or None.
@@ -93,9 +93,10 @@ class Columns:
         self.events = np.empty((min(self.accesses, EVENTS) + SPARE, 6), np.int64)
         self.count = self.happened = 0
 
-    def _column(self, name: str) -> np.ndarray:
-        room = self.accesses + SPARE if name in self._optional else 0
-        return np.empty(room, COLUMNS[name])
+    def _column(self, name: str) -> np.ndarray | None:
+        if name not in self._optional:
+            return None
+        return np.empty(self.accesses + SPARE, COLUMNS[name])
 
     @property
     def full(self) -> bool:

@@ -68,7 +68,7 @@ class Columns:
         self.address = np.empty(accesses + 1, np.int64)
         self.kind = np.empty(accesses + 1, np.uint8)
         self.size = np.empty(accesses + 1, np.uint16)
-        self.ip = np.zeros(accesses + 1 if ip else 0, np.int64)
+        self.ip = np.zeros(accesses + 1, np.int64) if ip else None
         self.count = 0
         self._room = accesses
         self._events: list[np.ndarray] = []
@@ -104,7 +104,7 @@ class Columns:
             self.kind[: self.count],
             self.size[: self.count],
             np.concatenate(self._events) if self._events else np.zeros(0, EVENT),
-            self.ip[: self.count] if self.ip.size else None,
+            self.ip[: self.count] if self.ip is not None else None,
         )
 
     def __bool__(self) -> bool:

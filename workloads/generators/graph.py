@@ -167,11 +167,12 @@ def depends(parameters: dict[str, int | float]) -> Depends:
         # Of the two offsets, which are loaded one after the other, the last is the end.
         first = offset.back(place == 1, 1)
         end = edge.back(place == 2)
+        none = np.full(len(place), INDEPENDENT)
         if ranks:
-            known = [end, INDEPENDENT, first, INDEPENDENT]
+            known = [end, none, first, none]
         else:
             vertex = queued.back((place == 0) & (chunk.kind == LOAD))
-            known = [INDEPENDENT, vertex, first, end]
+            known = [none, vertex, first, end]
         return np.choose(place, known).astype(np.uint16)
 
     return column

@@ -7,8 +7,13 @@ from pathlib import Path
 from mmulab.coursework.assignment import Part, PartResult, Problem
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.sheet import ProgramSheet, Values
+from mmulab.mmu.errors import InputError, notice
 
 FIGURE = "needs.svg"
+
+#: Frames that a student's balloons move at a time: primes, so that no multiple of one is one of
+#: another but by chance.
+BLOCKS = tuple(n for n in range(17, 114) if all(n % small for small in range(2, 11)))
 
 
 class BalloonPolicy(ProgramSheet):
@@ -33,7 +38,14 @@ class BalloonPolicy(ProgramSheet):
     def problem(self, draws: Draws) -> Problem:
         from mmulab.coursework.assignments.balloon_policy import workload
 
-        return {"phases": workload.draw_phases(draws), "seed": draws.bits(30)}
+        return {
+            "phases": workload.draw_phases(draws),
+            "seed": draws.bits(30),
+            "block": draws.choice(BLOCKS),
+        }
+
+    def words(self, problem: Problem) -> Values:
+        return {"block": problem["block"]}
 
     def attach(self, problem: Problem, directory: Path) -> None:
         from mmulab.coursework.assignments.balloon_policy import figure
@@ -44,6 +56,7 @@ class BalloonPolicy(ProgramSheet):
         from mmulab.coursework.assignments.balloon_policy import marking, workload
 
         return {
+            **self.words(problem),
             "figure": FIGURE,
             "vms": workload.VMS,
             "guest": workload.GUEST >> 20,
@@ -64,7 +77,12 @@ class BalloonPolicy(ProgramSheet):
     def judged(self, problem: Problem, program: str) -> list[PartResult]:
         from mmulab.coursework.assignments.balloon_policy import marking
 
-        found = marking.check(problem, program, self.solution(problem)[self.file])
+        try:
+            reference: str | None = self.solution(problem)[self.file]
+        except InputError as error:
+            reference = None
+            notice(f"{error}; without it, part 'slowdown' has no marks")
+        found = marking.check(problem, program, reference)
         return [
             PartResult(part, round(part.points * found[part.key][0], 3), found[part.key][1])
             for part in self.parts

@@ -48,8 +48,9 @@ class Unusable(Exception):
 class Policy:
     """A student's function as a policy of `mmu.services.policies`."""
 
-    def __init__(self, conversation: sandbox.Conversation) -> None:
+    def __init__(self, conversation: sandbox.Conversation, block: int) -> None:
         self._conversation = conversation
+        self._block = block
         self.calls = 0
 
     def targets(self, vms: VMs, host: HostMemory) -> list[int]:
@@ -64,13 +65,13 @@ class Policy:
             answer = self._conversation.ask(list(vms), int(free), int(total))
         except sandbox.Stopped as stopped:
             raise Unusable(f"call {self.calls}: {stopped.verdict.message}") from None
-        problem = _problem(answer, vms)
+        problem = _problem(answer, vms, self._block)
         if problem:
             raise Unusable(f"call {self.calls}: {problem}")
         return list(answer)
 
 
-def _problem(answer: Any, vms: Sequence[dict[str, Any]]) -> str:
+def _problem(answer: Any, vms: Sequence[dict[str, Any]], block: int) -> str:
     """What is wrong with an answer; empty where nothing is."""
     if not isinstance(answer, list):
         return f"targets() returned {_shown(answer)}; expected a list"
@@ -81,6 +82,8 @@ def _problem(answer: Any, vms: Sequence[dict[str, Any]]) -> str:
             return f"the target of {vm['name']} is {_shown(target)}; expected a whole number"
         if not 0 <= target <= vm["memory"]:
             return f"the target of {vm['name']} is {target}; its memory is {vm['memory']} frames"
+        if target % block:
+            return f"the target of {vm['name']} is {target}; expected a multiple of {block}"
     return ""
 
 
@@ -88,10 +91,11 @@ def _shown(value: Any) -> str:
     return clean(repr(value)[:80])
 
 
-def check(problem: Problem, source: str, reference: str) -> dict[str, Found]:
-    """By part: (part of its marks, feedback). reference: the worked solution."""
+def check(problem: Problem, source: str, reference: str | None) -> dict[str, Found]:
+    """By part: (part of its marks, feedback). reference: the worked solution; without
+    it nothing says how much can be gained, and `slowdown` has no marks."""
     known = _known(json.dumps(problem, sort_keys=True), reference)
-    found = {"answers": _probed(source), "room": _in_room(problem, source, known)}
+    found = {"answers": _probed(source, problem["block"]), "room": _in_room(problem, source, known)}
     result = _run(problem, source, workload.HOST)
     if isinstance(result, str):
         return {**found, "host": (0.0, result), "slowdown": (0.0, result)}
@@ -111,16 +115,18 @@ class NoBalloons:
 class Known:
     """What a policy is compared with: the VMs alone, without balloons, under the reference."""
 
-    def __init__(self, problem: Problem, reference: str) -> None:
+    def __init__(self, problem: Problem, reference: str | None) -> None:
         alone = workload.run(problem["phases"], problem["seed"], host=workload.AMPLE)
         self.busy = [vm.busy for vm in alone.vms]
         without = _simulate(problem, NoBalloons(), workload.HOST)
         self.host_reads = without.total("host_swap_ins")
         self.without = self.worst(without)
-        best = _run(problem, reference, workload.HOST)
-        if isinstance(best, str):
-            raise RunError(f"balloon-policy: the worked solution: {best}")
-        self.reference = self.worst(best)
+        self.reference: float | None = None
+        if reference is not None:
+            best = _run(problem, reference, workload.HOST)
+            if isinstance(best, str):
+                raise RunError(f"balloon-policy: the worked solution: {best}")
+            self.reference = self.worst(best)
 
     def slowdowns(self, result: RunResult) -> list[float]:
         return [vm.busy / alone for vm, alone in zip(result.vms, self.busy, strict=True)]
@@ -130,7 +136,7 @@ class Known:
 
 
 @lru_cache(maxsize=4)
-def _known(problem: str, reference: str) -> Known:
+def _known(problem: str, reference: str | None) -> Known:
     return Known(json.loads(problem), reference)
 
 
@@ -144,7 +150,7 @@ def _run(problem: Problem, source: str, host: int) -> RunResult | str:
     """The run under a policy, or why there is none."""
     try:
         with sandbox.Conversation(source, "targets", LIMITS, name=FILE) as conversation:
-            return _under(Policy(conversation), problem, host)
+            return _under(Policy(conversation, problem["block"]), problem, host)
     except sandbox.Stopped as stopped:
         return clean(stopped.verdict.message)
     except Unusable as unusable:
@@ -189,12 +195,12 @@ def probes() -> list[tuple[list[dict[str, Any]], int, int]]:
     ]
 
 
-def _probed(source: str) -> Found:
+def _probed(source: str, block: int) -> Found:
     """A state each, one after the other: VMs come and go, as on any host."""
     asked = probes()
     try:
         with sandbox.Conversation(source, "targets", LIMITS, name=FILE) as conversation:
-            policy = Policy(conversation)
+            policy = Policy(conversation, block)
             wrong = ""
             right = 0
             for vms, free, total in asked:
@@ -229,8 +235,10 @@ def _host(result: RunResult, known: Known) -> Found:
 
 def _slowdown(result: RunResult, known: Known) -> Found:
     worst = known.worst(result)
-    way = (known.without - worst) / (known.without - known.reference)
-    share = (way - CHANCE) / (ENOUGH - CHANCE)
     each = ", ".join(f"{slowdown:.2f}" for slowdown in known.slowdowns(result))
     told = f"slowdowns {each}; the worst is {known.without:.2f} without balloons"
+    if known.reference is None:
+        return 0.0, f"{told}; not marked here: only your course's grader knows what can be reached"
+    way = (known.without - worst) / (known.without - known.reference)
+    share = (way - CHANCE) / (ENOUGH - CHANCE)
     return min(1.0, max(0.0, share)), told

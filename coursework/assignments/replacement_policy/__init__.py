@@ -8,8 +8,13 @@ from mmulab.coursework.sheet import ProgramSheet, Values
 
 _DRIVER = "mmulab.coursework.assignments.replacement_policy.driver"
 
+_NO_WAY = "a victim is no way of its set that a page may leave"
+
 #: Part of the way from FIFO to LRU that earns a trace's full marks.
 ENOUGH = 0.95
+
+#: Ways of each set that no page leaves: the processor keeps translations of its own there.
+WIRED = 2
 
 #: That a policy may take, of which compiling takes some 5.
 CPU_SECONDS = 20
@@ -28,16 +33,18 @@ class ReplacementPolicy(ProgramSheet):
     minutes = 120
     file = "policy.py"
     parts = (
-        Part("valid", "It runs, and each victim is a way of the set", 10),
+        Part("valid", "It runs, and each victim is a way that a page may leave", 10),
         Part("zipf", "Trace 1: a key-value store", 30),
         Part("python", "Trace 2: an interpreter", 30),
         Part("mixed", "Trace 3: two programs in turn", 30),
     )
 
     def problem(self, draws: Draws) -> Problem:
+        ways = draws.between(5, 8)
         return {
             "sets": draws.choice([8, 16, 32]),
-            "ways": draws.between(3, 8),
+            "ways": ways,
+            "wired": sorted(draws.sample(range(ways), WIRED)),
             "seed": draws.between(1, 10**9),
             "accesses": 400_000,
             "traces": {
@@ -49,7 +56,8 @@ class ReplacementPolicy(ProgramSheet):
         }
 
     def words(self, problem: Problem) -> Values:
-        return {"ways": problem["ways"], "sets": problem["sets"], "words": problem["ways"] + 1}
+        return {"ways": problem["ways"], "sets": problem["sets"], "words": problem["ways"] + 1,
+                "wired": ", ".join(map(str, problem["wired"]))}  # fmt: skip
 
     def shown(self, problem: Problem) -> Values:
         return {
@@ -61,7 +69,8 @@ class ReplacementPolicy(ProgramSheet):
         return (
             "# A TLB replacement policy: worked solution\n\nLRU: each way's word holds the time of "
             "its last use, the last word the time itself; the victim is the way with the smallest "
-            f"time.\n\n```python\n{self.solution(problem)[self.file]}```\n"
+            "time, of those that are not wired.\n\n"
+            f"```python\n{self.solution(problem)[self.file]}```\n"
         )
 
     def judged(self, problem: Problem, program: str) -> list[PartResult]:
@@ -70,7 +79,7 @@ class ReplacementPolicy(ProgramSheet):
         from mmulab.coursework import sandbox
         from mmulab.coursework.assignments.replacement_policy import replay
 
-        sets, ways = problem["sets"], problem["ways"]
+        sets, ways, wired = problem["sets"], problem["ways"], problem["wired"]
         traces = replay.traces(problem)
         geometry = np.array([sets, ways, ways + 1], np.int64)
         verdict = sandbox.run(
@@ -83,12 +92,12 @@ class ReplacementPolicy(ProgramSheet):
         for part in self.parts[1:]:
             pages = traces[part.key]
             victims = verdict.array(part.key, (None,), len(pages))
-            mine = -1 if victims is None else replay.replay(pages, sets, ways, victims)
-            fifo = replay.known(pages, sets, ways, replay.FIFO)
-            lru = replay.known(pages, sets, ways, replay.LRU)
+            mine = -1 if victims is None else replay.replay(pages, sets, ways, victims, wired)
+            fifo = replay.known(pages, sets, ways, replay.FIFO, wired)
+            lru = replay.known(pages, sets, ways, replay.LRU, wired)
             results.append(_marked(part, mine, fifo, lru))
         bad = [result.part.key for result in results if "no way" in result.feedback]
-        told = f"a victim is no way of its set on trace {', '.join(bad)}" if bad else "valid"
+        told = f"{_NO_WAY} on trace {', '.join(bad)}" if bad else "valid"
         first = PartResult(self.parts[0], 0.0 if bad else self.parts[0].points, told)
         return [first, *results]
 
@@ -96,7 +105,7 @@ class ReplacementPolicy(ProgramSheet):
 def _marked(part: Part, misses: int, fifo: int, lru: int) -> PartResult:
     """Marks by how much of the way from FIFO to LRU the policy goes."""
     if misses < 0:
-        return PartResult(part, 0.0, "a victim is no way of its set")
+        return PartResult(part, 0.0, _NO_WAY)
     gained = (fifo - misses) / max(1, fifo - lru)
     earned = part.points * min(1.0, max(0.0, gained) / ENOUGH)
     told = f"{misses:,} misses; FIFO has {fifo:,}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ _NEVER = 1 << 62
 
 
 @entry
-def _replay(pages, sets, ways, victims, tag):
-    """Misses with these victims; -1 where one is no way, or there are too few."""
+def _replay(pages, sets, ways, victims, wired, tag):
+    """Misses with these victims; -1 where one is no way, or a wired one, or there are too few."""
     filled = np.zeros(sets, np.int64)
     tag[:] = -1
     misses = 0
@@ -36,14 +37,14 @@ def _replay(pages, sets, ways, victims, tag):
                 return -1
             way = victims[used]
             used += 1
-            if way < 0 or way >= ways:
+            if way < 0 or way >= ways or wired[way]:
                 return -1
         tag[index, way] = page
     return misses
 
 
 @entry
-def _known(pages, following, sets, ways, policy, tag, age):
+def _known(pages, following, sets, ways, policy, wired, tag, age):
     """Misses of FIFO, LRU or OPT. following: position of each access's page's next access."""
     tag[:] = -1
     age[:] = -1
@@ -58,9 +59,13 @@ def _known(pages, following, sets, ways, policy, tag, age):
         hit = way >= 0
         if not hit:
             misses += 1
-            way = 0
-            for each in range(1, ways):
-                if policy == OPT:
+            way = -1
+            for each in range(ways):
+                if wired[each] and tag[index, each] >= 0:
+                    continue
+                if way < 0:
+                    way = each
+                elif policy == OPT:
                     if tag[index, way] >= 0 and (
                         tag[index, each] < 0 or age[index, each] > age[index, way]
                     ):
@@ -75,13 +80,22 @@ def _known(pages, following, sets, ways, policy, tag, age):
     return misses
 
 
-def replay(pages: np.ndarray, sets: int, ways: int, victims: np.ndarray) -> int:
-    """Misses of a policy that chose these victims; -1 where they are no valid choices."""
+def replay(
+    pages: np.ndarray, sets: int, ways: int, victims: np.ndarray, wired: Sequence[int] = ()
+) -> int:
+    """Misses of a policy that chose these victims; -1 where they are no valid choices. wired:
+    ways that no page leaves."""
     given = np.ascontiguousarray(victims, np.int64).ravel()
-    return int(_replay(pages, sets, ways, given, np.empty((sets, ways), np.int64)))
+    return int(
+        _replay(pages, sets, ways, given, _marked(ways, wired), np.empty((sets, ways), np.int64))
+    )
 
 
-def known(pages: np.ndarray, sets: int, ways: int, policy: int) -> int:
+def _marked(ways: int, wired: Sequence[int]) -> np.ndarray:
+    return np.isin(np.arange(ways), wired)
+
+
+def known(pages: np.ndarray, sets: int, ways: int, policy: int, wired: Sequence[int] = ()) -> int:
     """Misses of FIFO, LRU, or of OPT, which knows the future (Belady, IBM Systems Journal 5,
     1966)."""
     following = np.full(len(pages), _NEVER, np.int64)
@@ -89,7 +103,7 @@ def known(pages: np.ndarray, sets: int, ways: int, policy: int) -> int:
     same = pages[order][1:] == pages[order][:-1]
     following[order[:-1][same]] = order[1:][same]
     tag, age = np.empty((sets, ways), np.int64), np.empty((sets, ways), np.int64)
-    return int(_known(pages, following, sets, ways, policy, tag, age))
+    return int(_known(pages, following, sets, ways, policy, _marked(ways, wired), tag, age))
 
 
 def traces(p: Any) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmulab.coursework.assignment import Part, PartResult, Problem
+from mmulab.coursework.assignments.shadow_sync import layout
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.sheet import ProgramSheet, Values
 
@@ -34,7 +35,11 @@ class ShadowSync(ProgramSheet):
             "levels": draws.choice([4, 5]),
             "processes": draws.between(2, 4),
             "seed": draws.bits(60),
+            "layout": layout.draw(draws),
         }
+
+    def words(self, problem: Problem) -> Values:
+        return {"flags": layout.written(problem["layout"])}
 
     def shown(self, problem: Problem) -> Values:
         from mmulab.coursework.assignments.shadow_sync.world import KINDS
@@ -43,6 +48,10 @@ class ShadowSync(ProgramSheet):
             "levels": problem["levels"],
             "processes": problem["processes"],
             "sequences": sum(count for _, count in KINDS.values()),
+            "bits": ", ".join(
+                f"bit {bit} {name}"
+                for name, bit in zip(layout.NAMES, problem["layout"], strict=True)
+            ),
         }
 
     def judged(self, problem: Problem, program: str) -> list[PartResult]:

@@ -19,7 +19,6 @@ CR3, ACCESS, STORE, INVLPG = 0, 1, 2, 3
 # Kinds of record: (operation, kind, a, b, value).
 SPT, ROOT, PROTECTED, GPT, REFLECTED = 0, 1, 2, 3, 4
 
-P, RW, US, XD = 1, 2, 4, 1 << 63
 FRAME = ((1 << 40) - 1) << 12
 WRITE, USER, FETCH = 1, 2, 4  # of an access
 FIRST_TABLE = 1 << 20  # host frames of shadow tables: above all frames of the guest
@@ -29,8 +28,11 @@ MOST_TABLES = 512
 class VM:
     """What the VMM has in its hands. See handout.md."""
 
-    def __init__(self, levels: int, tables: dict[int, list[int]], p2m: list[int]) -> None:
+    def __init__(
+        self, levels: int, tables: dict[int, list[int]], p2m: list[int], layout: list[int]
+    ) -> None:
         self.levels = levels
+        self._flags = [1 << bit for bit in layout]  # P, RW, US, A, D, XD
         self.gpt = tables
         self.p2m = p2m
         self.spt: dict[int, list[int]] = {}
@@ -69,19 +71,20 @@ class VM:
 def permitted(vm: VM, gva: int, access: int) -> bool:
     """What the processor makes of the sPT: is there a translation that allows the access?"""
     table = vm._root
-    rights, xd = RW | US, 0
+    present, rw, us, _, _, no_fetch = vm._flags
+    rights, xd = rw | us, 0
     for level in range(vm.levels, 0, -1):
         if table not in vm.spt:
             return False
         entry = vm.spt[table][(gva >> (3 + 9 * level)) & 511]
-        if not entry & P:
+        if not entry & present:
             return False
         rights &= entry
-        xd |= entry & XD
+        xd |= entry & no_fetch
         table = (entry & FRAME) >> 12
     return not (
-        (access & WRITE and not rights & RW)
-        or (access & USER and not rights & US)
+        (access & WRITE and not rights & rw)
+        or (access & USER and not rights & us)
         or (access & FETCH and xd)
     )
 
@@ -162,7 +165,7 @@ def sequence(student: types.ModuleType, inputs: dict[str, Any], name: str) -> tu
         frame: [entry & ((1 << 64) - 1) for entry in table]
         for frame, table in zip(frames, contents, strict=True)
     }
-    vm = VM(int(inputs["levels"]), tables, inputs[f"{name}.p2m"].tolist())
+    vm = VM(int(inputs["levels"]), tables, inputs[f"{name}.p2m"].tolist(), inputs["layout"])
     recorder = Recorder(vm)
     problem = None
     number = 0

@@ -9,8 +9,10 @@ import numpy as np
 
 from mmulab.coursework import sandbox
 from mmulab.coursework.assignment import Problem
+from mmulab.coursework.assignments.shadow_sync import layout
+from mmulab.coursework.assignments.shadow_sync.driver import GPT, SPT
 from mmulab.coursework.assignments.shadow_sync.judge import MOST_RECORDS, Count, Judge, Wrong
-from mmulab.coursework.assignments.shadow_sync.world import KINDS, Sequence, sequences
+from mmulab.coursework.assignments.shadow_sync.world import KINDS, STORE, Sequence, sequences
 from mmulab.coursework.sandbox.process import clean
 
 FILE = "shadow.py"
@@ -37,19 +39,26 @@ def check(problem: Problem, source: str) -> dict[str, tuple[int, int, str]]:
     if not verdict.ok and verdict.kind in _ONE_PART:
         for part, some in made.items():
             verdicts[part] = _run(problem, source, some, _ALONE)
-    return {part: _judged(made[part], verdicts[part]) for part in made}
+    return {part: _judged(made[part], verdicts[part], problem["layout"]) for part in made}
 
 
 def _run(
     problem: Problem, source: str, some: Many[Sequence], limits: sandbox.Limits
 ) -> sandbox.Verdict:
-    inputs: dict[str, Any] = {"levels": problem["levels"], "sequences": [_name(s) for s in some]}
+    bits = problem["layout"]
+    inputs: dict[str, Any] = {
+        "levels": problem["levels"],
+        "sequences": [_name(s) for s in some],
+        "layout": bits,
+    }
     for each in some:
         tables = np.array(list(each.tables.values()), np.uint64).view(np.int64)
         operations = np.array(each.operations, np.uint64).view(np.int64)
+        stores = operations[:, 0] == STORE
+        operations[stores, 3] = layout.given(operations[stores, 3], bits)
         inputs |= {
             f"{_name(each)}.frames": np.array(list(each.tables), np.int64),
-            f"{_name(each)}.tables": tables,
+            f"{_name(each)}.tables": layout.given(tables, bits),
             f"{_name(each)}.p2m": np.array(each.p2m, np.int64),
             f"{_name(each)}.operations": operations,
         }
@@ -60,25 +69,32 @@ def _name(sequence: Sequence) -> str:
     return f"{sequence.part} {sequence.number}"
 
 
-def _judged(some: Many[Sequence], verdict: sandbox.Verdict) -> tuple[int, int, str]:
+def _judged(
+    some: Many[Sequence], verdict: sandbox.Verdict, bits: list[int]
+) -> tuple[int, int, str]:
     if not verdict.ok:
         return 0, len(some), verdict.message
     right, first = 0, ""
     for each in some:
         try:
-            _within(each.part, Judge(each).judge(*_records(each, verdict)), each.number)
+            _within(each.part, Judge(each).judge(*_records(each, verdict, bits)), each.number)
             right += 1
         except Wrong as wrong:
             first = first or clean(wrong)
     return right, len(some), first
 
 
-def _records(sequence: Sequence, verdict: sandbox.Verdict) -> tuple[np.ndarray, int, str]:
+def _records(
+    sequence: Sequence, verdict: sandbox.Verdict, bits: list[int]
+) -> tuple[np.ndarray, int, str]:
     """The records; and the operation at which a function failed, or -1, and why."""
     name = _name(sequence)
     records = verdict.array(name, (None, 5), 5 * MOST_RECORDS)
     if records is None:
         raise Wrong("no record of the sequence came back, or one of far too many changes")
+    entries = np.isin(records[:, 1], (SPT, GPT))
+    records = records.copy()
+    records[entries, 4] = layout.taken(records[entries, 4], bits)
     failed = verdict.value("problems", name, "operation", kind=int)
     why = verdict.value("problems", name, "text", kind=str)
     return records, -1 if failed is None else failed, why or ""

@@ -11,11 +11,17 @@ from mmulab.mmu.hardware.caches import reference
 from mmulab.mmu.hardware.fetch_ahead import NESTED
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
-from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
+from mmulab.mmu.hardware.state import GUEST_ENTRIES, NESTED_ENTRIES, ROUTE_EPT_PSC
+from mmulab.mmu.hardware.walk_caches import (
+    find_entry,
+    longest_prefix,
+    remember,
+    remember_entry,
+)
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, frame_of
-from mmulab.mmu.memory.status import OK
+from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.memory.tables import slot_of
 from mmulab.mmu.trace import STORE
 
@@ -34,7 +40,8 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     `fetch_ahead` for leaf tables of this dimension.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
-    rights of its path, level); site: number of the site of a reference at level 0. Where it
+    rights of its path, level); site: number of the site of a reference at level 0, above 0
+    where the walk locates a table. Where it
     stops, the leaf is the entry that stopped it. It sets A in each entry used and D in the
     leaf of a store; where it faults nothing, but for the A bits of the entries above (SDM vol.
     3A, 4.8). It is compiled into where it is called: a call costs as much as looking into a
@@ -47,6 +54,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
 
     @inlined
     def walk(core, vcpu, memory, address, kind, user, site):
@@ -59,6 +67,8 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             rights = data & path_rights
             frame = frame_of(data)
         else:
+            if frame == NIL:  # no table: nothing is mapped
+                return fault(vcpu, address, 0, level, kind, user), 0, level
             status, frame = locate(core, vcpu, memory, frame, level)
             if status != OK:
                 return status, 0, level
@@ -68,12 +78,17 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             hpa = (frame << PAGE_SHIFT) + (index << entry_shift)
             slot = slot_of(memory, hpa)
             entry = memory.entry[slot]
-            line = of_table(vcpu, nested, level, number >> line_shift)
-            reference(core, vcpu, hpa, entry, site + level * step, line)
+            found = find_entry(core, vcpu, dimension, hpa)
+            if not found:
+                line = of_table(vcpu, nested, level, number >> line_shift)
+                reference(core, vcpu, hpa, entry, site + level * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
-            if level == 1 or entry & large:
+            last = level == 1 or entry & large
+            if not found and (site > 0 or not last):
+                remember_entry(core, dimension, hpa)
+            if last:
                 break
             if not entry & accessed and marks(vcpu):
                 memory.entry[slot] = entry | accessed

@@ -12,9 +12,10 @@ from mmulab.coursework.assignment import Submission
 from mmulab.coursework.assignments.balloon_policy import marking, workload
 from mmulab.coursework.draws import Draws
 from mmulab.coursework.sandbox import Limits
+from mmulab.mmu.errors import InputError, Notice
 
 BALLOON = assignments.get("balloon-policy")
-PROBLEM = BALLOON.problem(Draws("s", "ada", BALLOON.name))
+PROBLEM = {**BALLOON.problem(Draws("s", "ada", BALLOON.name)), "block": 1}
 GOOD = BALLOON.solution(PROBLEM)["policy.py"]
 FULL = {part.key: part.points for part in BALLOON.parts}
 
@@ -37,6 +38,25 @@ def test_the_solution_has_full_marks() -> None:
 def test_another_good_policy_has_full_marks() -> None:
     """Memory goes to VMs that page, and slowly away from those that do not."""
     assert marks(BY_PAGING) == FULL
+
+
+def test_targets_are_multiples_of_the_block() -> None:
+    problem = {**PROBLEM, "block": 31}
+    others = BALLOON.solution({**PROBLEM, "block": 37})["policy.py"]
+    results = BALLOON.grade(problem, Submission(Path("."), {"policy.py": others}))
+    earned = {result.part.key: result.earned for result in results}
+    assert earned.pop("answers") < 5 and set(earned.values()) == {0}
+    assert all("expected a multiple of 31" in result.feedback for result in results)
+
+
+def test_where_there_is_no_worked_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    def text(self: object, name: str, values: object) -> str:
+        raise InputError("no solution here")
+
+    monkeypatch.setattr(type(BALLOON), "text", text)
+    with pytest.warns(Notice, match="no solution here; without it, part 'slowdown' has no marks"):
+        earned, feedback = graded(GOOD)
+    assert earned == {**FULL, "slowdown": 0} and "not marked here" in feedback
 
 
 BY_PAGING = """

@@ -55,7 +55,11 @@ def test_the_solution_has_full_marks_and_fifo_none() -> None:
     fifo = (
         "def on_hit(state, way):\n    pass\n"
         "def on_fill(state, way):\n    state[0] = way + 1\n"
-        f"def victim(state):\n    return state[0] % {PROBLEM['ways']}\n"
+        "def victim(state):\n"
+        f"    way = state[0] % {PROBLEM['ways']}\n"
+        f"    while way in {tuple(PROBLEM['wired'])}:\n"
+        f"        way = (way + 1) % {PROBLEM['ways']}\n"
+        "    return way\n"
     )
     assert marks(fifo) == {"valid": 10, "zipf": 0, "python": 0, "mixed": 0}
 
@@ -67,6 +71,9 @@ def test_wrong_policies_lose_what_they_should() -> None:
     # A way that does not exist.
     outside = GOOD.replace("return oldest", "return WAYS")
     assert sum(marks(outside).values()) == 0
+    # A way that is wired.
+    wired = GOOD.replace("way not in WIRED and ", "")
+    assert sum(marks(wired).values()) == 0
     # Hits forgotten: FIFO with another name.
     deaf = GOOD.replace("    state[WAYS] += 1\n    state[way] = state[WAYS]", "    pass", 1)
     assert marks(deaf) == {"valid": 10, "zipf": 0, "python": 0, "mixed": 0}
@@ -80,22 +87,31 @@ def test_known_policies_against_plain_lists() -> None:
     pages = rng.zipf(1.3, 3000).astype(np.int64) % 97
     for policy in (replay.FIFO, replay.LRU, replay.OPT):
         assert replay.known(pages, 4, 3, policy) == plain(pages.tolist(), 4, 3, policy)
+        for wired in ((0,), (1, 2), (0, 2)):
+            expected = plain(pages.tolist(), 4, 3, policy, wired)
+            assert replay.known(pages, 4, 3, policy, wired) == expected
     opt, lru = (replay.known(pages, 4, 3, policy) for policy in (replay.OPT, replay.LRU))
     assert opt < lru
 
 
-def plain(pages: list[int], sets: int, ways: int, policy: int) -> int:
+def plain(pages: list[int], sets: int, ways: int, policy: int, wired: tuple[int, ...] = ()) -> int:
     held: list[list[int]] = [[] for _ in range(sets)]
+    kept: list[list[int]] = [[] for _ in range(sets)]  # in ways that are wired
     misses = 0
     for at, page in enumerate(pages):
-        mine = held[page % sets]
+        mine, fixed = held[page % sets], kept[page % sets]
+        if page in fixed:
+            continue
         if page in mine:
             if policy == replay.LRU:
                 mine.remove(page)
                 mine.append(page)
             continue
         misses += 1
-        if len(mine) == ways:
+        if len(mine) + len(fixed) in wired:  # the way that is filled next
+            fixed.append(page)
+            continue
+        if len(mine) == ways - len(wired):
             rest = pages[at + 1 :]
             far = [rest.index(p) if p in rest else len(pages) for p in mine]
             mine.pop(far.index(max(far)) if policy == replay.OPT else 0)

@@ -10,7 +10,7 @@ import pytest
 
 from mmulab.coursework import assignments
 from mmulab.coursework.assignment import Submission
-from mmulab.coursework.assignments.shadow_sync import marking
+from mmulab.coursework.assignments.shadow_sync import layout, marking
 from mmulab.coursework.assignments.shadow_sync.judge import Judge, Wrong
 from mmulab.coursework.assignments.shadow_sync.world import CR3, KINDS, STORE, sequences
 from mmulab.coursework.draws import Draws
@@ -41,6 +41,19 @@ def test_the_solution_has_full_marks() -> None:
     assert marks(GOOD) == FULL
     # It may also be written from scratch: no shadows kept at all, all filled again.
     assert lost(GOOD + SIMPLE) == {"kept"}
+
+
+def test_entries_go_there_and_back() -> None:
+    rng = np.random.default_rng(5)
+    entries = rng.integers(-(1 << 63), 1 << 63, 1000, np.int64)
+    for number in range(20):
+        bits = layout.draw(Draws("s", str(number), "layout"))
+        there = layout.given(entries, bits)
+        assert (layout.taken(there, bits) == entries).all()
+        for x86, bit in zip(layout.X86, bits, strict=True):
+            assert ((entries >> x86 & 1) == (there >> bit & 1)).all()
+        assert ((entries ^ there) & (((1 << 40) - 1) << 12) == 0).all()
+    assert (layout.given(entries, list(layout.X86)) == entries).all()
 
 
 SIMPLE = """

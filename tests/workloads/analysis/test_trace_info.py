@@ -23,7 +23,7 @@ class Listed:
     def __init__(self, *chunks: Chunk) -> None:
         self._chunks = chunks
 
-    def chunks(self, columns=()):  # type: ignore[no-untyped-def]
+    def chunks(self):  # type: ignore[no-untyped-def]
         yield from self._chunks
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from drivers.text_rows import read
 
+from mmulab import workloads
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.trace import FETCH, LOAD, STORE
+from mmulab.mmu.trace import FETCH, LOAD, MUNMAP, STORE
 from mmulab.workloads import formats
 
 DRVIEW_LINE = b"  1 1: W0.T7 %-12s 8 byte(s) @ 0x00007fff9a9e3528 by PC 0x0000000000401136\n"
@@ -112,3 +115,19 @@ def test_long_lines_are_read_or_refused_at_once(name: str, line: bytes) -> None:
         read(name, line)
     except InputError as error:
         assert "line 1" in str(error)
+
+
+CALL = b"SYSCALL[7,1](11) sys_munmap ( %s, %s ) --> [pre-success] Success(0x0)\nI  1,1\n"
+
+
+def test_numbers_of_system_calls(tmp_path: Path) -> None:
+    """Decimal ones may begin with zeros; addresses have 64 bits, the upper half among them."""
+    path = tmp_path / "log"
+    path.write_bytes(CALL % (b"0xffff800000000000", b"08192"))
+    (chunk,) = workloads.open_trace(path, "lackey").chunks()
+    (event,) = chunk.events.tolist()
+    assert event[1:5] == (MUNMAP, 1, -(1 << 47), 8192)
+    for bad in ((b"9" * 40, b"4096"), (b"0x1000", b"18446744073709551615")):
+        path.write_bytes(CALL % bad)
+        with pytest.raises(InputError, match="line 1"):
+            list(workloads.open_trace(path, "lackey").chunks())

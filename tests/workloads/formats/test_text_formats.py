@@ -9,6 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drivers.text_files import (
+    COURSE,
+    DECIMAL,
+    DIN,
+    DRVIEW,
+    EXECLOG,
+    OSTEP,
+    PERF,
+    PIN,
+    QEMU,
+    TABLE,
+    VPN,
+    XDIN,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,35 +35,6 @@ from mmulab.workloads.formats.columnar import ColumnarWriter
 pytestmark = pytest.mark.filterwarnings("ignore::mmulab.mmu.errors.Notice")
 
 L, S, F = LOAD, STORE, FETCH
-
-DIN = b"2 401020\n0 7ffe1000 ignored\n1 7ffe1008\n4 0\n3 10\n"
-PIN = b"0x401020: R 0x7ffe1000\n0x401024: W   0x7ffe1008\n#eof\n"
-COURSE = b"0041f7a0 R\n13f5e2c0 W\n# a comment\n0x7fff00000000 r\n"
-DECIMAL = b"16916\n62493\n30198\n53683\n40185\n65537\n"
-OSTEP = b"0\n1\n2\n0\n 7 \n"
-QEMU = (
-    b"insn_vaddr,insn_symbol,mem_vaddr,mem_hwaddr,access_size,access_type,mem_value\n"
-    b"0x401020,main,0x7ffe1000,0x7ffe1000,64,load,0x0000000000000001\n"
-    b"0x401024,,0x7ffe1008,0x7ffe1008,8,store,0x02\nmem accesses: 2\n"
-)
-DRVIEW = b"""Output format:
-<--record#-> <--instr#->: <---tid---> <record details>
-------------------------------------------------------------
-           1           0:      77 <marker: version 3>
-           2           0:      W0.T77 <marker: page size 4096>
-           3           1:      W0.T77 ifetch       3 byte(s) @ 0x0000720d35a6a4d0 48 89 e7  mov
-           4           1:      W0.T77 write        8 byte(s) @ 0x00007ffc3e1a8ff8 by PC 0x0000720d
-           5           2:      W0.T78 read         8 byte(s) @ 0x00007ffc3e1a8ff0 by PC 0x0000720d
-View tool results:
-              2 : total instructions
-"""
-TABLE = b"tid;Addr;type;size;note;pid\n1;0x1000;load;8;x;5\n1;8192;W;4;;5\n2;0x3000;ifetch;2;y;5\n"
-EXECLOG = (
-    b'0, 0x401020, 0xe5894855, "pushq %rbp", store, 0x7ffe1000\n'
-    b'1, 0x401021, 0xec, "addl %eax, (%rdi)", load, 0x10, store, 0x10, rax -> 0x7\n'
-)
-XDIN = b"i 401020 3\nr 0x7ffe1000 8 ignored\nv 0 0\nw 7ffe1008 4\n"
-VPN = b"page,rw\n1,R\n2,W\n"
 
 # format, text, (address, kind, size) of each access, (position, pid, tid) of each switch
 CASES = {
@@ -175,12 +160,6 @@ def test_any_bytes_give_accesses_or_an_input_error(
             assert (np.diff(chunk.events["position"]) >= 0).all()
     except InputError as error:
         assert str(path) in str(error)
-
-
-PERF = (
-    b"sort  4242/4243 [001]   123.456789:          1 page-faults:     7f12a000 401020 main+0x10\n"
-    b"two words 7 5.5:  cpu/mem-stores/P:  7ffe1000\n"
-)
 
 
 def test_perf_script(tmp_path: Path) -> None:

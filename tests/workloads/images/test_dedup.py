@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from drivers.image_files import elf_core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,28 +81,6 @@ def test_large_pages(tmp_path: Path) -> None:
     assert big.reclaimed == 1 and small.reclaimed == 512 + 511 + 1 + 256
     # The page of zeros and the one with a borrowed part; the two equal ones need no cut.
     assert report.cut == 2
-
-
-def elf_core(segments: list[tuple[int, bytes]], wide: bool = True, order: str = "<") -> bytes:
-    """A core with its segments from offset 4,096 on, one after another."""
-    ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
-    count, offset, headers, body = len(segments), PAGE, b"", b""
-    for address, data in segments:
-        size = len(data)
-        if wide:
-            fields = (1, 4, offset, address, 0, size, size, PAGE)
-            headers += struct.pack(order + "IIQQQQQQ", *fields)
-        else:
-            headers += struct.pack(order + "IIIIIIII", 1, offset, address, 0, size, size, 4, PAGE)
-        offset += size
-        body += data
-    if wide:
-        head = ident + struct.pack(order + "HHIQQQIHHHHHH", 4, 62, 1, 0, 64, 0, 0, 64, 56, count,
-                                   0, 0, 0)  # fmt: skip
-    else:
-        head = ident + struct.pack(order + "HHIIIIIHHHHHH", 4, 3, 1, 0, 52, 0, 0, 52, 32, count,
-                                   0, 0, 0)  # fmt: skip
-    return (head + headers).ljust(PAGE, b"\0") + body
 
 
 @pytest.mark.parametrize("wide", [True, False])

@@ -7,37 +7,12 @@ import struct
 from pathlib import Path
 
 import pytest
+from drivers.image_files import DIRECT_MAP, MEMORY, PAGE, core, head, segments, windows, xen_core
 
 from mmulab.mmu.errors import InputError
 from mmulab.workloads import images
 from mmulab.workloads.analysis.page_sharing import measure
 from mmulab.workloads.images import elf
-
-PAGE = 4096
-MEMORY = b"".join(bytes([i % 4 + 1]) * PAGE for i in range(8))  # 8 pages, 4 contents
-DIRECT_MAP = 0xFFFF888000000000
-
-Segment = tuple[int, int, int, int]  # offset, virtual, physical, length
-
-
-def head(order: str, count: int, sections: tuple[int, int, int] = (0, 0, 0)) -> bytes:
-    """An ELF64 core's header. sections: offset, number, which has the names."""
-    where, number, names = sections
-    ident = b"\x7fELF" + bytes([2, 1 if order == "<" else 2, 1]) + bytes(9)
-    fields = (4, 62, 1, 0, 64 if count else 0, where, 0, 64, 56, count, 64, number, names)
-    return ident + struct.pack(order + "HHIQQQIHHHHHH", *fields)
-
-
-def segments(order: str, rows: list[Segment]) -> bytes:
-    return b"".join(
-        struct.pack(order + "IIQQQQQQ", 1, 6, offset, virtual, physical, length, length, PAGE)
-        for offset, virtual, physical, length in rows
-    )
-
-
-def core(rows: list[Segment], memory: bytes, order: str = "<") -> bytes:
-    """Memory from offset 4,096 on."""
-    return (head(order, len(rows)) + segments(order, rows)).ljust(PAGE, b"\0") + memory
 
 
 def eight_pages_half_reclaimed(path: Path) -> None:
@@ -104,25 +79,6 @@ def test_many_segments_are_put_in_order_at_once() -> None:
     assert len(kept) == 500_000 and kept[1] == (3 * PAGE, PAGE - 2, PAGE)
 
 
-def xen_core(order: str, words: int, frames: list[int], page: int = PAGE) -> bytes:
-    """The tables behind the pages, as xl dump-core writes them."""
-    numbers = b"".join(struct.pack(order + "Q" * words, *([each] * words)) for each in frames)
-    name = ".xen_p2m" if words == 2 else ".xen_pfn"
-    names = b"\0.shstrtab\0.xen_pages\0" + name.encode() + b"\0"
-    start = 64 + 4 * 64 + len(names)
-    rows = [
-        (0, 0, 0, 0),
-        (1, 64 + 4 * 64, len(names), 0),
-        (11, start, len(MEMORY), page),
-        (22, start + len(MEMORY), len(numbers), 8 * words),
-    ]
-    sections = b"".join(
-        struct.pack(order + "IIQQQQIIQQ", name, 1, 0, 0, offset, size, 0, 0, 0, entry)
-        for name, offset, size, entry in rows
-    )
-    return head(order, 0, (64, 4, 1)) + sections + names + MEMORY + numbers
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("words", [1, 2])
 def test_xen_keeps_memory_in_a_section(tmp_path: Path, order: str, words: int) -> None:
@@ -136,15 +92,6 @@ def test_xen_keeps_memory_in_a_section(tmp_path: Path, order: str, words: int) -
     eight_pages_half_reclaimed(path)
     path.write_bytes(xen_core(order, words, [0, (1 << 64) - 1, 2, 3, 4, 5, 6, 7]))
     assert measure([str(path)], ["4k"]).files[0].pages == 7
-
-
-def windows(kind: int, runs: list[tuple[int, int]], memory: bytes) -> bytes:
-    header = bytearray(b"PAGEDU64" + b"PAGE" * 2046)
-    struct.pack_into("<IIQ", header, 0x88, len(runs), 0, sum(pages for _, pages in runs))
-    for i, run in enumerate(runs):
-        struct.pack_into("<QQ", header, 0x98 + 16 * i, *run)
-    struct.pack_into("<I", header, 0xF98, kind)
-    return bytes(header) + memory
 
 
 def test_complete_memory_dump_of_windows(tmp_path: Path) -> None:
