@@ -28,6 +28,7 @@ from mmulab.mmu.trace import Chunk
 ACCESSES = sized(20_000_000, 20_000)
 REPEATS = sized(5, 1)
 PRESET = "golden-cove"
+TECHNIQUES = "native,shadow,nested"
 TIMED = ("@python", "@xz", "@shell", "gups:size=256M", "graph", "zipf")
 BUNDLED = ("@python", "@xz", "@shell")
 GENERATED = (
@@ -58,7 +59,7 @@ def time_of(spec: str) -> None:
     for again in range(REPEATS + 1):
         for how, taken in times.items():
             started = time.perf_counter()
-            compare(trace, presets.load(PRESET), Config(caches=how))
+            compare(trace, presets.load(PRESET), Config(caches=how), TECHNIQUES)
             if again:  # the first compiles
                 taken.append(time.perf_counter() - started)
     off = statistics.median(times["off"]) / trace.length * 1e9
@@ -77,7 +78,9 @@ def cycles(result: TechniqueResult) -> tuple[float, float]:
 def error_of(spec: str) -> float:
     """The largest, in per cent."""
     trace, preset = workloads.resolve(spec), presets.load(PRESET)
-    exact, sampled = (compare(trace, preset, Config(caches=how)) for how in ("exact", "sampled"))
+    exact, sampled = (
+        compare(trace, preset, Config(caches=how), TECHNIQUES) for how in ("exact", "sampled")
+    )
     errors = [
         100 * (other / one - 1) if one else 0.0
         for pair in zip(exact.results, sampled.results, strict=True)
@@ -92,7 +95,8 @@ def gups(name: str) -> None:
     for size, pages in SIZES.items():
         warmup = pages + MEASURED
         trace = workloads.resolve(f"gups:size={size},accesses={warmup + MEASURED}")
-        found = compare(trace, presets.load(name), Config(caches="exact"), warmup=warmup)
+        preset, config = presets.load(name), Config(caches="exact")
+        found = compare(trace, preset, config, TECHNIQUES, warmup=warmup)
         native, shadow, nested = (each.cycles_per_access for each in found.results)
         ratio = nested / native
         step = f"x{ratio / last:4.2f}" if last else ""

@@ -14,10 +14,11 @@ caches hash these as well (Maurice et al., Reverse engineering Intel last-level 
 addressing, RAID 2015), and spread the lines of a page evenly, as the 64 rows do. Of the hash, 31
 bits tell lines of a set apart: of a hundred million look-ups, less than one finds another line.
 
-Lines are not sampled by set (Kessler, Hill and Wood, IEEE Trans. Computers 1994) or by hash (SHARDS:
-Waldspurger et al., FAST 2015), which need more lines than the tables of a program have: one line of
-eight in the last level alone was off by 6 % of a real trace's walks, and by 13 % of a B-tree's data.
-What is sampled, unless caches are exact, is hits of the first level, in `machine.data`.
+Lines are not sampled by set (Kessler, Hill and Wood, IEEE Trans. Computers 1994) or by hash
+(SHARDS: Waldspurger et al., FAST 2015), which need more lines than the tables of a program have:
+one line of eight in the last level alone was off by 6 % of a real trace's walks, and by 13 % of a
+B-tree's data. What is sampled, unless caches are exact, is hits of the first level: see
+`machine.data`.
 
 Prefetchers are a rule: a line of data that misses the first cache counts as served by the second
 one, wherever it lies, where a neighbour in its page says that it has been fetched already: the

@@ -16,6 +16,7 @@ COMMANDS = {
         "compare", "gups:size=2M,accesses=1500", "--json", "-", "--set", "cache.L2.ways=20",
         "--set", "walk_cache.pde.ways=40", "--set", "walk_cache.ept_pde.policy=plru",
     ),
+    "exact": ("compare", "gups:size=1M,accesses=700", "--json", "-", "--caches", "exact"),
     "walk": ("walk", "0x7f1234567abc"),
 }  # fmt: skip
 

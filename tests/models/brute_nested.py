@@ -23,7 +23,8 @@ class Nested(Hardware):
     """TLBs and walk caches over guest tables and an EPT, both complete.
 
     cr3: gfn of the top-level table, by process. llc: bytes of the last cache. follows: the
-    program's own lines go through the caches. The entry of each address is there and dirty, so that nothing faults.
+    program's own lines go through the caches. The entry of each address is there and dirty, so
+    that nothing faults.
     """
 
     def __init__(
