@@ -22,7 +22,7 @@ from typing import Any
 
 from tiny import ARGUMENTS, TINY
 
-GUPS, CHURN = "gups:size=64M,accesses=300k", "churn:accesses=300k"
+GUPS, CHURN = "gups:size=64M,accesses=300k", "microchurn:accesses=300k"
 PRESETS = ("opteron-2008", "haswell", "skylake-sp", "neoverse-n1", "zen-4", "golden-cove")
 COMPARES = (
     *(f"{GUPS} @shell --preset {name}" for name in PRESETS),

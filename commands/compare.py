@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
+from mmulab.mmu.config import TECHNIQUES
+from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -30,7 +31,13 @@ from mmulab.commands.values import Count
     help="Accesses to simulate before counting begins; auto: until most memory was touched once.",
 )
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="What each cost does to the ratio of the last two techniques, bare metal apart.",
+)
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
+@click.option("--references", is_flag=True, help="Print the references of walks by level.")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
@@ -43,21 +50,27 @@ from mmulab.commands.values import Count
     help="TOML file with any of these options.",
 )
 def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
-            check: bool, json_path: str | None, csv_path: str | None, plot_path: str | None,
-            **machine: Any) -> None:  # fmt: skip
+            sensitivity: bool, check: bool, references: bool, json_path: str | None,
+            csv_path: str | None, plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
     A TRACE is a file, '-' for standard input, or a generator such as
     gups:size=256M,accesses=20M (`mmulab workloads` lists them). Without one, a small
     real trace that comes with mmulab is used.
     """
+    from mmulab.mmu.techniques.specs import parse_all
+
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
+    if sensitivity and len(parse_all(techniques)) < 2:
+        raise InputError(f"--sensitivity: techniques {techniques}; expected at least two")
     options.say_if_cold(techniques)
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results, table
     from mmulab.plots.terminal import compare as terminal
+    from mmulab.plots.terminal import references as grid
+    from mmulab.plots.terminal import verdict
 
     quiet = "-" in (json_path, csv_path)
     comparisons = []
@@ -67,10 +80,15 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
         comparisons.append(comparison)
         if not quiet:
             click.echo(terminal.table(comparison) + "\n")
+        if references and not quiet:
+            click.echo(grid.grids(comparison) + "\n")
+        if sensitivity and not quiet:
+            click.echo(verdict.sensitivity(verdict.of_two(comparison)) + "\n")
     with options.together():
         options.write_text(json_path, lambda: results.to_json(comparisons))
         options.write_text(csv_path, lambda: table.to_csv(comparisons))
         if plot_path:
             from mmulab.plots import compare as figure
 
-            figure.write(comparisons, plot_path)
+            pairs = [verdict.of_two(each) for each in comparisons] if sensitivity else []
+            figure.write(comparisons, plot_path, pairs)

@@ -11,6 +11,7 @@ import click
 
 from mmulab import api, arguments
 from mmulab.commands.values import Bytes
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),
         click.option("--walk-caches/--no-walk-caches", default=None,
                      help="Paging-structure caches and nested TLB."),
+        click.option("--caches", default="sampled", show_default=True, metavar="HOW",
+                     help="The program's data in the caches: sampled, exact, or off (page tables "
+                     "alone)."),
+        click.option("--llc", default="socket", show_default=True, metavar="SIZE",
+                     help="Last cache that the VM has: socket (all of it), slice (a core's), or "
+                     "bytes."),
         click.option("--seed", type=int, default=1, show_default=True,
                      help="Of generators and random replacement."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
@@ -150,7 +157,7 @@ def say_if_cold(*techniques: str, modules: Sequence[str] = ()) -> None:
     from mmulab.mmu.machine import parts
     from mmulab.mmu.techniques import specs
 
-    lists = techniques or (arguments.TECHNIQUES,)
+    lists = techniques or (TECHNIQUES,)
     if parts.is_cold(spec for each in lists for spec in specs.parse_all(each)):
         click.echo("compiling the simulator for this machine, once; 5 to 20 seconds ...", err=True)
     elif any(is_cold(f"mmulab.mmu.{module}") for module in modules):

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from mmulab import api
-from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.progress import progress
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from mmulab.arguments import TECHNIQUES
 from mmulab.commands import options
 from mmulab.commands.values import Address
 
@@ -15,7 +14,7 @@ from mmulab.commands.values import Address
 @click.argument("gva", type=Address())
 @click.option(
     "--techniques",
-    default=TECHNIQUES,
+    default="native,shadow,nested",
     show_default=True,
     metavar="LIST",
     help="Comma-separated.",

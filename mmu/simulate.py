@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.config import Config, python_files
+from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
-from mmulab.mmu.machine.simulator import Simulator, build
+from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
 from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described, differences
 from mmulab.mmu.presets.preset import Preset
@@ -22,9 +23,10 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.measured import first_touches, measured
+from mmulab.mmu.report.overlap import Independence, independence
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
-from mmulab.mmu.techniques.registry import DEFAULT
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
 from mmulab.mmu.trace import Chunk, Trace
 from mmulab.mmu.warmup import automatic
@@ -43,7 +45,7 @@ def compare(
     trace: Trace,
     preset: Preset,
     config: Config | None = None,
-    techniques: str | Sequence[str | Spec] = DEFAULT,
+    techniques: str | Sequence[str | Spec] = TECHNIQUES,
     warmup: int | Literal["auto"] = 0,
     check: bool = False,
     progress: Progress | None = None,
@@ -75,27 +77,39 @@ def compare(
         files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
     )
     compile_parts(specs)
+    known = independence(trace, preset, warmup)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
-    counts = _feed(trace, workers, warmup, config, progress)
+    counts = _feed(trace, workers, warmup, preset, config, progress)
     if check:
         from mmulab.mmu.check import compare_contents
 
         compare_contents([worker.simulator for worker in workers])
-    if not counts.sum():
+    *by_kind, touched = counts.tolist()
+    if not sum(by_kind):
         raise InputError(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
-    results = tuple(_result(worker.simulator, preset, counts) for worker in workers)
+    results = tuple(
+        _result(worker.simulator, preset, by_kind, touched, known) for worker in workers
+    )
+    priced = {
+        key: of_one
+        for spec in specs
+        for key, of_one in cost.costs_of(preset, spec.technique).items()
+    }
+    virtual = [spec.text for spec in specs if spec.technique.virtual]
     return Comparison(
         trace=trace.name,
         preset=preset.name,
         version=__version__,
-        accesses=int(counts.sum()),
+        accesses=sum(by_kind),
         warmup=warmup,
         settings=asdict(config),
         differs=differences(preset),
         results=results,
         warnings=warnings(results, asdict(config), warmup),
+        verdict=verdict(results, virtual, priced),
+        costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
@@ -120,18 +134,21 @@ def _feed(
     trace: Trace,
     workers: list[_Worker],
     warmup: int,
+    preset: Preset,
     config: Config,
     progress: Progress | None,
 ) -> np.ndarray:
-    """Hands every chunk to every worker; returns the measured accesses by kind."""
-    counts = np.zeros(3, np.int64)
+    """Hands every chunk to every worker; returns the measured accesses by kind, and the lines
+    of the program that they touched."""
+    counts = np.zeros(4, np.int64)
+    lines = Lines(preset, config.caches, FIRST_PID)
     done = 0
     try:
         for worker in workers:
             worker.thread.start()
         for chunk in trace.chunks():
-            work, of_kind = prepare(trace, chunk, done, warmup, config.levels)
-            counts += of_kind
+            work, of_chunk = prepare(trace, chunk, done, warmup, config.levels, lines)
+            counts += of_chunk
             for worker in workers:
                 worker.put(work)
             done += chunk.accesses
@@ -200,7 +217,7 @@ class _Worker:
         end = work.chunk.accesses
         pause = work.measured_from if self.simulator.accesses < self.warmup else 0
         for stop in self._stops(work.chunk, pause, end):
-            event = self.simulator.run(work.chunk, work.kinds, position, stop, event)
+            event = self.simulator.run(work.chunk, work.kinds, position, stop, event, work.lines)
             position = stop
             if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()
@@ -220,12 +237,18 @@ class _Worker:
         return sorted(stops)
 
 
-def _result(simulator: Simulator, preset: Preset, by_kind: np.ndarray) -> TechniqueResult:
+def _result(
+    simulator: Simulator,
+    preset: Preset,
+    by_kind: Sequence[int],
+    touched: int,
+    known: Independence,
+) -> TechniqueResult:
     core, vcpu = simulator.machine.core, simulator.machine.vcpu
     spec = simulator.spec
     return TechniqueResult(
-        **measured(spec, vcpu, by_kind.tolist(), preset),
-        structures=read_structures(core, vcpu, simulator.units, preset, by_kind.tolist()),
+        **measured(spec, vcpu, by_kind, preset, touched, known),
+        structures=read_structures(core, vcpu, simulator.units, preset, by_kind, touched),
         frames=simulator.frames_by_kind(),
         first_touch=first_touches(spec, vcpu, preset),
     )

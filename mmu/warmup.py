@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine.simulator import build
@@ -33,6 +35,7 @@ def automatic(trace: Trace, preset: Preset, config: Config) -> int:
             "warmup auto reads the trace twice; standard input can be read once: expected a "
             "number of accesses"
         )
+    config = replace(config, caches="off")  # they change no touch
     simulator = build(parse("native", config), preset, config)
     seen = [(0, 0)]  # (accesses, first touches until then)
     for chunk in trace.chunks():

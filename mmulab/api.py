@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmulab.arguments import (
     PAGE_SIZES,
-    TECHNIQUES,
     Machine,
     address,
     listed,
@@ -21,6 +20,7 @@ from mmulab.arguments import (
     pairs,
     settle,
 )
+from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.config.units import parse_count
 from mmulab.mmu.errors import InputError, unknown
 

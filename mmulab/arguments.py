@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Listed = str | Iterable[str]  # "a,b", or the names themselves
     Settings = Mapping[str, Any] | Iterable[str]  # {key: value}, nested or dotted, or "key=value"
 
-TECHNIQUES = "native,shadow,nested"
 PAGE_SIZES = ("4k", "2m")  # of memory images
 DEFAULT_TRACE = "@python"
 
@@ -32,7 +31,9 @@ class Machine(TypedDict, total=False):
     "4k", "2m", "1g", or "thp" (2m where a mapping allows it). host_page_size: what the VMM
     backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
     or 5. shadow_policy: on writes to guest tables, "unsync" or "trap". pcid, vpid, ept_ad:
-    None: as the preset has it. walk_caches: paging-structure caches and nested TLB. seed: of
+    None: as the preset has it. walk_caches: paging-structure caches and nested TLB. caches:
+    whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
+    of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of
     generators and random replacement.
     """
 
@@ -47,6 +48,8 @@ class Machine(TypedDict, total=False):
     vpid: bool | None
     ept_ad: bool | None
     walk_caches: bool
+    caches: str
+    llc: int | str
     seed: int
 
 
@@ -83,7 +86,7 @@ def machine(
     """(preset with the changes, Config of the options). preset: its name, its file or itself.
     techniques: specs, whose costs can be changed beside those of the package's techniques. Raises
     InputError."""
-    from mmulab.mmu.config import Config, preset_files
+    from mmulab.mmu.config import LLC, Config, preset_files
     from mmulab.mmu.presets.overrides import override
 
     if isinstance(preset, (str, os.PathLike)):
@@ -99,10 +102,19 @@ def machine(
     for name in ("memory", "host_memory"):
         if name in fields:
             fields[name] = number(name, fields[name], parse_bytes)
+    if fields.get("llc", LLC[0]) not in LLC:
+        fields["llc"] = number("llc", fields["llc"], _bytes_of_cache)
     for name in ("levels", "host_levels", "seed"):
         if name in fields:
             fields[name] = number(name, fields[name], parse_count)
     return chosen, Config(**fields)
+
+
+def _bytes_of_cache(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or slice, or socket") from None
 
 
 def _costs(key: str, techniques: Listed) -> list[str]:

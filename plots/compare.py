@@ -8,27 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.report.cost import CATEGORIES
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.verdict import Pair
+from mmulab.plots import sensitivity
 from mmulab.plots.figures import COLOURS, new_figure, save
 from mmulab.plots.terminal.compare import LABELS, in_lines, machine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ORDER = ("work", "guest_kernel", *(c for c in CATEGORIES if c not in ("work", "guest_kernel")))
+_FIRST = ("work", "data", "guest_kernel")
+_ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST))
 
 
-def draw(comparisons: Sequence[Comparison]) -> Figure:
+def draw(comparisons: Sequence[Comparison], pairs: Sequence[Pair] = ()) -> Figure:
     """Left: cycles an access, stacked by category, with the range of the costs. Right: L2 TLB
-    misses.
+    misses. pairs: one for each comparison, whose sensitivity to each cost is drawn below.
 
     Traces whose costs differ by more than an order of magnitude keep axes of their own.
     """
+    names = _names(comparisons[0])
+    lines = len(names) * max(name.count("\n") + 1 for name in names)
+    high = 1.3 + max(1.5, 0.5 + 0.18 * lines) * len(comparisons)
+    below = [sensitivity.height(pair) for pair in pairs]
+    figure = new_figure(9.0, high + sum(below))
+    if not pairs:
+        _cycles(figure, comparisons)
+        return figure
+    parts = figure.subfigures(1 + len(pairs), 1, height_ratios=[high, *below], squeeze=False)
+    _cycles(parts[0][0], comparisons)
+    for part, pair, comparison in zip(parts[1:, 0], pairs, comparisons, strict=True):
+        sensitivity.draw(part, pair, f"{comparison.trace}: what each cost does")
+    return figure
+
+
+def _cycles(figure: Any, comparisons: Sequence[Comparison]) -> None:
+    """A row for each comparison."""
     from matplotlib.patches import Patch
 
     rows = len(comparisons)
-    names = _names(comparisons[0])
-    lines = len(names) * max(name.count("\n") + 1 for name in names)
-    figure = new_figure(9.0, 1.3 + max(1.5, 0.5 + 0.18 * lines) * rows)
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=[3, 1])
     used: dict[str, Any] = {}
     for comparison, (cycles, misses) in zip(comparisons, axes, strict=True):
@@ -56,7 +73,6 @@ def draw(comparisons: Sequence[Comparison]) -> Figure:
         fontsize=8,
         frameon=False,
     )
-    return figure
 
 
 def _names(comparison: Comparison) -> list[str]:
@@ -124,6 +140,6 @@ def _tidy(axes: Any) -> None:
     axes.tick_params(labelsize=9)
 
 
-def write(comparisons: Sequence[Comparison], path: str | Path) -> None:
+def write(comparisons: Sequence[Comparison], path: str | Path, pairs: Sequence[Pair] = ()) -> None:
     """Draws comparisons into a .svg, .png or .pdf file."""
-    save(draw(comparisons), path)
+    save(draw(comparisons, pairs), path)

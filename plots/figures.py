@@ -19,7 +19,8 @@ SUFFIXES = (".svg", ".png", ".pdf")
 #: grey print (Okabe and Ito's palette, https://jfly.uni-koeln.de/color/).
 COLOURS = {
     "work": "#d9d9d9",
-    "guest_kernel": "#999999",
+    "data": "#b8b8b8",
+    "guest_kernel": "#8a8a8a",
     "l2_tlb": "#f0e442",
     "guest_walk": "#56b4e9",
     "nested_walk": "#0072b2",

@@ -119,7 +119,7 @@ class PageTable:
         preset = dataclasses.replace(presets.load("skylake-sp"), caches=())
         self.frames = make_frames(frames)
         self.memory = make_memory(frames)
-        self.core, _ = build_core(preset, frames, walk_caches=False, log_size=bits.MAX_LEVELS)
+        self.core, _ = build_core(preset, walk_caches=False, log_size=bits.MAX_LEVELS)
         self.vcpu = build_vcpu(len(RADIX))
         _, self.root = kernels.new_table(self.frames, self.memory, self._form.kind)
         regs = self.vcpu.regs[0]

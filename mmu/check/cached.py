@@ -25,7 +25,8 @@ from mmulab.mmu.techniques.reference import RIGHTS, Page, Reference, fail
 
 def check_cached(reference: Reference, units: Sequence[str]) -> None:
     """Invariant 1, for TLBs, paging-structure caches and the nested TLB, of the entries that
-    belong to a machine's VM."""
+    belong to a machine's VM. A page walk cache has no copies of entries here: only where they
+    lie."""
     _check_tlbs(reference, units)
     _check_paging_structures(reference, units)
     _check_physical(reference, units)

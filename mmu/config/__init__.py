@@ -8,7 +8,13 @@ from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import PAGE_SIZES
 
 SHADOW_POLICIES = ("unsync", "trap")
+CACHES = ("sampled", "exact", "off")
+LLC = ("slice", "socket")  # or a number of bytes
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
+
+#: What is compared unless somebody says otherwise: a VMM backs memory with huge pages where it can
+#: (KVM through transparent huge pages or hugetlbfs), and without is what that is measured against.
+TECHNIQUES = "native,shadow,nested,nested:host_page_size=2m"
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,11 @@ class Config:
     "2m", "1g", or "thp" (2 MiB wherever a mapping covers an aligned range, else 4 KiB).
     host_page_size: what the VMM backs guest memory with. levels, host_levels: of the
     guest's and the nested page table. pcid, vpid, ept_ad: None: as the preset has it.
-    walk_caches: False removes paging-structure caches and nested TLB. seed: of random
-    replacement.
+    walk_caches: False removes paging-structure caches and nested TLB. caches: whether the
+    program's own lines go through the caches: "exact", all of them; "sampled", see
+    `mmu.hardware.caches`; "off": the caches hold page tables alone, and data costs nothing. llc:
+    how much of the last cache the VM has: a core's "slice", the whole of the "socket", or bytes.
+    seed: of random replacement.
     """
 
     memory: int = 16 << 30
@@ -35,12 +44,19 @@ class Config:
     vpid: bool | None = None
     ept_ad: bool | None = None
     walk_caches: bool = True
+    caches: str = "sampled"
+    llc: str | int = "socket"
     seed: int = 1
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
         _choice("shadow policy", self.shadow_policy, SHADOW_POLICIES)
         _choice("host page size", self.host_page_size, PAGE_SIZES)
+        _choice("caches", self.caches, CACHES)
+        if isinstance(self.llc, str):
+            _choice("llc", self.llc, LLC)
+        elif not 1 << 12 <= self.llc <= 1 << 32:
+            raise InputError(f"llc of {self.llc} bytes: expected 4 KiB to 4 GiB")
         for name in ("levels", "host_levels"):
             if getattr(self, name) not in (4, 5):
                 raise InputError(f"{name.replace('_', ' ')} {getattr(self, name)}: expected 4 or 5")

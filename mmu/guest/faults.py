@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.hardware.lines import note_pages
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import (
     COW,
@@ -51,6 +52,7 @@ def _break_cow(machine, process, gva, entry, level, table):
         status, copy = paging.copy_page(machine, gfn, level - 1)
         if status != OK:
             return status
+        note_pages(machine.core, machine.vcpu, gva, level - 1)
         paging.free_page(machine, gfn)
         gfn = copy
     flags = entry & ~(COW | FRAME) | RW | D
@@ -69,6 +71,7 @@ def _demand_fill(machine, process, gva, prot, area):
         return status
     machine.vcpu.stats[0].faults[size] += 1
     machine.vcpu.stats[0].pages_zeroed += pages_in(size)
+    note_pages(machine.core, machine.vcpu, gva, size)
     start = gva & ~((pages_in(size) << PAGE_SHIFT) - 1)
     entry = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)
     return paging.map_leaf(machine, machine.vm.process[process].cr3, start, size, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, vma
 from mmulab.mmu.hardware import instructions
+from mmulab.mmu.hardware.lines import enter_space
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
@@ -96,6 +97,7 @@ def switch(machine, process):
     keep = machine.vm.record[0].pcid and not target.stale
     machine.vm.record[0].current = process
     target.stale = 0
+    enter_space(machine.vcpu, machine.vm.record[0].id, target.pid)
     return seam.load_cr3(machine, process, keep != 0)
 
 

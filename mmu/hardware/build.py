@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
-from mmulab.mmu.hardware.caches import LINE_SHIFT, NOTED, has_short_lines
+from mmulab.mmu.hardware.caches import MISSED, NOTED, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.fetch_ahead import HINTS
+from mmulab.mmu.hardware.lines import LINE_SHIFT
 from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
     CORE_RECORD,
     FIRST_TOUCHES,
+    GUEST_ENTRIES,
     HINT,
     LOG,
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    NESTED_ENTRIES,
     PREDICTOR_SIZE,
     REGS,
     ROUTE,
@@ -31,6 +34,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_L2I,
     ROUTE_NTLB,
     ROUTE_PSC,
+    ROUTE_PWC,
     ROUTE_ROWS,
     STATS,
     UNIT,
@@ -45,9 +49,16 @@ from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
+#: Lines of all caches, sets padded: 2 GiB of tags, an assumption.
+MOST_SLOTS = 1 << 29
 _NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+_PAGE_WALK_CACHES = {
+    "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
+    "guest_pwc": (GUEST_ENTRIES,),
+    "nested_pwc": (NESTED_ENTRIES,),
+}
 
 
 class _Builder:
@@ -122,14 +133,18 @@ def _touch_mode(policies: set[str]) -> int:
 
 
 def build_core(
-    preset: Preset, frames: int, seed: int = 1, walk_caches: bool = True, log_size: int = 0
+    preset: Preset,
+    seed: int = 1,
+    walk_caches: bool = True,
+    log_size: int = 0,
+    caches: str = "off",
+    llc: str | int = "socket",
 ) -> tuple[Core, list[str]]:
     """A cold core, and the names of its units by number.
 
-    frames: of the host, which its caches hold lines of. seed: of random replacement.
-    walk_caches: False removes paging-structure caches and nested TLB. log_size: references that
-    can be logged. Raises InputError where the geometry is impossible or no L1 TLB holds 4 KiB
-    pages.
+    seed: of random replacement. walk_caches: False removes paging-structure caches and nested
+    TLB. log_size: references that can be logged. caches, llc: as in `Config`. Raises InputError
+    where the geometry is impossible or no L1 TLB holds 4 KiB pages.
     """
     builder = _Builder(seed)
     first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
@@ -149,34 +164,62 @@ def build_core(
         name = cache.name.removeprefix("ept_")
         if cache.name == "ntlb":
             builder.connect(ROUTE_NTLB, 0, number)
+        elif cache.name in _PAGE_WALK_CACHES:
+            for dimension in _PAGE_WALK_CACHES[cache.name]:
+                builder.connect(ROUTE_PWC, dimension, number)
         elif name in _WALK_CACHE_LEVELS:
             row = ROUTE_PSC if name == cache.name else ROUTE_EPT_PSC
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    return _arrays(builder, preset, frames, l1_units, log_size), builder.names
+    core = _arrays(builder, preset, l1_units, log_size, *_cache_model(preset, llc))
+    record = core.record[0]
+    record["data"] = caches != "off" and bool(preset.caches)
+    record["levels"] = len(preset.caches)
+    names = [cache.name for cache in preset.caches]
+    record["enter"] = _entered(preset, names)
+    prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache
+    record["next_line"] = "next-line" in prefetchers
+    record["adjacent_line"] = "adjacent-line" in prefetchers
+    record["stream"] = bool({"stream", "stride"} & prefetchers)
+    return core, builder.names
 
 
-def _cache_model(preset: Preset, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(CACHE records, short lines, long ones, all invalid), for a host of so many frames."""
+def _entered(preset: Preset, names: list[str]) -> int:
+    """The level that walks look into first."""
+    if not names:
+        return 0
+    (name, *_) = preset.walks_enter.names
+    if name not in names[:2]:
+        raise unknown("walks_enter", name, names[:2])
+    return names.index(name)
+
+
+def size_of_last(preset: Preset, llc: str | int) -> int:
+    """Bytes of the last cache that a VM has. llc: as in `Config`."""
+    if llc == "socket":
+        return int(preset.llc_size.value)
+    return preset.caches[-1].size if llc == "slice" else int(llc)
+
+
+def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
+    """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
     cache = np.zeros(CACHE_LEVELS - 1, CACHE)
-    slots = {True: 0, False: 0}
+    slots, last = 0, len(preset.caches) - 1
     for number, level in enumerate(preset.caches):
-        name = f"cache {level.name}"
-        check_geometry(name, 1, level.ways, "lru")  # before they divide
-        sets = int(level.size * preset.page_table_share.value) // (LINE_BYTES * level.ways)
-        sets = 1 << max(0, sets.bit_length() - 1)  # rounded down: the index needs it
-        check_geometry(name, sets, level.ways, "lru")
-        short = has_short_lines(level.ways, frames)
-        stride = padded(level.ways) if short else level.ways
-        cache[number] = (slots[short], sets - 1, stride, level.ways, short)
-        slots[short] += sets * stride
-    lines = _aligned(slots[True], np.int32), _aligned(slots[False])
-    for each in lines:
-        each[:] = INVALID
-    return cache, *lines
+        size = size_of_last(preset, llc) if number == last > 0 else level.size
+        check_geometry(f"cache {level.name}", 1, level.ways, "lru")
+        colours, rows = shape_of(size // (LINE_BYTES * level.ways))
+        stride = padded(level.ways)
+        cache[number] = (slots, colours, rows - 1, stride, level.ways)
+        slots += colours * rows * stride
+        if slots > MOST_SLOTS:
+            raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")
+    line = _aligned(slots, np.int32)
+    line[:] = INVALID
+    return cache, line
 
 
 def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
@@ -195,7 +238,7 @@ def build_vcpu(sites: int) -> VCPU:
         stats=np.zeros(1, STATS),
         exits=np.zeros(MAX_REASONS, np.int64),
         own=np.zeros(MAX_COUNTERS, np.int64),
-        references=np.zeros(sites * CACHE_LEVELS, np.int64),
+        references=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
         first=np.zeros(1, FIRST_TOUCHES),
         first_exits=np.zeros(MAX_REASONS, np.int64),
         first_own=np.zeros(MAX_COUNTERS, np.int64),
@@ -205,7 +248,14 @@ def build_vcpu(sites: int) -> VCPU:
     )
 
 
-def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_size: int) -> Core:
+def _arrays(
+    builder: _Builder,
+    preset: Preset,
+    l1_units: int,
+    log_size: int,
+    cache: np.ndarray,
+    line: np.ndarray,
+) -> Core:
     unit, slots, words = builder.unit_array()
     l1_slots = int(unit[l1_units]["base"]) if l1_units < len(unit) else slots
     record = np.zeros(1, CORE_RECORD)
@@ -221,7 +271,6 @@ def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_s
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    cache, line, long_line = _cache_model(preset, frames)
     tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
     tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:
@@ -247,7 +296,9 @@ def _arrays(builder: _Builder, preset: Preset, frames: int, l1_units: int, log_s
         hint=np.full(2 * HINTS, NIL, HINT),
         cache=cache,
         line=line,
-        long_line=long_line,
         noted=np.zeros(NOTED, np.int64),
+        noted_as=np.zeros(NOTED, np.int64),
+        missed=np.zeros(MISSED, np.int64),
+        missed_as=np.zeros(MISSED, np.int64),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

@@ -1,152 +1,281 @@
-"""What a page-table reference costs: the cache level that holds its line.
+"""What a line costs: the cache level that holds it. Page tables and the program's data contend.
 
-A small model. Only page-table lines go through it; the data of the program is
-accounted for by `page_table_share`, the part of each cache's sets that a preset
-assumes page-table lines find for themselves. Each level is filled on a miss, none
-is kept inclusive; all replace by LRU. Not modelled: prefetchers, writeback traffic,
-other cores.
+Each level is filled on a miss and replaces by LRU. What a line costs changes nothing that a walk
+does. So walks only note their references (`reference`), the program's lines are found once for
+all techniques (`machine.data`), and `price` merges both in the order of the accesses and takes
+them through one level after another, many at a time: which level has a line is not predictable,
+and costs no branch there. Pages that the guest kernel zeroes or copies go through too, but are
+charged to no one, since the cost of zeroing and copying contains their misses.
 
-What a reference costs changes nothing that a walk does. So walks only note their
-references (`reference`), and `price` takes them through one level after another, many
-at a time: which level will have a line is not predictable, and costs no branch there.
+A set is chosen by the line's place in its page and, where a cache has more sets than a page has
+lines (64), by a hash of the page's name, its *colour*: as the index of a real cache has the bits
+below the page offset as they are, and above them those of a frame that may be any. Last-level
+caches hash these as well (Maurice et al., Reverse engineering Intel last-level cache complex
+addressing, RAID 2015), and spread the lines of a page evenly, as the 64 rows do. Of the hash, 31
+bits tell lines of a set apart: of a hundred million look-ups, less than one finds another line.
 
-A set's lines lie in order of use, the latest first. Where a set has MEDIUM ways at most
-and the host's memory is small enough for short lines, of 31 bits, they are in `Core.line`
-and looked at together; else they are in `Core.long_line`, and looked at one after another.
+Lines are not sampled by set (Kessler, Hill and Wood, IEEE Trans. Computers 1994) or by hash (SHARDS:
+Waldspurger et al., FAST 2015), which need more lines than the tables of a program have: one line of
+eight in the last level alone was off by 6 % of a real trace's walks, and by 13 % of a B-tree's data.
+What is sampled, unless caches are exact, is hits of the first level, in `machine.data`.
+
+Prefetchers are a rule: a line of data that misses the first cache counts as served by the second
+one, wherever it lies, where a neighbour in its page says that it has been fetched already: the
+line before it is in the first cache (next-line), the other line of its pair is (adjacent-line),
+or the two before or behind it (stream, and stride, of which only strides of one line are told).
+The line goes through the caches all the same.
+
+Not modelled: L1 instruction caches, and all that instructions take from others; inclusion and
+exclusion (a preset's `inclusion`); write-backs; what prefetchers fetch in vain; prefetchers by
+instruction, region or history; bandwidth; other cores; lines that the VMM touches.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mmulab.mmu.hardware.lines import AS, LINES, LINES_SHIFT, MOST_PAGES, PAGE
 from mmulab.mmu.hardware.state import CACHE_LEVELS
 from mmulab.mmu.kernels.compiling import inlined, kernel
-from mmulab.mmu.kernels.vectors import MEDIUM, NARROW, move_to_front, seldom
-from mmulab.mmu.memory.entries import PAGE_SHIFT
+from mmulab.mmu.kernels.vectors import (
+    MEDIUM,
+    NARROW,
+    WIDE,
+    equal_mask,
+    move_to_front,
+    seldom,
+)
 from mmulab.mmu.memory.status import NIL
-
-LINE_SHIFT = 6  # 64-byte lines, eight entries a line
 
 #: References that one walk notes at most: three dimensions of five levels make 215.
 MOST_OF_A_WALK = 256
 
-#: References of walks that are priced at a time, and those of the last walk: an assumption,
-#: enough to go through a level at full speed, few enough to stay in an L1 cache.
-NOTED = 1024 + MOST_OF_A_WALK
+#: Lines that are priced at a time: an assumption, enough to go through a level at full speed, few
+#: enough to stay in an L1 cache.
+FULL = 1024
 
-# 2**64 divided by the golden ratio, odd: Knuth, TAOCP vol. 3, 6.4, as a signed number.
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-_HASH_SHIFT = 40
+#: One access walks for each of its faults and pages, see `machine.run.FAULT_LIMIT`.
+_MOST_FAULTS = 64
+NOTED = FULL + (_MOST_FAULTS + 1) * (2 * MOST_OF_A_WALK + MOST_PAGES)
+MISSED = 2 * FULL
 
-# What is noted of a reference: | line | where in VCPU.references it is counted, if it is
-# served by the first cache level: 12 bits |
-_LINE = 12
-_COUNTER = (1 << _LINE) - 1
-
-
-def has_short_lines(ways: int, frames: int) -> bool:
-    """True where a level with so many ways, on a host of so many frames, is in `Core.line`."""
-    return ways <= MEDIUM and frames <= 1 << (31 + LINE_SHIFT - PAGE_SHIFT)
+# Beside a line that a cache lacked: where it is counted, if the first level serves it, and:
+_PREFETCHED = 1 << AS
 
 
-@inlined
-def _set_of(line, base, set_mask, stride):
-    """First slot of a line's set: by a hash of its address.
-
-    A freshly booted guest gets its frames in order, so that tables lie at regular
-    distances and would pile up in few sets; on a machine that has run for a while frames
-    are scattered, and last-level caches hash addresses themselves (Maurice et al., Reverse
-    engineering Intel last-level cache complex addressing, RAID 2015).
-    """
-    return base + (((line * _GOLDEN) >> _HASH_SHIFT) & set_mask) * stride
+def shape_of(sets: int) -> tuple[int, int]:
+    """(colours, rows) of a cache of so many sets at most: their product is what it has."""
+    if sets < LINES:
+        return 1, 1 << (max(1, sets).bit_length() - 1)
+    return sets // LINES, LINES
 
 
 @inlined
-def _count(vcpu, noted, cache_level, number):
-    vcpu.references[np.uint64((noted & _COUNTER) + cache_level)] += number
+def first_slot(line, base, colours, row_mask, stride):
+    """First slot of a line's set."""
+    colour = ((line >> 32) * colours) >> 31
+    return np.uint64(base + (colour * (row_mask + 1) + (line & row_mask)) * stride)
 
 
 @inlined
+def _tag(line):
+    """What tells a line from others of its set: 31 bits of its page's hash and, above, its place
+    in the page, for caches with fewer rows."""
+    return ((line >> LINES_SHIFT) ^ ((line & (LINES - 1)) << 25)) & 0x7FFFFFFF
+
+
+@kernel
+def _loop_to_front(core, first, last, tag):
+    """`move_to_front` of a set of more than WIDE ways."""
+    seldom()
+    slot = first
+    while slot < first + last and core.line[slot] != tag:
+        slot += 1
+    found = core.line[slot] == tag
+    while slot > first:
+        core.line[slot] = core.line[slot - 1]
+        slot -= 1
+    core.line[first] = tag
+    return np.int64(found)
+
+
+@inlined
+def _looked_up(core, first, last, stride, tag):
+    """1 where a set holds a tag, else 0. It does afterwards, as its latest."""
+    if stride == NARROW:
+        return np.int64(move_to_front(core.line, first, last, tag, NARROW) != 0)
+    if stride == MEDIUM:
+        return np.int64(move_to_front(core.line, first, last, tag, MEDIUM) != 0)
+    if stride == WIDE:
+        return np.int64(move_to_front(core.line, first, last, tag, WIDE) != 0)
+    return np.int64(_loop_to_front(core, np.int64(first), last, tag))
+
+
+@kernel
+def _has(core, line):
+    """True where the first cache holds a line."""
+    cache = core.cache[0]
+    first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+    tag = _tag(line)
+    found = np.int64(0)
+    for group in range(0, cache.stride, NARROW):
+        found |= equal_mask(core.line, first + np.uint64(group), NARROW, tag)
+    return found != 0
+
+
+@kernel
+def _is_prefetched(core, line):
+    """Whether a line of data that the first cache lacks has been fetched for its neighbours."""
+    record = core.record[0]
+    if not (record.next_line | record.adjacent_line | record.stream):
+        return False
+    row = line & (LINES - 1)
+    before = row > 0 and _has(core, line - 1)
+    if before and (record.next_line or (record.adjacent_line and row & 1)):
+        return True
+    behind = row < LINES - 1 and _has(core, line + 1)
+    if behind and record.adjacent_line and not row & 1:
+        return True
+    if not record.stream:
+        return False
+    return (before and row > 1 and _has(core, line - 2)) or (
+        behind and row < LINES - 2 and _has(core, line + 2)
+    )
+
+
+@inlined
+def _count(vcpu, what, level, number):
+    """Counts a line that a level has served, a prefetched one as of the second level."""
+    if what & _PREFETCHED:
+        level = min(level, 1)
+    vcpu.references[np.uint64((what & PAGE) + level)] += number
+
+
+@kernel
 def _through_level(core, vcpu, level, count):
-    """Takes the first `count` noted references through a cache with short lines; those that
-    miss are the first ones noted afterwards. Returns how many."""
-    cache = core.cache[np.uint64(level)]
-    base, set_mask, stride, last = cache.base, cache.set_mask, cache.stride, cache.ways - 1
+    """Takes the first `count` missed lines through a cache beyond the first; those that miss are
+    the first ones afterwards. Returns how many."""
+    cache = core.cache[level]
+    base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
+    row_mask = cache.row_mask
     missed = np.uint64(0)
     for position in range(np.uint64(count)):
-        noted = core.noted[position]
-        line = noted >> _LINE
-        first = np.uint64(_set_of(line, base, set_mask, stride))
-        if stride == NARROW:
-            found = move_to_front(core.line, first, last, line, NARROW)
-        else:
-            found = move_to_front(core.line, first, last, line, MEDIUM)
-        hit = np.int64(found != 0)
-        _count(vcpu, noted, level, hit)
-        core.noted[missed] = noted
+        line = core.missed[position]
+        what = core.missed_as[position]
+        first = first_slot(line, base, colours, row_mask, stride)
+        hit = _looked_up(core, first, last, stride, _tag(line))
+        _count(vcpu, what, level, hit)
+        core.missed[missed] = line
+        core.missed_as[missed] = what
         missed += np.uint64(1 - hit)
     return np.int64(missed)
 
 
 @kernel
-def _through_long_level(core, vcpu, level, count):
-    """`_through_level` of a cache with long lines."""
-    seldom()
-    cache = core.cache[level]
-    missed = 0
+def _beyond(core, vcpu, count):
+    """Counts lines that the first cache lacked by the level that serves each. Returns the
+    furthest."""
+    for level in range(1, core.record[0].levels):
+        if count == 0:
+            return level - 1
+        count = _through_level(core, vcpu, level, count)
+    if count == 0:
+        return core.record[0].levels - 1
     for position in range(count):
-        noted = core.noted[position]
-        line = noted >> _LINE
-        first = _set_of(line, cache.base, cache.set_mask, cache.stride)
-        slot = first
-        while slot < first + cache.ways - 1 and core.long_line[slot] != line:
-            slot += 1
-        hit = core.long_line[slot] == line
-        while slot > first:
-            core.long_line[slot] = core.long_line[slot - 1]
-            slot -= 1
-        core.long_line[first] = line
+        _count(vcpu, core.missed_as[position], CACHE_LEVELS - 1, 1)
+    return CACHE_LEVELS - 1
+
+
+@kernel
+def _enter(core, vcpu, line, what, missed):
+    """A line of a walk, or of a page of the kernel's, goes into the first cache, unless walks do
+    not enter there. Returns the number of missed lines, one more where it lacked this one."""
+    record = core.record[0]
+    if record.levels and (record.enter == 0 or what >= vcpu.references.size - 2 * CACHE_LEVELS):
+        cache = core.cache[0]
+        first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+        tag = _tag(line)
+        hit = _looked_up(core, first, cache.ways - 1, cache.stride, tag)
         if hit:
-            _count(vcpu, noted, level, 1)
-        else:
-            core.noted[missed] = noted
+            vcpu.references[np.uint64(what)] += 1
+            return missed
+    core.missed[np.uint64(missed)] = line
+    core.missed_as[np.uint64(missed)] = what
+    return missed + 1
+
+
+@kernel
+def _take_data(core, vcpu, at, line, until, missed):
+    """The program's lines before a position of the chunk go into the first cache. Returns as
+    `_enter` does. Hits are not counted: what is no miss is one."""
+    cache = core.cache[0]
+    base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
+    row_mask = cache.row_mask
+    what = vcpu.references.size - 2 * CACHE_LEVELS
+    taken = core.record[0].taken
+    while taken < at.size and at[np.uint64(taken)] < until:
+        one = line[np.uint64(taken)]
+        taken += 1
+        first = first_slot(one, base, colours, row_mask, stride)
+        tag = _tag(one)
+        if core.line[first] != tag and not _looked_up(core, first, last, stride, tag):
+            core.missed[np.uint64(missed)] = one
+            core.missed_as[np.uint64(missed)] = what | _PREFETCHED * _is_prefetched(core, one)
             missed += 1
+            if missed == MISSED:
+                _beyond(core, vcpu, missed)
+                missed = 0
+    core.record[0].taken = taken
     return missed
 
 
 @kernel
-def price(core, vcpu):
-    """Counts the references that walks have noted by the cache level that has their lines.
-    Returns the furthest level that had any: where one is noted, its own."""
-    count = core.record[0].noted
+def price(core, vcpu, at, line, until):
+    """Counts the lines that have been noted, and those of the program before a position of the
+    chunk, by the cache level that has them. at, line: the program's lines of the chunk, int32 and
+    int64, as `machine.data` has them. Returns the furthest level that had any of what has been
+    noted last: where one is, its own."""
+    noted = core.record[0].noted
     core.record[0].noted = 0
-    for level in range(CACHE_LEVELS - 1):
-        cache = core.cache[level]
-        if cache.short:
-            count = _through_level(core, vcpu, level, count)
-        elif cache.ways:
-            count = _through_long_level(core, vcpu, level, count)
-        if count == 0:
-            return level
-    for position in range(count):
-        _count(vcpu, core.noted[position], CACHE_LEVELS - 1, 1)
-    return CACHE_LEVELS - 1
+    missed = 0
+    for number in range(noted):
+        one, what = core.noted[number], core.noted_as[number]
+        if at.size:
+            missed = _take_data(core, vcpu, at, line, what >> AS, missed)
+        if missed > MISSED - LINES:
+            _beyond(core, vcpu, missed)
+            missed = 0
+        if what & PAGE != PAGE:
+            missed = _enter(core, vcpu, one, what & PAGE, missed)
+        else:
+            for each in range(one, one + LINES):
+                row = vcpu.references.size - CACHE_LEVELS
+                missed = _enter(core, vcpu, each, row, missed)
+    if at.size:
+        missed = _take_data(core, vcpu, at, line, until, missed)
+    return _beyond(core, vcpu, missed) if missed else 0
+
+
+@kernel
+def price_noted(core, vcpu):
+    """`price` where no program runs."""
+    return price(core, vcpu, core.predictor[:0], core.noted[:0], 0)
 
 
 @inlined
 def make_room(core, vcpu):
-    """Before a walk: prices what has been noted unless there is room for all its references."""
-    if core.record[0].noted > NOTED - MOST_OF_A_WALK:
-        price(core, vcpu)
+    """Before a walk where no program runs: prices what has been noted unless there is room."""
+    if core.record[0].noted > FULL:
+        price_noted(core, vcpu)
 
 
 @inlined
-def reference(core, vcpu, hpa, entry, site):
+def reference(core, vcpu, hpa, entry, site, line):
     """Notes one reference of a walk to the entry at hpa, to be priced. site: which reference of
-    the walk it is (`walks.sites`)."""
+    the walk it is (`walks.sites`). line: its line's name (`lines.of_table`)."""
     number = core.record[0].noted
-    noted = ((hpa >> LINE_SHIFT) << _LINE) | site * CACHE_LEVELS
-    core.noted[np.uint64(number)] = noted
+    core.noted[np.uint64(number)] = line
+    core.noted_as[np.uint64(number)] = core.record[0].position << AS | site * CACHE_LEVELS
     core.record[0].noted = number + 1
     if core.record[0].logging != NIL:
         _log(core, vcpu, hpa, entry, site)
@@ -156,7 +285,7 @@ def reference(core, vcpu, hpa, entry, site):
 def _log(core, vcpu, hpa, entry, site):
     """Prices the reference at once, the only one noted, and logs it while there is room."""
     seldom()
-    level = price(core, vcpu)
+    level = price_noted(core, vcpu)
     used = core.record[0].logging
     if used < core.log.size:
         record = core.log[used]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.hardware import contexts, tlb, walk_caches
-from mmulab.mmu.hardware.caches import make_room
 from mmulab.mmu.hardware.lookups import (
     DENIED_BY_L1,
     IN_L2,
@@ -84,7 +83,6 @@ def translate(machine, walk, gva, kind, user, clock, page):
             found = denied(core, vcpu, kind, size, slot, page, found)
         stats.walks[np.uint64(kind)] += 1
         core.record[0].walked = 1
-        make_room(core, vcpu)
         status, entry, size = walk.translate(core, vcpu, memory, gva, kind, user)
         if status != OK:
             faulted(vcpu, kind, page, found)

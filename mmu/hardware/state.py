@@ -28,6 +28,8 @@ REGS = np.dtype(
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages
         ("physical_context", np.int64),  # of guest-physical addresses
+        ("space", np.int64),  # whose lines there are: see hardware.lines
+        ("vm_space", np.int64),
         ("fault_gva", np.int64),
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
@@ -45,7 +47,16 @@ CORE_RECORD = np.dtype(
         ("fragments", np.int64),  # 1 once a page has been filled in smaller pieces
         ("logging", np.int64),  # number of log records in use; NIL: the log is off
         ("touch", np.int64),  # what an L1 hit updates: see hardware.replay
-        ("noted", np.int64),  # references to be priced; none between two runs
+        # Of caches: see hardware.caches.
+        ("noted", np.int64),  # lines to be priced; none between two runs
+        ("position", np.int64),  # in the chunk, of the access at hand
+        ("taken", np.int64),  # lines of the program that the chunk has had so far
+        ("data", np.int64),  # 1: the program's lines go through the caches
+        ("levels", np.int64),
+        ("enter", np.int64),  # level that walks look into first
+        ("next_line", np.int64),  # prefetchers: 1 where there is such a one
+        ("adjacent_line", np.int64),
+        ("stream", np.int64),
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
@@ -100,14 +111,14 @@ ROUTE = np.dtype(
     ]
 )
 
-#: One level of the cache model.
+#: One level of the cache model: colours * rows sets, see hardware.caches.
 CACHE = np.dtype(
     [
-        ("base", np.int64),  # its first slot of Core.line, or of Core.long_line
-        ("set_mask", np.int64),  # sets - 1
+        ("base", np.int64),  # its first slot of Core.line
+        ("colours", np.int64),
+        ("row_mask", np.int64),  # rows - 1
         ("stride", np.int64),  # slots from one set to the next
-        ("ways", np.int64),  # 0: there is no such level
-        ("short", np.int64),  # 1: it is in Core.line
+        ("ways", np.int64),
     ]
 )
 
@@ -118,7 +129,9 @@ HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
 ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
 ROUTE_NTLB = 6  # column 0
-ROUTE_ROWS, ROUTE_COLUMNS = 7, 6
+ROUTE_PWC = 7  # column: the dimension of the table entry that is cached
+ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
@@ -149,6 +162,8 @@ STATS = np.dtype(
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
         ("ntlb_hits", np.int64),
+        ("guest_pwc_hits", np.int64),  # entries of the guest's table in the page walk cache
+        ("nested_pwc_hits", np.int64),
         ("kernel_entries", np.int64),  # page faults, system calls, interrupts
         ("guest_faults", np.int64),  # #PF that the guest OS handled
         ("demand_fills", np.int64),
@@ -204,7 +219,9 @@ class VCPU(Struct):
     stats: np.ndarray  # [1]
     exits: np.ndarray  # [MAX_REASONS]: VM exits, by the technique's reasons
     own: np.ndarray  # [MAX_COUNTERS]: what the technique counts besides
-    references: np.ndarray  # [sites * CACHE_LEVELS]: of page walks, by site and serving level
+    #: [(sites + 2) * CACHE_LEVELS]: of page walks, by site and serving level; then of the program,
+    #: and of pages that the kernel zeroed or copied, by serving level
+    references: np.ndarray
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -252,9 +269,11 @@ class Core(Struct):
     weight: np.ndarray  # [L1 slots]: what a hit adds to CORE_RECORD.packed
     hint: np.ndarray  # [2 * fetch_ahead.HINTS]: of guest or shadow tables, of nested ones
     cache: np.ndarray  # [CACHE_LEVELS - 1]
-    line: np.ndarray  # [lines of cache levels with short ones]: see hardware.caches
-    long_line: np.ndarray  # [lines of the others]
-    noted: np.ndarray  # [references]: to be priced, the first REGS.noted
+    line: np.ndarray  # [lines of all cache levels]: see hardware.caches
+    noted: np.ndarray  # [caches.NOTED]: lines to be priced, the first CORE_RECORD.noted
+    noted_as: np.ndarray  # [caches.NOTED]: when, and what they are
+    missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
+    missed_as: np.ndarray  # [caches.MISSED]: what they are
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
 
     FIELDS = {
@@ -276,8 +295,10 @@ class Core(Struct):
         "hint": ArrayField(HINT),
         "cache": ArrayField(CACHE),
         "line": ArrayField(np.int32),
-        "long_line": ArrayField(np.int64),
         "noted": ArrayField(np.int64),
+        "noted_as": ArrayField(np.int64),
+        "missed": ArrayField(np.int64),
+        "missed_as": ArrayField(np.int64),
         "predictor": ArrayField(np.int32),
     }
 

@@ -1,4 +1,4 @@
-"""Paging-structure caches and the nested TLB.
+"""Paging-structure caches, the page walk cache and the nested TLB.
 
 A paging-structure cache of level L holds table entries of that level by the
 address prefix that they translate: its data is the frame of the table below and
@@ -6,6 +6,15 @@ the rights of the path so far (Intel SDM vol. 3A, 4.10.3). With EPT on, those of
 linear addresses hold combined mappings: the frame is the hfn (vol. 3C, 29.4).
 A second set serves guest-physical addresses. The nested TLB holds gfn -> hfn of
 page-table pages (Bhargava et al., ASPLOS 2008, section 5).
+
+A page walk cache, which AMD's processors have instead, holds table entries by where they
+lie: a walk goes through all levels, and an entry that is there needs no reference (the
+unified page table cache of Barr et al., ISCA 2010). It serves the guest's tables, the
+nested ones, or both from one array: one- and two-dimensional caching in the paper of 2008.
+What ends up in a TLB is not kept: leaves of the guest's tables, and the leaf that maps the
+page itself. Leaves that locate a guest's table are kept. Entries change here as memory
+does, while silicon keeps the old ones until software invalidates them, which it must in any
+case; then the array is emptied, since nothing there says whose an entry is.
 """
 
 from __future__ import annotations
@@ -23,12 +32,20 @@ from mmulab.mmu.hardware.assoc import (
     touch,
     unit_of,
 )
-from mmulab.mmu.hardware.state import ROUTE_EPT_PSC, ROUTE_NTLB, ROUTE_PSC
+from mmulab.mmu.hardware.state import (
+    GUEST_ENTRIES,
+    NESTED_ENTRIES,
+    ROUTE_EPT_PSC,
+    ROUTE_NTLB,
+    ROUTE_PSC,
+    ROUTE_PWC,
+)
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import level_shift
 from mmulab.mmu.memory.status import NIL
 
 PREFIX_BITS = 45  # page-number bits of a 57-bit address
+ENTRY_SHIFT = 3  # bytes of a table entry
 
 
 @inlined
@@ -75,6 +92,45 @@ def remember(core, vcpu, row, address, level, data):
 
 
 @inlined
+def find_entry(core, vcpu, dimension, hpa):
+    """Whether the page walk cache of a dimension holds the table entry there."""
+    route = route_to(core, ROUTE_PWC, dimension)
+    if route.unit == NIL:
+        return False
+    unit = unit_of(core, route)
+    number = hpa >> ENTRY_SHIFT
+    slot = look_up(core, route, number, number)
+    if slot == NIL:
+        unit.misses += 1
+        return False
+    unit.hits += 1
+    if dimension == NESTED_ENTRIES:
+        vcpu.stats[0].nested_pwc_hits += 1
+    else:
+        vcpu.stats[0].guest_pwc_hits += 1
+    touch(core, unit, slot, tick(unit))
+    return True
+
+
+@inlined
+def remember_entry(core, dimension, hpa):
+    """Caches a table entry that `find_entry` has looked up in vain."""
+    route = route_to(core, ROUTE_PWC, dimension)
+    if route.unit != NIL:
+        unit = unit_of(core, route)
+        number = hpa >> ENTRY_SHIFT
+        fill(core, route, unit, number, tick(unit))
+
+
+@inlined
+def _drop_entries(core):
+    for dimension in (GUEST_ENTRIES, NESTED_ENTRIES):
+        route = route_to(core, ROUTE_PWC, dimension)
+        if route.unit != NIL:
+            drop_all(core, unit_of(core, route))
+
+
+@inlined
 def nested_find(core, vcpu, gfn):
     """hfn of a page-table page from the nested TLB, or NIL."""
     route = route_to(core, ROUTE_NTLB, 0)
@@ -102,7 +158,8 @@ def nested_remember(core, vcpu, gfn, hfn):
 
 @kernel
 def drop_linear(core, vcpu):
-    """Drops every paging-structure-cache entry of the current context."""
+    """Drops every paging-structure-cache entry of the current context, and the page walk cache."""
+    _drop_entries(core)
     mine = vcpu.regs[0].context
     for level in range(2, 6):
         route = route_to(core, ROUTE_PSC, level)
@@ -115,7 +172,9 @@ def drop_linear(core, vcpu):
 
 @kernel
 def drop_vpid(core, vpid):
-    """Drops all paging-structure-cache and nested-TLB entries of a VPID."""
+    """Drops all paging-structure-cache and nested-TLB entries of a VPID, and the page walk
+    cache."""
+    _drop_entries(core)
     for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
         for level in range(6):
             route = route_to(core, row, level)
@@ -129,7 +188,9 @@ def drop_vpid(core, vpid):
 
 @kernel
 def drop_everything(core):
-    """Drops all paging-structure-cache and nested-TLB entries (INVEPT, all contexts)."""
+    """Drops all entries of paging-structure caches, page walk cache and nested TLB (INVEPT, all
+    contexts)."""
+    _drop_entries(core)
     for row in (ROUTE_PSC, ROUTE_EPT_PSC, ROUTE_NTLB):
         for level in range(6):
             route = route_to(core, row, level)

@@ -105,7 +105,7 @@ class System:
         )
         huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
-        self.core, self.units = build_core(preset, total, seed)
+        self.core, self.units = build_core(preset, seed)
         self.guests = [
             Guest(
                 number, vm, open_trace(vm), self.host, self.core, preset,

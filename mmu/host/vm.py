@@ -16,6 +16,7 @@ from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.build import NO_VM, link, make_vcpu, make_vm
+from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
@@ -57,7 +58,8 @@ class Guest:
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
-            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, seed=seed,
+            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
+            seed=seed,
         )  # fmt: skip
         self.config = config
         self.spec = parse(settings.technique, config)
@@ -176,6 +178,7 @@ class Guest:
                 self._event,
                 self._position,
                 end,
+                *NO_LINES,
             )
             if status == OK:
                 break

@@ -35,7 +35,7 @@ if JIT_OFF:
     def move_to_front(array: Any, start: Any, last: Any, value: Any, lanes: int) -> int:
         """Makes a value the first of array[start], ..., array[start + last]; those before it
         move up by one; all of them where it is not there, and the last is gone. Returns 0
-        where it was not there, else anything else. last is below lanes, NARROW or MEDIUM."""
+        where it was not there, else anything else. last is below lanes, NARROW, MEDIUM or WIDE."""
         group = array[int(start) : int(start) + int(last) + 1].tolist()
         place = group.index(value) if value in group else int(last)
         array[int(start) : int(start) + place + 1] = [int(value), *group[:place]]
@@ -126,12 +126,12 @@ else:
         name = "mmulab.lanes.window"
         constant = builder.module.globals.get(name)
         if constant is None:
-            numbers = ir.Constant(ir.ArrayType(_HALF, 2 * MEDIUM), [-1] * MEDIUM + [0] * MEDIUM)
+            numbers = ir.Constant(ir.ArrayType(_HALF, 2 * WIDE), [-1] * WIDE + [0] * WIDE)
             constant = ir.GlobalVariable(builder.module, numbers.type, name)
             constant.linkage = "internal"
             constant.global_constant = True
             constant.initializer = numbers
-        first = builder.sub(_WORD(MEDIUM - 1), place)
+        first = builder.sub(_WORD(WIDE - 1), place)
         pointer = builder.gep(constant, [_WORD(0), first])
         window = builder.load(builder.bitcast(pointer, kind.as_pointer()))
         window.align = 4

@@ -46,14 +46,9 @@ def machine_of(
         swap=make_disk(0),
         sharers=make_sharers(0),
     )
-    # Caches are sized for the larger host, so that all techniques have the same.
-    core, units = build_core(
-        preset,
-        max(config.host_frames, config.guest_frames),
-        config.seed,
-        config.walk_caches,
-        log_size,
-    )
+    # A walk that is logged stands alone.
+    caches = "off" if log_size else config.caches
+    core, units = build_core(preset, config.seed, config.walk_caches, log_size, caches, config.llc)
     vm = make_vm(spec, preset, config, host)
     vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)
     return Machine(core=core, host=host, vcpu=vcpu, vm=vm, outer=NO_VM), units

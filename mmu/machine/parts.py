@@ -19,7 +19,7 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels import warm
 from mmulab.mmu.kernels.parts import type_of
 from mmulab.mmu.kernels.warm import Part, compile_together
-from mmulab.mmu.machine import run
+from mmulab.mmu.machine import data, run
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
@@ -45,7 +45,7 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
         parts += [part for part in pair if part]
     if any(spec.technique.virtual for spec in specs):
         parts.append(Part(__name__, "host_memory"))
-    small = ("instructions", "defaults", "prepare")
+    small = ("instructions", "defaults", "prepare", "find_lines")
     return parts + [Part(__name__, name) for name in small]
 
 
@@ -93,12 +93,14 @@ def run_loop(origin: str) -> tuple[Any, Any]:
     from mmulab.mmu.kernels.namespaces import KernelsType  # there is none in plain Python
 
     position = (types.int64,) * 3
+    lines = (types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C"))
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
     return run.run_once, (
         type_of(Machine),
         KernelsType(registry.get(origin).walk.where),
         *columns,
         *position,
+        *lines,
     )
 
 
@@ -106,6 +108,19 @@ def prepare() -> tuple[Any, Any]:
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(types.uint16))
     out = (types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"))
     return run.prepare, (*columns, *out, types.int64)
+
+
+def find_lines() -> tuple[Any, Any]:
+    numbers = types.Array(types.int64, 1, "C")
+    columns = (types.int64, types.uint8, types.uint16, from_dtype(EVENT))
+    return data.find_some, (
+        *(_to_read(column) for column in columns),
+        types.int64,
+        *(numbers,) * 3,
+        types.int64,
+        types.int64,
+        *(types.Array(types.int32, 1, "C"), numbers) * 2,
+    )
 
 
 def _to_read(dtype: Any) -> Any:

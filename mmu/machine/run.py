@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.hardware import core as hardware
-from mmulab.mmu.hardware.caches import price
+from mmulab.mmu.hardware.caches import FULL, price
 from mmulab.mmu.hardware.clocks import begin_anew, is_late
 from mmulab.mmu.hardware.lookups import end_of_straddling, unpack
 from mmulab.mmu.hardware.replay import hits
@@ -24,8 +24,9 @@ from mmulab.mmu.techniques import seam
 FAULT_LIMIT = 64
 
 #: Accesses between two looks at the clocks. Each fault begins an access again, on two pages at
-#: most, with a walk each that ticks no clock more than a dozen times: fewer than `clocks.LATE`.
-STRETCH = 1 << 13
+#: most, with a walk each that ticks no clock more than once for each entry of five by five levels
+#: (the page walk cache's; others' a dozen times): fewer than `clocks.LATE`.
+STRETCH = 1 << 11
 
 
 @kernel
@@ -80,16 +81,20 @@ def run(
     event: int,
     position: int,
     end: int,
+    at: np.ndarray,
+    line: np.ndarray,
 ) -> tuple[int, int, int]:
     """Runs accesses [position, end) of a chunk, and the events from `event` on that happen
-    before them or at end, and prices their walks. walk: of the VM's technique.
+    before them or at end, and prices their walks. walk: of the VM's technique. at, line: the
+    lines that the program touches in the chunk, as `machine.data` has them; none where the
+    caches hold tables alone.
 
     Returns (status, position, next event): OK when done, else the access or event
     that it stopped at; the caller may mend what stopped it and run again from there.
     """
     while True:
         status, position, event = run_once(
-            machine, walk, address, kind, events, event, position, end
+            machine, walk, address, kind, events, event, position, end, at, line
         )
         if status != CLOCK_LATE:
             return status, position, event
@@ -97,17 +102,17 @@ def run(
 
 
 @entry
-def run_once(machine: Machine, walk: Walk, address, kind, events, event, position, end):
+def run_once(machine: Machine, walk: Walk, address, kind, events, event, position, end, at, line):
     """`run` until the clocks are late."""
-    outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end)
-    price(machine.core, machine.vcpu)
+    outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end, at, line)
+    price(machine.core, machine.vcpu, at, line, outcome[1])
     if machine.core.record[0].mixed:
         unpack(machine.core)
     return outcome
 
 
 @kernel
-def _run_unpriced(machine, walk, address, kind, events, event, position, end):
+def _run_unpriced(machine, walk, address, kind, events, event, position, end, at, line):
     while True:
         while event < events.size and events[event].position <= position:
             now = events[event]
@@ -128,6 +133,7 @@ def _run_unpriced(machine, walk, address, kind, events, event, position, end):
             position = hits(machine.core, address, kind, position, stop)
             if position < stop:
                 flags = kind[position]
+                machine.core.record[0].position = position
                 status = access(
                     machine,
                     walk,
@@ -138,6 +144,8 @@ def _run_unpriced(machine, walk, address, kind, events, event, position, end):
                 if status != OK:
                     return status, position, event
                 if machine.core.record[0].walked:
+                    if machine.core.record[0].noted > FULL:
+                        price(machine.core, machine.vcpu, at, line, position)
                     walk.fetch_ahead(
                         machine.core, machine.vcpu, machine.host.memory, address, position, end
                     )

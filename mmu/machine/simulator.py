@@ -11,6 +11,7 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.build import machine_of
+from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.failures import failure_text, frames_by_kind
 from mmulab.mmu.memory.status import NO_SUCH_PROCESS, OK
 from mmulab.mmu.presets.preset import Preset
@@ -51,12 +52,23 @@ class Simulator:
             if each.instead_of == "cr3_loads":
                 self.machine.vcpu.exits[number] = 0
 
-    def run(self, chunk: Chunk, kinds: np.ndarray, start: int, end: int, event: int) -> int:
+    def run(
+        self,
+        chunk: Chunk,
+        kinds: np.ndarray,
+        start: int,
+        end: int,
+        event: int,
+        lines: tuple[np.ndarray, np.ndarray] = NO_LINES,
+    ) -> int:
         """Runs accesses [start, end) of a chunk with its events from `event` on.
 
-        kinds: the chunk's kinds as `engine.prepare` marks them. Returns the next event.
+        kinds: the chunk's kinds as `engine.prepare` marks them. lines: of the whole chunk, as
+        `data.Lines` finds them. Returns the next event.
         Raises RunError where the run cannot go on, InputError for an impossible event.
         """
+        if start == 0:
+            self.machine.core.record[0]["taken"] = 0
         status, position, event = engine.run(
             self.machine,
             self.spec.technique.walk,
@@ -66,6 +78,7 @@ class Simulator:
             event,
             start,
             end,
+            *lines,
         )
         self.accesses += position - start
         if status == NO_SUCH_PROCESS:

@@ -7,6 +7,7 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
+from mmulab.mmu.machine.data import NO_LINES, Lines
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.trace import Chunk, Trace
 
@@ -14,22 +15,30 @@ from mmulab.mmu.trace import Chunk, Trace
 class Work:
     """A chunk with its kinds marked, and where in it measuring begins."""
 
-    def __init__(self, chunk: Chunk, kinds: np.ndarray, measured_from: int) -> None:
+    def __init__(
+        self,
+        chunk: Chunk,
+        kinds: np.ndarray,
+        measured_from: int,
+        lines: tuple[np.ndarray, np.ndarray] = NO_LINES,
+    ) -> None:
         self.chunk = chunk
         self.kinds = kinds
         self.measured_from = measured_from  # number of accesses: not in this chunk
+        self.lines = lines  # that the program touches, and when: see machine.data
 
 
 def prepare(
-    trace: Trace, chunk: Chunk, done: int, warmup: int, levels: int
+    trace: Trace, chunk: Chunk, done: int, warmup: int, levels: int, lines: Lines | None = None
 ) -> tuple[Work, np.ndarray]:
-    """A chunk as work, and its measured accesses by kind.
+    """A chunk as work; its measured accesses by kind, and the lines that they touched.
 
+    lines: finds them, after those of the chunks before it; None: they are not followed.
     done: accesses before it. warmup: accesses that are not measured, from the trace's start.
     Raises InputError for an address that is not canonical, or an impossible event.
     """
     kinds = np.empty_like(chunk.kind)
-    counts = np.zeros(3, np.int64)
+    counts = np.zeros(4, np.int64)
     start = min(max(0, warmup - done), chunk.accesses)
     for first, last in ((0, start), (start, chunk.accesses)):
         counts[:] = 0
@@ -50,4 +59,5 @@ def prepare(
             )
     check_events(trace.name, chunk.events, levels)
     # A warm-up that ends where this chunk does ends at the start of the next.
-    return Work(chunk, kinds, start), counts
+    at, line, counts[3] = lines.find(chunk, start) if lines else (*NO_LINES, 0)
+    return Work(chunk, kinds, start, (at, line)), counts

@@ -53,15 +53,6 @@ def cycles(nanoseconds: float, clock: Cited) -> int:
     return round(nanoseconds * clock.value)
 
 
-PAGE_TABLE_SHARE = Cited(
-    0.25,
-    "assumption: page-table lines hold a quarter of the sets; the share depends on "
-    "the program and is not published: vary it. From a sixteenth, beside a program that streams "
-    "through its caches, to all, beside one that stays in registers",
-    0.0625,
-    1,
-)
-
 KVM_2024 = (
     "CPUID exit, 1,018 cycles: S. Christopherson, Drop the kvm_has_noapic_vcpu optimization, "
     "kvm@vger.kernel.org, 9 December 2024"

@@ -7,7 +7,6 @@ from mmulab.mmu.presets.common import (
     INTEL_PREFETCHERS,
     INTEL_PSC,
     NTLB,
-    PAGE_TABLE_SHARE,
     PAGE_WALKERS,
     PERFMON_TMA,
     SOFTWARE,
@@ -106,7 +105,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(109, CLOCK),
         f"109 ns: {PERFMON_TMA}. Low: those at 2.0 GHz. High: assumption: 150 ns, with other "

@@ -9,7 +9,6 @@ from mmulab.mmu.presets.common import (
     INTEL_PREFETCHERS,
     INTEL_PSC,
     NTLB,
-    PAGE_TABLE_SHARE,
     PAGE_WALKERS,
     PERFMON_TMA,
     SOFTWARE,
@@ -94,7 +93,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(87, CLOCK),
         f"assumption: 87 ns, which 200 cycles ({PERFMON_TMA}) are at 2.3 GHz; 95 ns, {BROADWELL}. "

@@ -7,7 +7,6 @@ from mmulab.mmu.presets.common import (
     INTEL_PREFETCHERS,
     INTEL_PSC,
     NTLB,
-    PAGE_TABLE_SHARE,
     PAGE_WALKERS,
     PERFMON_TMA,
     SOFTWARE,
@@ -99,7 +98,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(131.4, CLOCK),
         f"131.4 ns with LPDDR5X; low: 112.4 ns, while other cores keep the memory awake: {ROARS}. "

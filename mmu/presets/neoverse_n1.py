@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import DALL_2017, Cited, Stated
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles, guest_physical
+from mmulab.mmu.presets.common import NTLB, SOFTWARE, cycles, guest_physical
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 CLOCK = Cited(2.5, "2.5 GHz of AWS Graviton2, always: AWS, instance types")
@@ -151,7 +151,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         203,
         f"81 ns, structural estimate: {GRAVITON2}. Low: assumption: 75 ns. High: assumption: "

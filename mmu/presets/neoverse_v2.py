@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mmulab.mmu.presets.cited import Cited, Stated
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, cycles, guest_physical
+from mmulab.mmu.presets.common import NTLB, cycles, guest_physical
 from mmulab.mmu.presets.neoverse_n1 import LINEAR_PSC as N1_PSC
 from mmulab.mmu.presets.neoverse_n1 import PRESET as N1
 from mmulab.mmu.presets.neoverse_n1 import SOFTWARE_ON_ARM
@@ -70,7 +70,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(114.08, CLOCK),
         f"114.08 ns: {GRAVITON4}. Low: assumption: 100 ns. High: assumption: 160 ns, with other "

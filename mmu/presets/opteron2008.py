@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.presets.cited import Cited, Stated
-from mmulab.mmu.presets.common import NTLB, PAGE_TABLE_SHARE, SOFTWARE, cycles, guest_physical
+from mmulab.mmu.presets.common import NTLB, SOFTWARE, cycles
 from mmulab.mmu.presets.preset import TLB, Cache, Preset, WalkCache
 
 CLOCK = Cited(2.3, "2.3 GHz of an Opteron 2356, which has no higher one: AMD, product data")
@@ -44,16 +44,25 @@ TLBS = (
 )
 
 PWC = (
-    f"assumption: its part of the 24 entries of the page walk cache; 24: {BULLDOZER}, and "
-    "the README of RevAnC (github.com/vusec/revanc); one array there, see notes"
+    f"24 entries of all levels, tagged by where they lie: {BULLDOZER}, and the README of RevAnC "
+    f"(github.com/vusec/revanc); of both dimensions: {STUDY}; fully associative: assumption"
 )
-LINEAR_PSC = (
-    WalkCache("pml4e", 1, 2, PWC),
-    WalkCache("pdpte", 1, 4, PWC),
-    WalkCache("pde", 1, 18, PWC),
+ONE_DIMENSIONAL = f"absent: instead of pwc, one dimension alone: {STUDY}"
+WALK_CACHES = (
+    WalkCache("pwc", 1, 24, PWC),
+    WalkCache("guest_pwc", 1, 0, ONE_DIMENSIONAL),
+    WalkCache("nested_pwc", 1, 0, ONE_DIMENSIONAL),
+    NTLB,
 )
 
 CACHES = (
+    Cache(
+        "L1D",
+        64 * 1024,
+        2,
+        Cited(3, f"3 cycles: {K10}. High: a cycle more, for the address of a segment", 3, 4),
+        f"64 KB, 2-way: {K10}",
+    ),
     Cache(
         "L2",
         512 * 1024,
@@ -91,9 +100,8 @@ PRESET = Preset(
     title="AMD Opteron, family 10h (Barcelona)",
     year=2008,
     tlbs=TLBS,
-    walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
+    walk_caches=WALK_CACHES,
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(90, CLOCK),
         "assumption: 90 ns at 2.3 GHz, registered DDR2 and two sockets; 57.8 ns on a "
@@ -105,6 +113,13 @@ PRESET = Preset(
     costs={
         **SOFTWARE,
         "l2_tlb_hit": Cited(3, f"2 to 3 cycles on K10: {BULLDOZER}", 2, 3),
+        "pwc_hit": Cited(
+            2,
+            "assumption: an entry of the page walk cache in 2 cycles, since one array is less than "
+            "the L1 TLB, L1D and the rest of a load in its 3. Low: 1. High: those 3",
+            1,
+            3,
+        ),
         "page_zero": Cited(
             512,
             "assumption: 4,096 bytes at 8 bytes per cycle. From 16 bytes per cycle, all in L1, to "
@@ -140,16 +155,17 @@ PRESET = Preset(
     pcid=False,  # as CPUID 1 of the A6-3420M says
     notes=(
         (
-            "The page walk cache of the processor is one array of 24 entries, tagged by the "
-            "physical address of the table entry (the unified page table cache of Barr et al., "
-            "Translation Caching: Skip, Don't Walk (the Page Table), ISCA 2010). The simulator's "
-            "are tagged by address prefix and split by level: two processes that share a table "
-            "do not share entries here, and one hit here skips the levels above, which there "
-            "takes one hit per level."
+            "The page walk cache is one array, tagged by the physical address of the table entry "
+            "(the unified page table cache of Barr et al., Translation Caching: Skip, Don't Walk "
+            "(the Page Table), ISCA 2010): a walk goes through all levels, and what it finds there "
+            "it need not reference; each hit is charged (cost.pwc_hit)."
         ),
         (
-            "With nested paging the simulator has 24 entries more for guest-physical addresses; "
-            f"in {STUDY}, both dimensions share the page walk cache."
+            "It holds neither leaves of the guest's tables nor the nested leaf of the page itself, "
+            "which the TLB has; that it holds the nested leaves that locate a guest's table is an "
+            "assumption. walk_cache.pwc.entries=0 with walk_cache.guest_pwc.entries=24 caches one "
+            f"dimension, as the baseline of {STUDY}; with walk_cache.nested_pwc.entries=24, the "
+            "other; walk_cache.ntlb.entries=0 leaves out the nested TLB."
         ),
         "Page-table references start at L2, not L1D: an assumption about the walker.",
         "The nested TLB is one of the options of that study; the product may differ.",

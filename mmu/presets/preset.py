@@ -44,8 +44,9 @@ class WalkCache:
 
     name: "pml5e", "pml4e", "pdpte", "pde" (paging-structure caches of linear
     addresses; combined mappings when EPT is on), "ept_pml5e", "ept_pml4e",
-    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), or "ntlb"
-    (nested TLB: gfn -> hfn of page-table pages). ways: 0 where it is absent.
+    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), "ntlb" (nested TLB: gfn -> hfn
+    of page-table pages), or "pwc" (page walk cache: table entries of both dimensions by
+    system-physical address; "guest_pwc" and "nested_pwc" are of one). ways: 0 where it is absent.
     """
 
     name: str
@@ -57,7 +58,7 @@ class WalkCache:
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache that page-table references go through, first level first.
+    """A cache that data and page-table references go through, first level first.
 
     size in bytes for one core (a slice, where it is shared), line 64 bytes,
     latency in cycles from the start of the reference (load-to-use). inclusion: of
@@ -90,9 +91,6 @@ class Preset:
     tlbs: tuple[TLB, ...]
     walk_caches: tuple[WalkCache, ...]
     caches: tuple[Cache, ...]
-    #: Fraction of each cache's sets that page-table lines find free of data: the
-    #: simulator does not run data through the caches.
-    page_table_share: Cited
     memory_latency: Cited
     #: Costs in cycles by name; the names are those of `mmu.report.cost.COSTS`.
     costs: dict[str, Cited]
@@ -115,7 +113,6 @@ class Preset:
 
 #: Fields of a preset that are single numbers, lists of names, and flags, under their own names.
 NUMBERS = (
-    "page_table_share",
     "memory_latency",
     "clock_ghz",
     "walkers",

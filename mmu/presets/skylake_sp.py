@@ -8,7 +8,6 @@ from mmulab.mmu.presets.common import (
     INTEL_PSC,
     KVM_2020,
     NTLB,
-    PAGE_TABLE_SHARE,
     PAGE_WALKERS,
     PERFMON_TMA,
     SOFTWARE,
@@ -104,7 +103,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*INTEL_PSC, *guest_physical(INTEL_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(80, CLOCK),
         f"80 ns: {PERFMON_TMA}. Low: those at 2.1 GHz. 89 to 91 ns were measured ({ANANDTECH}), "

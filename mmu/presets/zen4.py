@@ -8,7 +8,6 @@ from mmulab.mmu.presets.common import (
     ANANDTECH_ZEN_3,
     KVM_2024,
     NTLB,
-    PAGE_TABLE_SHARE,
     SOFTWARE,
     cycles,
     guest_physical,
@@ -133,7 +132,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(73.35, CLOCK),
         f"73.35 ns on a Ryzen 9 7950X with DDR5-6000: {ZEN_4_PART_2}. Low: those at 4.5 GHz. High: "

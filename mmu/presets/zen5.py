@@ -9,7 +9,6 @@ from mmulab.mmu.presets.common import (
     AMD_PREFETCHERS,
     ANANDTECH_ZEN_3,
     NTLB,
-    PAGE_TABLE_SHARE,
     SOFTWARE,
     cycles,
     guest_physical,
@@ -84,7 +83,6 @@ PRESET = Preset(
     tlbs=TLBS,
     walk_caches=(*LINEAR_PSC, *guest_physical(LINEAR_PSC), NTLB),
     caches=CACHES,
-    page_table_share=PAGE_TABLE_SHARE,
     memory_latency=Cited(
         cycles(130, CLOCK),
         f"about 130 ns on an EPYC 9355P, of the same family, one node a socket: {TURIN}. Low: "

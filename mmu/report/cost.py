@@ -5,10 +5,13 @@ linear in the costs, so that the same counts can be priced again with other cost
 All costs come from the preset and can be overridden; their sources and ranges stand
 there.
 
-    cycles = work + TLB + walks + guest kernel + VM exits + shadow upkeep
+    cycles = work + data + TLB + walks + guest kernel + VM exits + shadow upkeep
 
-Not modelled: overlap of walks with other work (an out-of-order core hides part of
-them), more than one walk at a time, and the VMM's own use of TLBs and caches.
+Work contains the first cache's latency of every load and store, so that data costs, for each line
+that the program touches, what the level that serves it takes beyond that. Of cycles of walks and of
+the program's misses, only the part that is waited for is taken: `mmu.report.overlap`.
+
+Not modelled: the VMM's own use of TLBs and caches.
 """
 
 from __future__ import annotations
@@ -35,9 +38,17 @@ COSTS = (
     "vm_exit",
 )
 
+#: Those that only a preset with the structure has, by the count that it is charged for, and
+#: where.
+OF_STRUCTURES = {
+    "guest_pwc_hits": ("pwc_hit", "guest_walk"),
+    "nested_pwc_hits": ("pwc_hit", "nested_walk"),
+}
+
 #: Where cycles go, in the order of tables and plots, with what each name means.
 CATEGORIES = {
-    "work": "the program itself, with translation free",
+    "work": "the program itself, with translation free and all its data in the first cache",
+    "data": "data caches: the program's own misses of the first cache",
     "l2_tlb": "L1 TLB misses: the look-up in the L2 TLB",
     "guest_walk": "page walks: references to the guest's table (or the only one)",
     "nested_walk": "page walks: references to the nested table",
@@ -53,7 +64,7 @@ CATEGORIES = {
 REPLACED = ("invlpgs", "cr3_loads")
 
 #: Categories that a program would have with free translation, too.
-NOT_TRANSLATION = ("work", "guest_kernel")
+NOT_TRANSLATION = ("work", "data", "guest_kernel")
 
 
 class Range(NamedTuple):
@@ -89,6 +100,8 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
     own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
     costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
     costs |= {name: preset.costs[name] for name in COSTS}
+    of_structures = (name for name, _ in OF_STRUCTURES.values())
+    costs |= {name: preset.costs[name] for name in of_structures if name in preset.costs}
     return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
 
 
@@ -113,21 +126,31 @@ def charges(
     references: Mapping[str, Sequence[int]],
     preset: Preset,
     technique: Technique,
+    data: Sequence[int] = (),
 ) -> Charges:
     """What is charged for what was counted: pricing is these numbers times the costs.
 
-    references: by dimension ("guest", "nested"), a count for each cache level and memory.
-    Costs that are charged nothing are left out.
+    references: by dimension ("guest", "nested"), a count for each cache level and memory. data:
+    the same of lines that the program touched. What a miss costs beyond the first level is its
+    latency less that level's, which is therefore charged a negative number. Costs that are
+    charged nothing are left out.
     """
     counts, exits, events = counted
     charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
-    data = counts["loads"] + counts["stores"]
-    charged["work"]["cost.work_per_access"] = data or counts["fetches"]
+    charged["work"]["cost.work_per_access"] = (
+        counts["loads"] + counts["stores"] or counts["fetches"]
+    )
+    if sum(data[1:]):
+        served = [-sum(data[1:]), *data[1:]]
+        charged["data"].update(dict(zip(latencies(preset), served, strict=True)))
     looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
     charged["l2_tlb"]["cost.l2_tlb_hit"] = looked_into
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         charged[category].update(dict(zip(latencies(preset), served, strict=True)))
+    for name, (cost, category) in OF_STRUCTURES.items():
+        if cost in preset.costs:
+            charged[category][f"cost.{cost}"] += counts[name]
     instead: Counter[str] = Counter()
     for one in technique.exits:
         instead[one.instead_of] += exits[one.reason]
@@ -153,15 +176,22 @@ def charges(
     }
 
 
-def price(charged: Charges, costs: Mapping[str, Cited]) -> dict[str, Range]:
-    """Cycles by category. costs: as of `costs_of`."""
-    return {
+def price(
+    charged: Charges, costs: Mapping[str, Cited], waited: Mapping[str, Range] | None = None
+) -> dict[str, Range]:
+    """Cycles by category. costs: as of `costs_of`. waited: the part of a category's cycles that
+    the program waits for, where it is not all."""
+    cycles = {
         category: Range(
             sum(number * costs[key].low for key, number in of_one.items()),
             sum(number * costs[key].value for key, number in of_one.items()),
             sum(number * costs[key].high for key, number in of_one.items()),
         )
         for category, of_one in charged.items()
+    }
+    return cycles | {
+        category: Range(*(n * part for n, part in zip(cycles[category], parts, strict=True)))
+        for category, parts in (waited or {}).items()
     }
 
 

@@ -71,7 +71,15 @@ def read_first_touches(vcpu: VCPU, technique: Technique) -> Counted:
 
 def references_of(vcpu: VCPU) -> np.ndarray:
     """Memory references of page walks, int64[site, cache level that served]: a view."""
-    return vcpu.references.reshape(-1, CACHE_LEVELS)
+    return vcpu.references[: -2 * CACHE_LEVELS].reshape(-1, CACHE_LEVELS)
+
+
+def read_data(vcpu: VCPU, cache_levels: int, touched: int) -> list[int]:
+    """Lines that accesses of the program touched, a count for each cache level that served them,
+    and memory. touched: in all."""
+    served = vcpu.references[-2 * CACHE_LEVELS : -CACHE_LEVELS].tolist()
+    beyond = [*served[1:cache_levels], served[-1]]
+    return [touched - sum(beyond), *beyond] if cache_levels else [touched]
 
 
 def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str, Any]]:
@@ -108,11 +116,17 @@ def _by_level(vcpu: VCPU, cache_levels: int) -> np.ndarray:
 
 
 def read_structures(
-    core: Core, vcpu: VCPU, units: Sequence[str], preset: Preset, by_kind: Sequence[int]
+    core: Core,
+    vcpu: VCPU,
+    units: Sequence[str],
+    preset: Preset,
+    by_kind: Sequence[int],
+    touched: int = 0,
 ) -> dict[str, dict[str, int]]:
     """Hits and misses of each unit and cache level that was looked into, by name.
 
-    by_kind: loads, stores and fetches that they were counted over.
+    by_kind: loads, stores and fetches that they were counted over. touched: lines of the program
+    that they touched.
     """
     stats = vcpu.stats[0]
     l1_hits = np.array(by_kind) + stats["straddles"] - stats["l1_misses"]
@@ -120,7 +134,13 @@ def read_structures(
         name: {"hits": int(hits), "misses": int(unit["misses"])}
         for name, hits, unit in zip(units, hits_of_arrays(core, l1_hits), core.unit, strict=True)
     }
-    served = references_of(vcpu).sum(axis=0).tolist()
+    levels = len(preset.caches)
+    of_walks = _by_level(vcpu, levels).sum(axis=0).tolist()
+    of_data = read_data(vcpu, levels, touched)
     for level, cache in enumerate(preset.caches):
-        used[f"cache {cache.name}"] = {"hits": served[level], "misses": sum(served[level + 1 :])}
+        served = [of_data] if level < core.record[0]["enter"] else [of_data, of_walks]
+        used[f"cache {cache.name}"] = {
+            "hits": sum(each[level] for each in served),
+            "misses": sum(sum(each[level + 1 :]) for each in served),
+        }
     return {name: counts for name, counts in used.items() if any(counts.values())}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.hardware.state import VCPU
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.cost import NOT_TRANSLATION, Charges, Range
 from mmulab.mmu.report.counts import (
     read_counts,
+    read_data,
     read_dimensions,
     read_first_touches,
     read_references,
 )
+from mmulab.mmu.report.overlap import Independence, Overlap, overlap
 from mmulab.mmu.techniques.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -29,9 +32,11 @@ class Measured:
     technique: its spec, in canonical form. name, parameters: what that says, with the values of
     all parameters. labels: what each of its exit reasons is called. counts: events by name.
     exits: its VM exits by reason. events: what else it alone counts. references: memory
-    references of page walks by site, as `mmu.report.counts.read_references` has them. charges:
-    how often each cost is charged, by category of `mmu.report.cost.CATEGORIES`. cycles: what
-    that comes to.
+    references of page walks by site, as `mmu.report.counts.read_references` has them. data:
+    "served_by", lines that the program's loads and stores touched, a count for each cache level
+    and memory; all 0 where caches are off. charges: how often each cost is charged, by category
+    of `mmu.report.cost.CATEGORIES`. cycles: what that comes to. overlap: the part of the cycles of
+    walks and misses that is waited for.
     """
 
     technique: str
@@ -42,8 +47,10 @@ class Measured:
     exits: dict[str, int]
     events: dict[str, int]
     references: list[dict[str, Any]]
+    data: dict[str, list[int]]
     charges: Charges
     cycles: dict[str, Range]
+    overlap: Overlap
 
     @property
     def total_cycles(self) -> Range:
@@ -80,9 +87,13 @@ class Measured:
         return sum(self.exits.values())
 
     def repriced(self, preset: Preset) -> Self:
-        """The same counts at the costs of another preset, whose caches have the same names."""
+        """The same counts at the costs of another preset, whose caches have the same names, and
+        whose window is taken as that of the one before."""
         costs = cost.costs_of(preset, parse(self.technique).technique)
-        return replace(self, cycles=cost.price(self.charges, costs))
+        known = self.overlap.independence
+        hidden = _overlap(known, self.counts, self.charges, costs, preset)
+        cycles = cost.price(self.charges, costs, hidden.by_category)
+        return replace(self, cycles=cycles, overlap=hidden)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, as docs/results.md has them."""
@@ -94,6 +105,7 @@ class Measured:
             "exits": self.exits,
             "events": self.events,
             "references": self.references,
+            "data": self.data,
             "charges": self.charges,
             "cycles": {name: spent._asdict() for name, spent in self.cycles.items()},
             "total_cycles": self.total_cycles._asdict(),
@@ -110,13 +122,38 @@ def first_touches(spec: Spec, vcpu: VCPU, preset: Preset) -> dict[str, Range]:
     return cost.price(charged, cost.costs_of(preset, technique))
 
 
-def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> dict[str, Any]:
-    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted."""
+def _overlap(
+    known: Independence | None,
+    counts: Mapping[str, int],
+    charged: Charges,
+    costs: Mapping[str, Cited],
+    preset: Preset,
+) -> Overlap:
+    if known is None:
+        return Overlap()
+    data = counts["loads"] + counts["stores"] or counts["fetches"]
+    return overlap(known, data, counts["walks"], charged, costs, preset)
+
+
+def measured(
+    spec: Spec,
+    vcpu: VCPU,
+    by_kind: Sequence[int],
+    preset: Preset,
+    touched: int = 0,
+    known: Independence | None = None,
+) -> dict[str, Any]:
+    """The fields of `Measured`. by_kind: loads, stores and fetches that were counted. touched:
+    lines of the program that they touched, where those go through the caches. known: of the
+    trace; without, nothing is hidden."""
     technique = spec.technique
     levels = len(preset.caches)
     counted = read_counts(vcpu, technique, by_kind)
     dimensions = read_dimensions(vcpu, technique.walk, levels)
-    charged = cost.charges(counted, dimensions, preset, technique)
+    data = read_data(vcpu, levels, touched)
+    charged = cost.charges(counted, dimensions, preset, technique, data)
+    costs = cost.costs_of(preset, technique)
+    hidden = _overlap(known, counted.counts, charged, costs, preset)
     return {
         "technique": spec.text,
         "name": spec.name,
@@ -126,6 +163,8 @@ def measured(spec: Spec, vcpu: VCPU, by_kind: Sequence[int], preset: Preset) -> 
         "exits": counted.exits,
         "events": counted.events,
         "references": read_references(vcpu, technique.walk, levels),
+        "data": {"served_by": data},
         "charges": charged,
-        "cycles": cost.price(charged, cost.costs_of(preset, technique)),
+        "cycles": cost.price(charged, costs, hidden.by_category),
+        "overlap": hidden,
     }

@@ -10,8 +10,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.report.cost import Range, total
 from mmulab.mmu.report.measured import Measured
+from mmulab.mmu.report.verdict import Costs, Pair
 
 SCHEMA = "mmulab.comparison"
 SCHEMA_VERSION = 2
@@ -39,6 +41,7 @@ class TechniqueResult(Measured):
     def to_dict(self) -> dict[str, Any]:
         core = {"core": 0, "accesses": self.counts["accesses"], "cycles": self.total_cycles}
         return super().to_dict() | {
+            "overlap": self.overlap.to_dict(),
             "structures": self.structures,
             "frames": self.frames,
             "first_touch": {name: spent._asdict() for name, spent in self.first_touch.items()},
@@ -54,8 +57,10 @@ class Comparison:
     trace: its name. preset: its name. settings: all of the machine's configuration, its seed
     that of generators and random replacement. differs: what makes the preset another than the
     published one of its name, by the keys of `--set`. accesses: measured accesses, without the
-    warm-up. warnings: what must be known before one concludes from it, a sentence each. input,
-    made: what it was made of, and when and where, as `mmu.report.made` has them.
+    warm-up. warnings: what must be known before one concludes from it, a sentence each. verdict:
+    which techniques take fewer cycles than which, in how much of the range of the costs. costs: of
+    all techniques, by the keys of `--set`. input, made: what it was made of, and when and where, as
+    `mmu.report.made` has them.
     """
 
     trace: str
@@ -67,6 +72,8 @@ class Comparison:
     differs: dict[str, Any]
     results: tuple[TechniqueResult, ...]
     warnings: tuple[str, ...] = ()
+    verdict: tuple[Pair, ...] = ()
+    costs: dict[str, Cited] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -79,6 +86,11 @@ class Comparison:
         if len(named) != 1:
             raise KeyError(technique)
         return named[0]
+
+    def pair(self, of: str, to: str) -> Pair:
+        """Any two techniques, named as for `comparison[...]`: the ratio of their cycles, what each
+        cost does to it, and where they are equal."""
+        return Costs(self.costs).pair(self[of], self[to])
 
     @property
     def seed(self) -> int:
@@ -106,6 +118,7 @@ class Comparison:
             "accesses": self.accesses,
             "warnings": list(self.warnings),
             "results": [result.to_dict() for result in self.results],
+            "verdict": [pair.to_dict() for pair in self.verdict],
         }
 
 

@@ -19,8 +19,8 @@ from mmulab.mmu.config import python_files
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.techniques.technique import Technique
 
-#: What is compared unless somebody says otherwise, in the order of tables.
-DEFAULT = ("native", "shadow", "nested")
+#: Those that come first wherever techniques are listed.
+_FIRST = ("native", "shadow", "nested")
 
 GROUP = "mmulab.techniques"
 
@@ -37,7 +37,7 @@ def of_package() -> tuple[str, ...]:
         file = folder / (f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py")
         if _DECLARES.search(file.read_text(encoding="utf-8")):
             found.append(module.name.replace("_", "-"))
-    return (*DEFAULT, *(name for name in found if name not in DEFAULT))
+    return (*_FIRST, *(name for name in found if name not in _FIRST))
 
 
 def names() -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> Technique:
     """A technique by its name or its file. Raises InputError where there is no such."""
-    if name in DEFAULT or name in of_package():
+    if name in _FIRST or name in of_package():
         module = f"{techniques.__name__}.{name.replace('-', '_')}"
         return _technique(import_module(module), name)
     if python_files.is_file(name):
@@ -68,7 +68,7 @@ def built_in() -> list[Technique]:
 
 def _technique(module: Any, name: str) -> Technique:
     found = getattr(module, "TECHNIQUE", None)
-    return _checked(found, f"technique {name}", name in DEFAULT or name in of_package())
+    return _checked(found, f"technique {name}", name in _FIRST or name in of_package())
 
 
 def _checked(found: Any, what: str, built_in: bool = False) -> Technique:

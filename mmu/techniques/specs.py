@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmulab.mmu.config import Config
+from mmulab.mmu.config import TECHNIQUES, Config
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import registry
@@ -103,7 +103,8 @@ def parse_all(
     techniques: str | Sequence[str | Spec], config: Config | None = None
 ) -> tuple[Spec, ...]:
     """The techniques of a list, in its order. Raises InputError where there is none, or where
-    two are the same."""
+    two are the same, but for those of the default that the run's options make the same, which
+    stand once."""
     texts: Iterable[str | Spec] = split(techniques) if isinstance(techniques, str) else techniques
     specs = [each if isinstance(each, Spec) else parse(each, config) for each in texts]
     if not specs:
@@ -111,6 +112,8 @@ def parse_all(
     for number, spec in enumerate(specs):
         for other in specs[:number]:
             if spec.text == other.text or spec.is_same(other):
+                if techniques == TECHNIQUES:
+                    return tuple(specs[:number] + specs[number + 1 :])
                 raise InputError(f"technique {spec.text} is named twice; expected each once")
     return tuple(specs)
 

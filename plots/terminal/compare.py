@@ -10,10 +10,12 @@ from typing import Any
 from mmulab.mmu.config import Config
 from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
 from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.plots.terminal.verdict import sentences
 
 #: What each category is called where there is room for a few words only.
 LABELS = {
     "work": "work",
+    "data": "data: caches",
     "l2_tlb": "L2 TLB",
     "guest_walk": "walk: gPT/sPT",
     "nested_walk": "walk: nPT",
@@ -24,7 +26,7 @@ LABELS = {
     "shadow": "shadow upkeep",
 }
 _BAR_WIDTH = 60
-_SHADES = dict(zip(CATEGORIES, "█░▒▓·xwc+", strict=True))
+_SHADES = dict(zip(CATEGORIES, "█▌░▒▓·xwc+", strict=True))
 
 Row = tuple[str, Callable[[TechniqueResult], str]]
 
@@ -55,6 +57,7 @@ def _rows(comparison: Comparison) -> list[Row]:
         ("L2 TLB misses", lambda r: _percent(r.counts["l2_tlb_misses"], _lookups(r))),
         ("page walks", lambda r: f"{r.counts['walks']:,}"),
         ("references per walk", lambda r: f"{r.references_per_walk:.2f}"),
+        ("  cycles waited for", _waited),
         ("guest page faults", lambda r: f"{r.counts['guest_faults']:,}"),
         ("guest PTE writes", lambda r: f"{r.counts['pte_writes']:,}"),
         ("VM exits", lambda r: f"{r.total_exits:,}"),
@@ -73,6 +76,11 @@ def _range(result: TechniqueResult) -> str:
     """Cycles an access with every cost at its lowest, and at its highest."""
     low, _, high = result.range_per_access
     return f"{low:.3g} to {high:.3g}"
+
+
+def _waited(result: TechniqueResult) -> str:
+    """Of cycles of walks, the part that overlap does not hide."""
+    return f"{100 * result.overlap.of('walks').likely:.0f} %"
 
 
 def _exit_labels(comparison: Comparison) -> dict[str, str]:
@@ -139,6 +147,7 @@ def table(comparison: Comparison) -> str:
         line = "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, columns, strict=True))
         lines.append(f"{label:<{width}}{line}".rstrip())
     lines += ["", bars(comparison)]
+    lines += sentences(comparison)
     return "\n".join([*lines, *(f"warning: {each}" for each in comparison.warnings)])
 
 

@@ -138,7 +138,7 @@ def test_check_runs_in_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
         check(simulator)
 
     monkeypatch.setattr("mmulab.mmu.check.check", counting)
-    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=5K")
+    trace = workloads.resolve("microchurn:heap=64K,arena=32K,work=100,accesses=5K")
     with pytest.raises(CheckFailed, match="accounted for exactly once"):
         simulate.compare(trace, SMALL, Config(memory=BIG), ["native"], check=True)
     assert len(calls) == 9

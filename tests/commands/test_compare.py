@@ -46,7 +46,7 @@ def test_json_and_csv_say_the_same(mmulab, tmp_path: Path) -> None:  # type: ign
     assert comparison["schema"] == "mmulab.comparison"
     assert comparison["schema_version"] == 2
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
-    assert len(rows) == len(comparison["results"]) == 3
+    assert len(rows) == len(comparison["results"]) == 4
     for row, result in zip(rows, comparison["results"], strict=True):
         assert row["trace"] == comparison["trace"]
         assert row["technique"] == result["technique"]
@@ -91,3 +91,42 @@ def test_config_file_says_what_options_say(mmulab, tmp_path: Path) -> None:  # t
     assert unmade(from_file.out) == unmade(options.out)
     overridden = mmulab("compare", "--config", config, "--preset", "zen-4", "--json", "-")
     assert json.loads(overridden.out)[0]["preset"] == "zen-4"
+
+
+def test_references_are_printed_by_level(mmulab) -> None:  # type: ignore
+    """A walk of four by four levels makes 24, each once; of native tables, 4."""
+    result = mmulab("compare", "scan:size=4M,stride=4K,accesses=4K", "--warmup", "2K",
+                    "--no-walk-caches", "--techniques", "native,nested",
+                    "--references", "--preset", "opteron-2008")  # fmt: skip
+    assert result.code == 0
+    native, nested = result.out.split("references a walk")[1:]
+    assert re.search(r"^gL1 +1\.000 +1\.000$", native, re.M)
+    assert re.search(r"^all +4\.000 +4\.000$", native, re.M)
+    for table in ("gL4", "gL3", "gL2", "gL1"):
+        assert re.search(rf"^{table}( +1\.000){{5}} +5\.000$", nested, re.M)
+    assert re.search(r"^page( +1\.000){4} +- +4\.000$", nested, re.M)
+    assert re.search(r"^all( +5\.000){4} +4\.000 +24\.000$", nested, re.M)
+
+
+@pytest.mark.parametrize(
+    ("options", "techniques"),
+    [
+        ((), ["native", "shadow", "nested", "nested:host_page_size=2m"]),
+        (("--host-page-size", "2m"), ["native", "shadow", "nested"]),  # both are the same
+        (
+            ("--host-page-size", "1g"),
+            ["native", "shadow", "nested", "nested:host_page_size=2m"],
+        ),
+    ],
+)
+def test_nested_paging_is_shown_on_two_sizes_of_host_pages(  # type: ignore
+    mmulab, options: tuple[str, ...], techniques: list[str]
+) -> None:
+    (comparison,) = json.loads(mmulab("compare", SMALL, *options, "--json", "-").out)
+    assert [each["technique"] for each in comparison["results"]] == techniques
+
+
+def test_the_same_technique_twice_is_refused_where_it_is_asked_for(mmulab) -> None:  # type: ignore
+    twice = mmulab("compare", SMALL, "--host-page-size", "2m",
+                   "--techniques", "nested,nested:host_page_size=2m")  # fmt: skip
+    assert twice.code == 2 and "named twice" in twice.err

@@ -11,7 +11,7 @@ from drivers.results import unmade
 
 COMMANDS = {
     "compare": ("compare", "gups:size=2M,accesses=1500", "--json", "-"),
-    "churn": ("compare", "churn:accesses=1500", "--memory", "64M", "--json", "-"),
+    "churn": ("compare", "microchurn:accesses=1500", "--memory", "64M", "--json", "-"),
     "wide sets": (
         "compare", "gups:size=2M,accesses=1500", "--json", "-", "--set", "cache.L2.ways=20",
         "--set", "walk_cache.pde.ways=40", "--set", "walk_cache.ept_pde.policy=plru",

@@ -148,7 +148,8 @@ def test_command_exists(where: str, command: str) -> None:
     one, words = find(command)
     if words and words[0] != "--help":
         assert not isinstance(one, click.Group), f"{where}: {command}"
-    known = {option for parameter in one.params for option in parameter.opts} | {"--help", "--"}
+    known = {option for p in one.params for option in (*p.opts, *p.secondary_opts)}
+    known |= {"--help", "--"}
     options = {word for word in words if word.startswith("-") and len(word) > 1}
     assert options <= known, f"{where}: {command}: {options - known}"
 

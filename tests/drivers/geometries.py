@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mmulab.mmu import presets
 from mmulab.mmu.hardware.clocks import LATE
 from mmulab.mmu.hardware.state import Core
+from mmulab.mmu.machine.data import NO_LINES, Lines
 from mmulab.mmu.machine.run import prepare
 from mmulab.mmu.machine.simulator import Simulator
 from mmulab.mmu.presets.preset import POLICIES, TLB, Preset, WalkCache
@@ -55,15 +56,21 @@ def hardware(draw: st.DrawFn) -> Preset:
 
 
 def run(
-    simulator: Simulator, accesses: list[tuple[int, int, int]], events: list[tuple[int, ...]]
-) -> None:
+    simulator: Simulator,
+    accesses: list[tuple[int, int, int]],
+    events: list[tuple[int, ...]],
+    lines: Lines | None = None,
+) -> int:
+    """Runs a chunk. lines: finds what the program touches. Returns how many lines that were."""
     address = np.array([a for a, _, _ in accesses], np.int64)
     kind = np.array([k for _, k, _ in accesses], np.uint8)
     size = np.array([s for _, _, s in accesses], np.uint16)
     kinds = np.empty_like(kind)
     assert prepare(address, kind, size, kinds, np.zeros(3, np.int64), 4) == -1
     chunk = Chunk(address, kind, size, np.array(events, EVENT))
-    simulator.run(chunk, kinds, 0, len(address), 0)
+    at, line, touched = lines.find(chunk, 0) if lines else (*NO_LINES, 0)
+    simulator.run(chunk, kinds, 0, len(address), 0, (at, line))
+    return touched
 
 
 def pages_of(address: int, size: int) -> list[int]:

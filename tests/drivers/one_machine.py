@@ -13,15 +13,16 @@ from mmulab.mmu.machine.run import prepare
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.entries import ENTRIES, FRAME, PS, RW, US, XD, P
 from mmulab.mmu.memory.tables import entries_in
+from mmulab.mmu.report.counts import references_of
 from mmulab.mmu.trace import EVENT, LOAD, NO_EVENTS, Chunk
 
 
 class Driver:
     """A machine of a technique; its preset is Skylake-SP, its options those of Config."""
 
-    def __init__(self, technique: str, **options) -> None:
+    def __init__(self, technique: str, preset: str = "skylake-sp", **options) -> None:
         self.config = Config(**{"memory": 64 << 20, **options})
-        self.simulator = build(technique, presets.load("skylake-sp"), self.config)
+        self.simulator = build(technique, presets.load(preset), self.config)
         self.machine = self.simulator.machine
 
     @property
@@ -44,9 +45,9 @@ class Driver:
 
     def access(self, gva: int, kind: int = LOAD, size: int = 1) -> int:
         """Makes one access; returns the page-table references of its walks."""
-        before = int(self.machine.vcpu.references.sum())
+        before = int(references_of(self.machine.vcpu).sum())
         self.run([gva], [kind], size)
-        return int(self.machine.vcpu.references.sum()) - before
+        return int(references_of(self.machine.vcpu).sum()) - before
 
     def event(
         self, kind: int, start: int = 0, length: int = 0, value: int = 0, pid: int = FIRST_PID

@@ -14,15 +14,15 @@ from models.brute_nested import LEVEL_OF, Nested
 
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
-from mmulab.mmu.hardware.build import build_core, build_vcpu
-from mmulab.mmu.hardware.caches import price
-from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU, Core
+from mmulab.mmu.hardware.build import build_core, size_of_last
+from mmulab.mmu.hardware.caches import FULL
+from mmulab.mmu.hardware.state import CACHE_LEVELS
 from mmulab.mmu.hardware.walks.sites import STEP
-from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.cited import Cited, Stated
 from mmulab.mmu.presets.preset import Cache, Preset, WalkCache
-from mmulab.mmu.report.counts import read_structures, references_of
+from mmulab.mmu.report.counts import read_data, read_structures, references_of
 from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.trace import MMAP, STORE, SWITCH
 
@@ -43,12 +43,23 @@ def pages() -> list[int]:
     return [start + 4096 * page for start, count, _ in REGIONS for page in range(count)]
 
 
+cache_sizes = st.one_of(st.integers(1, 60), st.integers(1, 3000))  # in lines
+
+
 @st.composite
 def nested_hardware(draw: st.DrawFn) -> Preset:
     """TLBs of any geometry, small walk caches of all kinds or few, small caches or none."""
     base = draw(hardware())
     names = [f"{prefix}{name}" for prefix in ("", "ept_") for name in LEVEL_OF] + ["ntlb"]
-    chosen = draw(st.sampled_from([names, ["ntlb"], ["pde", "ept_pde"], ["pde", "ntlb"], []]))
+    chosen = draw(
+        st.sampled_from(
+            [
+                names, ["ntlb"], ["pde", "ept_pde"], ["pde", "ntlb"], [],
+                ["pwc"], ["pwc", "ntlb"], ["guest_pwc", "ntlb"], ["nested_pwc"],
+                ["guest_pwc", "nested_pwc"], [*names, "pwc"],
+            ]
+        )
+    )  # fmt: skip
     caches = []
     for name in chosen:
         policy = draw(policies)
@@ -56,11 +67,18 @@ def nested_hardware(draw: st.DrawFn) -> Preset:
         caches.append(WalkCache(name, draw(st.sampled_from([1, 2, 4])), ways, "test", policy))
     latency = Cited(1, "test")
     lines = tuple(
-        Cache(f"L{number}", 64 * draw(st.integers(1, 60)), draw(way_counts("lru")), latency, "test")
+        Cache(f"L{number}", 64 * draw(cache_sizes), draw(way_counts("lru")), latency, "test")
         for number in range(1, draw(st.integers(0, CACHE_LEVELS - 1)) + 1)
     )
-    share = Cited(draw(st.sampled_from([0.5, 1.0])), "test")
-    return replace(base, walk_caches=tuple(caches), caches=lines, page_table_share=share)
+    return replace(
+        base,
+        walk_caches=tuple(caches),
+        caches=lines,
+        walks_enter=Stated((draw(st.sampled_from([c.name for c in lines[:2]] or ["L1"])),), "test"),
+        prefetchers=Stated(
+            tuple(draw(st.sets(st.sampled_from(["next-line", "adjacent-line", "stream"])))), "test"
+        ),
+    )
 
 
 class Both:
@@ -89,20 +107,24 @@ class Both:
         self.model = Nested(
             preset, bool(config.pcid), (config.levels, config.host_levels), entries,
             {process: cr3[process] for process in PROCESSES}, int(tables.regs["root"]),
+            size_of_last(preset, config.llc) if preset.caches else 0,
+            config.caches == "exact" and bool(preset.caches),
         )  # fmt: skip
+        self.lines = Lines(preset, config.caches, 1)
+        self.touched = 0
 
     def _event(self, *event: int) -> None:
         run(self.simulator, [], [(0, *event)])
 
     def play(self, step: tuple) -> None:
         if step[0] == "switch":
-            self._event(SWITCH, step[1], 0, 0, 0)
+            run(self.simulator, [], [(0, SWITCH, step[1], 0, 0, 0)], self.lines)
             self.model.switch(step[1])
             return
         accesses = burst(*step)
-        run(self.simulator, accesses, [])
+        self.touched += run(self.simulator, accesses, [], self.lines)
         for address, kind, size in accesses:
-            self.model.access(pages_of(address, size), kind)
+            self.model.access_bytes(address, kind, size, pages_of(address, size))
 
     def compare(self) -> None:
         machine, model = self.simulator.machine, self.model
@@ -118,23 +140,39 @@ class Both:
         assert counted == dict(model.references)
         assert int(stats["repeated_lookups"]) == model.counts.repeated_lookups == 0
         found = read_structures(
-            machine.core, machine.vcpu, self.simulator.units, self.preset, model.by_kind
-        )
+            machine.core, machine.vcpu, self.simulator.units, self.preset, model.by_kind,
+            self.touched,
+        )  # fmt: skip
+        levels = len(self.preset.caches)
+        served = read_data(machine.vcpu, levels, self.touched)
+        of_model = model.caches.data
+        expected = [of_model[level] for level in (*range(levels), CACHE_LEVELS - 1)]
+        assert served == (expected if levels else [0])
         arrays = {f"TLB {tlb.name}": array for tlb, array in model.tlbs}
         arrays |= {f"walk cache {name}": array for name, array in model.cached.items()}
-        arrays |= {f"cache L{number}": array for number, array in enumerate(model.lines, 1)}
         for name, array in arrays.items():
             expected = {"hits": array.hits, "misses": array.misses}
             assert found.get(name, {"hits": 0, "misses": 0}) == expected, name
+        self._compare_caches(found)
+
+    def _compare_caches(self, found: dict[str, dict[str, int]]) -> None:
+        """A prefetched line counts as served by the second level: what lies beyond is none of
+        its business."""
+        for number, (cache, level) in enumerate(
+            zip(self.preset.caches, self.model.caches.levels, strict=True)
+        ):
+            counted = found.get(f"cache {cache.name}", {"hits": 0, "misses": 0})
+            if number == 0 or not self.preset.prefetchers.names:
+                assert counted == {"hits": level.hits, "misses": level.misses}, cache.name
 
 
 def make_cold(simulator: Simulator, preset: Preset, config: Config) -> None:
     """All TLBs and caches as they were before the first access; tables stay."""
-    frames = max(config.host_frames, config.guest_frames)
-    core, (fresh, _) = simulator.machine.core, build_core(preset, frames, config.seed)
+    core = simulator.machine.core
+    fresh, _ = build_core(preset, config.seed, caches=config.caches, llc=config.llc)
     for name in (
         "unit", "route", "tag", "digest", "age", "data", "tree", "owner", "first", "span", "hint",
-        "predictor", "line", "long_line", "weight",
+        "predictor", "line", "weight",
     ):  # fmt: skip
         getattr(core, name)[...] = getattr(fresh, name)
     for name in ("derived", "mixed", "packed"):
@@ -169,25 +207,20 @@ steps = st.one_of(
 )  # fmt: skip
 
 
-@entry
-def priced(core, vcpu):
-    return price(core, vcpu)
-
-
 @QUIET
 @given(
     preset=nested_hardware(), history=st.lists(steps, min_size=1, max_size=15),
     pcid=st.booleans(), levels=st.sampled_from([4, 5]), host_levels=st.sampled_from([4, 5]),
     host_page_size=st.sampled_from(["4k", "2m"]), ept_ad=st.booleans(),
-    ticks=st.none() | st.integers(0, 100),
+    ticks=st.none() | st.integers(0, 100), caches=st.sampled_from(["exact", "off"]),
 )  # fmt: skip
 def test_any_geometry_and_history(
     preset: Preset, history: list, pcid: bool, levels: int, host_levels: int,
-    host_page_size: str, ept_ad: bool, ticks: int | None,
+    host_page_size: str, ept_ad: bool, ticks: int | None, caches: str,
 ) -> None:  # fmt: skip
     config = Config(
         memory=128 << 20, pcid=pcid, levels=levels, host_levels=host_levels,
-        host_page_size=host_page_size, ept_ad=ept_ad,
+        host_page_size=host_page_size, ept_ad=ept_ad, caches=caches, llc="slice",
     )  # fmt: skip
     both = Both(preset, config)
     if ticks is not None:
@@ -201,10 +234,8 @@ def test_any_geometry_and_history(
 @pytest.mark.parametrize("host_page_size", ["4k", "2m"])
 def test_presets(name: str, host_page_size: str) -> None:
     preset = presets.load(name)
-    preset = replace(
-        preset, caches=tuple(replace(c, name=f"L{n}") for n, c in enumerate(preset.caches, 1))
-    )
-    both = Both(preset, Config(memory=128 << 20, pcid=True, host_page_size=host_page_size))
+    config = Config(memory=128 << 20, pcid=True, host_page_size=host_page_size, caches="exact")
+    both = Both(preset, config)
     for number in range(60):
         how = ("random", "sequential", "loop")[number % 3]
         both.play((how, number % len(REGIONS), number, 100, (0, 1, 2)))
@@ -219,38 +250,9 @@ def test_more_references_in_one_run_than_are_priced_at_once() -> None:
     preset = replace(
         preset,
         tlbs=tuple(replace(tlb, sets=1, ways=2) for tlb in preset.tlbs),
-        caches=tuple(replace(c, name=f"L{n}") for n, c in enumerate(preset.caches, 1)),
     )
-    both = Both(preset, Config(memory=128 << 20, pcid=True))
+    both = Both(preset, Config(memory=128 << 20, pcid=True, caches="exact"))
     for region in range(len(REGIONS)):
         both.play(("random", region, region, 1500, (0, 1)))
     both.compare()
-    assert sum(both.model.references.values()) > 2 * both.simulator.machine.core.noted.size
-
-
-def test_lines_of_a_large_host_are_told_apart() -> None:
-    """Beyond 128 GiB lines take more than 31 bits. They are priced as on a smaller host, and
-    those that differ in their upper bits alone are not one."""
-    preset = presets.load("skylake-sp")
-    served = [0, 1, 2, CACHE_LEVELS - 1]  # by its three caches, by memory
-    counted = []
-    for host_memory in (100 << 30, 4 << 40):
-        core, _ = build_core(preset, host_memory >> 12)
-        vcpu = build_vcpu(1)
-        assert core.cache["short"][: len(preset.caches)].all() == (host_memory == 100 << 30)
-        rng = np.random.default_rng(1)
-        for span in (100, 1000, 5000, 20000) * 3:
-            price_lines(core, vcpu, rng.integers(0, span, core.noted.size))
-        counted.append(vcpu.references[served].tolist())
-    assert counted[0] == counted[1] and min(counted[0]) > 0
-    alike = 30_000 + (np.arange(16) << 32)
-    before = vcpu.references.copy()
-    price_lines(core, vcpu, np.tile(alike, 2))
-    assert (vcpu.references - before)[served].tolist() == [16, 0, 0, 16]
-
-
-def price_lines(core: Core, vcpu: VCPU, lines: np.ndarray) -> None:
-    """References to lines, of site 0."""
-    core.noted[: lines.size] = lines << 12
-    core.record[0]["noted"] = lines.size
-    priced(core, vcpu)
+    assert sum(both.model.references.values()) > 2 * FULL

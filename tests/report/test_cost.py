@@ -34,7 +34,7 @@ def counted(technique: Technique = SHADOW, **changes: int) -> Counted:
     """Nothing but what is named: a count, an exit (of its reason) or an event."""
     names = (
         "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
-        "pages_copied invlpgs cr3_loads host_copies"
+        "pages_copied invlpgs cr3_loads host_copies guest_pwc_hits nested_pwc_hits"
     ).split()
     exits = (each.reason for each in technique.exits)
     events = (each.name for each in technique.counters)
@@ -90,6 +90,15 @@ def test_references_are_priced_by_the_level_that_serves_them() -> None:
     cycles = price(counted(), references(guest=2, nested=3))
     assert cycles["guest_walk"] == 2 * sum(LATENCIES)
     assert cycles["nested_walk"] == 3 * sum(LATENCIES)
+
+
+def test_hits_of_the_page_walk_cache_are_charged_where_a_preset_has_one() -> None:
+    hits = counted(guest_pwc_hits=3, nested_pwc_hits=5)
+    assert price(hits)["guest_walk"] == price(hits)["nested_walk"] == 0
+    preset = replace(PRESET, costs={**PRESET.costs, "pwc_hit": Cited(61, "test")})
+    charged = model.charges(hits, references(), preset, SHADOW)
+    cycles = model.price(charged, costs_of(preset, SHADOW))
+    assert cycles["guest_walk"].likely == 3 * 61 and cycles["nested_walk"].likely == 5 * 61
 
 
 def test_an_invlpg_that_exits_is_not_paid_twice() -> None:

@@ -74,7 +74,11 @@ def test_first_touches_are_told_apart() -> None:
         ("gups:size=16M,accesses=50K", {}, ["nested", "--warmup auto"]),
         ("scan:size=16M,accesses=400K", {"warmup": "100K"}, ["after the warm-up"]),
         ("gups:size=1M,accesses=200K", {"warmup": "auto"}, []),
-        ("churn:accesses=200K", {"warmup": "auto"}, []),  # faults to its end, none of them first
+        (
+            "microchurn:accesses=200K",
+            {"warmup": "auto"},
+            [],
+        ),  # faults to its end, none of them first
     ],
 )
 def test_warnings(trace: str, options: dict[str, Any], said: list[str]) -> None:

@@ -92,6 +92,6 @@ def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
 
 
 def test_same_input_same_result() -> None:
-    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=20K")
+    trace = workloads.resolve("microchurn:heap=64K,arena=32K,work=100,accesses=20K")
     runs = [simulate.compare(trace, SMALL, Config(memory=BIG)) for _ in range(2)]
     assert runs[0] == runs[1]

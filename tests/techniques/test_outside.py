@@ -21,7 +21,7 @@ from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import parse
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "extending" / "fault_around.py"
-CHURN = "churn:heap=64K,arena=32K,work=100,accesses=20K"
+CHURN = "microchurn:heap=64K,arena=32K,work=100,accesses=20K"
 
 
 def compared(techniques: str, trace: str = CHURN, **options: object) -> Comparison:

@@ -215,7 +215,7 @@ def state_of(driver: Driver) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("text", [files.BARE, files.OWN_WALK], ids=["defaults", "own walk"])
 def test_defaults_and_the_radix_walk_are_bare_metal(tmp_path: Path, text: str) -> None:
     name = files.write(tmp_path, "mine", text)
-    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=20K")
+    trace = workloads.resolve("microchurn:heap=64K,arena=32K,work=100,accesses=20K")
     found = simulate.compare(
         trace, presets.load("haswell"), Config(memory=64 << 20), f"native,{name}", check=True
     )

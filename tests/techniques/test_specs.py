@@ -184,7 +184,7 @@ VARIANTS = ("native", "shadow", "shadow:policy=trap", "nested:host_page_size=2m"
 
 @pytest.fixture(scope="module")
 def compared() -> simulate.Comparison:
-    trace = workloads.resolve("churn:heap=64K,arena=32K,work=100,accesses=20K")
+    trace = workloads.resolve("microchurn:heap=64K,arena=32K,work=100,accesses=20K")
     config = Config(memory=64 << 20)
     return simulate.compare(trace, presets.load("skylake-sp"), config, VARIANTS, check=True)
 

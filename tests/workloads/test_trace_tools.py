@@ -137,7 +137,10 @@ def test_generate_convert_and_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, text = str(tmp_path / "a.mmt.xz"), str(tmp_path / "a.lackey.bz2")
-    assert run("trace", "generate", "churn:accesses=30K", "-o", made, monkeypatch=monkeypatch) == 0
+    assert (
+        run("trace", "generate", "microchurn:accesses=30K", "-o", made, monkeypatch=monkeypatch)
+        == 0
+    )
     assert run("trace", "convert", made, text, monkeypatch=monkeypatch) == 0
     assert "leaves out" in capsys.readouterr().err
     assert rows(workloads.open_trace(made).chunks()) == rows(workloads.open_trace(text).chunks())

@@ -1,4 +1,10 @@
-"""YCSB's core workloads A to F over a table of records with a hash index."""
+"""YCSB's core workloads A to F over a table of records with a hash index.
+
+First the load phase, as `ycsb load` runs before `ycsb run`: one record after another is inserted,
+where the last one ends, by a store to its index entry and to each of its lines. All first touches
+of the table fall into it; the operations after it have none but those of inserts (workloads D and
+E), which grow the table.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +35,10 @@ PARAMETERS = {
     "workload": choice("A half updates, B 5 % updates, C reads, D reads of the latest with 5 % "
                        "inserts, E scans with 5 % inserts, F half read-modify-write",
                        "A", "B", "C", "D", "E", "F"),
-    "records": Parameter(1_000_000, "records at the start", least=2, most=1 << 32),
+    "records": Parameter(250_000, "records at the start, 250 MB; an assumption: YCSB leaves it to "
+                         "its user (recordcount)", least=2, most=1 << 32),
+    "load": Parameter(1, "1: insert them first, as ycsb load does; 0: they are there, and an "
+                      "operation touches a page first", least=0, most=1),
     "record": Parameter(1000, "bytes of a record; YCSB has ten fields of 100", "bytes", WORD,
                         1 << 20),
     "scan": Parameter(100, "most records of a scan; YCSB's maxscanlength", least=1, most=10_000),
@@ -57,16 +66,24 @@ _READ, _UPDATE, _MODIFY = 0, 1, 2  # what is done with a record
 
 
 @entry
-def _fill(address, kind, state, seed, records, record, longest, mix, latest, theta, zeta):
+def _fill(address, kind, state, seed, records, record, longest, mix, latest, theta, zeta, load):
     """An operation loads the index entry of its key, then each line of the record (of
-    several, one after another, for a scan); a read-modify-write loads, then stores."""
+    several, one after another, for a scan); a read-modify-write loads, then stores. The first
+    `load` operations insert the records."""
     lines = (record - 1) // _LINE + 1
     limit = address.size - 64
     count = 0
     while count < limit:
         if not state[_LEFT]:
-            operation = state[_OPERATION]
+            operation = state[_OPERATION] - load
             state[_OPERATION] += 1
+            if operation < 0:
+                key = operation + load
+                state[_LEFT], state[_KEY], state[_LINE_NUMBER], state[_WHAT] = 1, key, 0, _UPDATE
+                address[count] = HEAP + key * WORD
+                kind[count] = STORE
+                count += 1
+                continue
             drawn = unit(seed, 3 * operation)
             rank = rank_of(unit(seed, 3 * operation + 1), records, theta, zeta)
             present = state[_RECORDS]
@@ -120,14 +137,27 @@ def check(parameters: dict[str, int | float]) -> None:
         raise InputError(f"ycsb: records={records}: expected at most {most} of that size")
 
 
+def _loading(parameters: dict[str, int | float]) -> int:
+    """Accesses of the load phase."""
+    if not parameters["load"]:
+        return 0
+    return int(parameters["records"]) * (2 + (_stored(parameters) - 1) // _LINE)
+
+
 def depends(parameters: dict[str, int | float]) -> Depends:
     """The key's hash makes the index entry's address; what the entry holds, that of each line,
-    also of the records that a scan reads after the first."""
+    also of the records that a scan reads after the first. Where the last record ends, which is
+    where the load phase stores the next, is a counter."""
     entry_ = Last()
+    left = _loading(parameters)
 
     def column(chunk: Chunk) -> np.ndarray:
+        nonlocal left
         index = chunk.address < ARENA
-        return np.where(index, INDEPENDENT, entry_.back(index)).astype(np.uint16)
+        made = np.where(index, INDEPENDENT, entry_.back(index))
+        made[:left] = INDEPENDENT
+        left = max(0, left - chunk.accesses)
+        return made.astype(np.uint16)
 
     return column
 
@@ -144,6 +174,6 @@ def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
         mapped((HEAP, _GROWTH * records * WORD), (ARENA, _GROWTH * records * record)),
         lambda address, kind: _fill(
             address, kind, state, seed, records, record, longest, mix, workload == _LATEST,
-            theta, zeta,
+            theta, zeta, records * int(parameters["load"]),
         ),
     )  # fmt: skip

@@ -60,7 +60,7 @@ class ShadowOrNested(AnswerSheet):
         def churn(low: int, high: int) -> str:
             heap, arena = draws.between(16, 64) * 16, draws.between(4, 16) * 16
             work = draws.between(low, high) * 100
-            return f"churn:heap={heap}K,arena={arena}K,work={work},accesses=1M"
+            return f"microchurn:heap={heap}K,arena={arena}K,work={work},accesses=1M"
 
         steady = [
             f"gups:size={draws.between(24, 50)}M,accesses=1M",

@@ -8,8 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from mmulab.mmu.hardware.caches import reference
+from mmulab.mmu.hardware.fetch_ahead import NESTED
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
-from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
+from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
+from mmulab.mmu.hardware.state import GUEST_ENTRIES, NESTED_ENTRIES, ROUTE_EPT_PSC
+from mmulab.mmu.hardware.walk_caches import (
+    find_entry,
+    longest_prefix,
+    remember,
+    remember_entry,
+)
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, frame_of
@@ -32,7 +40,8 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     `fetch_ahead` for leaf tables of this dimension.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
-    rights of its path, level); site: number of the site of a reference at level 0. Where it
+    rights of its path, level); site: number of the site of a reference at level 0, above 0
+    where the walk locates a table. Where it
     stops, the leaf is the entry that stopped it. It sets A in each entry used and D in the
     leaf of a store; where it faults nothing, but for the A bits of the entries above (SDM vol.
     3A, 4.8). It is compiled into where it is called: a call costs as much as looking into a
@@ -42,8 +51,10 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
     large, accessed, dirty = form.large, form.accessed, form.dirty
     all_rights, path_rights, caches = form.rights, form.path, form.cache
+    line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
 
     @inlined
     def walk(core, vcpu, memory, address, kind, user, site):
@@ -62,16 +73,22 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             if status != OK:
                 return status, 0, level
         while True:
-            index = address >> (page_shift + index_bits * (level - 1))
-            index &= root_mask if root_mask != mask and level == top else mask
+            number = address >> (page_shift + index_bits * (level - 1))
+            index = number & root_mask if root_mask != mask and level == top else number & mask
             hpa = (frame << PAGE_SHIFT) + (index << entry_shift)
             slot = slot_of(memory, hpa)
             entry = memory.entry[slot]
-            reference(core, vcpu, hpa, entry, site + level * step)
+            found = find_entry(core, vcpu, dimension, hpa)
+            if not found:
+                line = of_table(vcpu, nested, level, number >> line_shift)
+                reference(core, vcpu, hpa, entry, site + level * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
-            if level == 1 or entry & large:
+            last = level == 1 or entry & large
+            if not found and (site > 0 or not last):
+                remember_entry(core, dimension, hpa)
+            if last:
                 break
             if not entry & accessed and marks(vcpu):
                 memory.entry[slot] = entry | accessed

@@ -180,10 +180,10 @@ def test_pagerank_reads_each_edge_once_a_round() -> None:
 
 def test_ycsb_mixes() -> None:
     for workload, stores in (("A", 0.5), ("B", 0.05), ("C", 0.0)):
-        trace = made(f"ycsb:workload={workload},record=64,records=1000,accesses=40K")
+        trace = made(f"ycsb:workload={workload},record=64,records=1000,load=0,accesses=40K")
         share = sum(kind == STORE for _, kind in trace) / (len(trace) / 2)
         assert abs(share - stores) < 0.02
-    trace = made("ycsb:workload=F,record=64,records=1000,accesses=40K")
+    trace = made("ycsb:workload=F,record=64,records=1000,load=0,accesses=40K")
     assert abs(sum(kind == STORE for _, kind in trace) / sum(a < ARENA for a, _ in trace) - 0.5) < 0.02  # fmt: skip  # noqa: E501
 
 

@@ -32,7 +32,8 @@ SMALL = {
     "guest": "guest:size=1M,duplicates=0.2,active=0.5,accesses=30K",
     "mix": "mix:of=gups(size=64K)*2+churn(heap=64K,arena=32K,work=100),quantum=777,accesses=60K",
     "phases": "phases:of=gups(size=64K)+zipf(keys=500,value=64),length=3000,accesses=20K",
-    "churn": "churn:heap=64K,arena=32K,work=100,accesses=60K",
+    "churn": "churn:heap=64K,arena=32K,parent=8K,work=100,accesses=60K",
+    "microchurn": "microchurn:heap=64K,arena=32K,work=100,accesses=60K",
 }
 
 #: What they touch does not depend on chance.
@@ -86,8 +87,8 @@ SPECS = [
     "scan:size=4097,stride=8,accesses=1K,write=1",
     "chase:size=5000,node=24,accesses=1K",
     "zipf:keys=7,value=9,accesses=1K,read=0",
-    "churn:heap=4097,arena=4097,writes=0,work=0,accesses=1K",
-    "churn:heap=64K,arena=5000,writes=3,work=7,accesses=5K",
+    "microchurn:heap=4097,arena=4097,writes=0,work=0,accesses=1K",
+    "microchurn:heap=64K,arena=5000,writes=3,work=7,accesses=5K",
 ]
 
 
@@ -115,9 +116,9 @@ LARGEST = [
     "scan:size=16T,stride=1T",
     "chase:size=16T,node=8",
     "zipf:keys=4G,value=128",
-    "churn:heap=16T",
-    "churn:heap=4K,arena=512G,writes=1000G",
-    "churn:heap=4K,work=1000G",
+    "microchurn:heap=16T",
+    "microchurn:heap=4K,arena=512G,writes=1000G",
+    "microchurn:heap=4K,work=1000G",
 ]
 
 

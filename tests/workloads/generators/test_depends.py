@@ -48,7 +48,7 @@ def made_by(trace: list[Row]) -> Iterator[tuple[int, int, int | None]]:
         "matmul:n=12,block=4,accesses=3K",
         "fft:log2n=7,accesses=3K",
         "quicksort:size=8K,accesses=5K",
-        "churn:heap=64K,arena=32K,work=100,accesses=9K",
+        "microchurn:heap=64K,arena=32K,work=100,accesses=9K",
     ],
 )
 def test_counters_and_random_numbers_make_addresses(spec: str) -> None:
@@ -70,9 +70,9 @@ def test_a_list_is_walked_pointer_by_pointer() -> None:
     "spec",
     [
         "zipf:keys=1000,value=200,accesses=9K",
-        "ycsb:records=500,record=100,workload=A,accesses=9K",
-        "ycsb:records=500,record=100,workload=E,accesses=20K",
-        "ycsb:records=500,record=100,workload=F,accesses=9K",
+        "ycsb:records=500,record=100,load=0,workload=A,accesses=9K",
+        "ycsb:records=500,record=100,load=0,workload=E,accesses=20K",
+        "ycsb:records=500,record=100,load=0,workload=F,accesses=9K",
     ],
 )
 def test_an_index_entry_leads_to_its_record(spec: str) -> None:
@@ -83,6 +83,13 @@ def test_an_index_entry_leads_to_its_record(spec: str) -> None:
             assert source is None
         else:
             assert source == index
+
+
+def test_records_are_loaded_one_behind_the_other() -> None:
+    loading = 500 * 3
+    trace = list(made_by(rows("ycsb:records=500,record=100,accesses=9K")))
+    assert all(source is None and kind == STORE for _, kind, source in trace[:loading])
+    assert all((source is None) == (address < ARENA) for address, _, source in trace[loading:])
 
 
 def test_a_hash_join_goes_by_the_tuple_s_key_and_the_bucket_s_count() -> None:

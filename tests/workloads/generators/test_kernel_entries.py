@@ -11,10 +11,10 @@ from mmulab.workloads.generators import parameters
 
 SPECS = [
     "gups:size=1M,accesses=5K",
-    "churn:heap=64K,arena=32K,work=100,accesses=9K",
+    "microchurn:heap=64K,arena=32K,work=100,accesses=9K",
     "webserver:workers=3,requests=4,heap=64K,directories=2,quantum=99,accesses=9K",
     "guest:size=1M,accesses=5K",
-    "mix:of=gups(size=64K)*2+churn(heap=64K,arena=32K,work=100),quantum=777,accesses=9K",
+    "mix:of=gups(size=64K)*2+microchurn(heap=64K,arena=32K,work=100),quantum=777,accesses=9K",
 ]
 
 

@@ -96,7 +96,7 @@ def test_zipf_reads_a_bucket_and_then_each_line_of_its_value() -> None:
 
 
 def test_churn_rounds_are_what_the_parameters_say() -> None:
-    spec = "churn:heap=64K,arena=32K,writes=10,work=40,accesses=20K"
+    spec = "microchurn:heap=64K,arena=32K,writes=10,work=40,accesses=20K"
     address, kind, events = columns(spec)
     initial, arena_lines, arena_pages = 1024, 512, 8
     ends = np.cumsum([10, arena_lines, arena_pages, 40, 11])
@@ -119,7 +119,7 @@ def test_churn_rounds_are_what_the_parameters_say() -> None:
 
 
 def test_churn_uses_a_pid_again_only_after_its_exit() -> None:
-    spec = "churn:heap=4K,arena=4K,writes=0,work=0,accesses=2300K"  # 66 accesses a round
+    spec = "microchurn:heap=4K,arena=4K,writes=0,work=0,accesses=2300K"  # 66 accesses a round
     _, _, events = columns(spec)
     pids = [event[5] for event in events if event[1] == FORK]
     assert pids == [2 + number % 32767 for number in range(len(pids))]

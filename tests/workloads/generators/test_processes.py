@@ -166,7 +166,7 @@ def job_of(number: int, seed: int, heap: int, text: int, sources: int, tokens: i
         draw = number * tokens + token
         made.append((program + hot(seed ^ 1, 2 * draw, text), FETCH))
         if token % 8 == 0:
-            made.append((library + hot(seed ^ 2, draw, 1844 << 10), FETCH))
+            made.append((library + hot(seed ^ 2, draw, 116 << 10), FETCH))
         made.append((ARENA + spread(token, tokens, sources), LOAD))
         node = spread(token, tokens, heap)
         made.append((HEAP + node, STORE))

@@ -23,7 +23,7 @@ from mmulab.workloads import generators
         ("gups:size=1", "from 4K to 16T"),
         ("chase:size=4K,node=8K", "node=8192: expected at most size=4096"),
         ("zipf:keys=4G,value=1M", "keys=4000000000: expected at most 524288"),
-        ("churn:arena=1T", "from 4K to 512G"),
+        ("microchurn:arena=1T", "from 4K to 512G"),
         ("gups:accesses=0", "from 1"),
         ("gups:accesses=1.5", "expected a number"),
         ("gups:accesses=nan", "expected a number"),

@@ -1,0 +1,184 @@
+"""Caches that tables and data share: exact ones equal a brute-force model line for line, the
+sample is near them, and no technique's tables are luckier than another's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from drivers.followed import Followed
+
+from mmulab import workloads
+from mmulab.mmu import presets
+from mmulab.mmu.config import Config
+from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.results import TechniqueResult
+from mmulab.mmu.simulate import compare
+from mmulab.mmu.trace import Chunk
+
+
+class Beginning:
+    """The first accesses of a trace, in chunks of a size."""
+
+    def __init__(self, spec: str, accesses: int, chunk: int = 1 << 20) -> None:
+        self.name, self.length = spec, accesses
+        self._spec, self._chunk = spec, chunk
+
+    def chunks(self, columns=()):  # type: ignore[no-untyped-def]
+        left = self.length
+        for chunk in workloads.resolve(self._spec).chunks():
+            for first in range(0, chunk.accesses, self._chunk):
+                last = min(chunk.accesses, first + self._chunk, first + left)
+                if not left:
+                    return
+                yield piece(chunk, first, last)
+                left -= last - first
+
+
+def piece(chunk: Chunk, first: int, last: int) -> Chunk:
+    at = chunk.events["position"]
+    events = chunk.events[(at >= first) & ((at < last) | (last == chunk.accesses))].copy()
+    events["position"] -= first
+    return chunk.part(slice(first, last), events)
+
+
+#: Small caches, so that short traces fill them.
+SMALL = Config(memory=256 << 20, caches="exact", llc=1 << 20)
+
+
+def small(name: str) -> Preset:
+    preset = presets.load(name)
+    sizes = (8 << 10, 64 << 10, 0)
+    caches = tuple(replace(c, size=s) for c, s in zip(preset.caches, sizes, strict=True))
+    return replace(preset, caches=caches)
+
+
+TRACES = {
+    "@python": 20_000,
+    "@xz": 20_000,
+    "@shell": 60_000,
+    "gups:size=8M,accesses=20K": 20_000,
+    "triad:size=1M,accesses=20K": 20_000,
+    "buildfarm:accesses=6K": 6_000,
+}
+
+
+@pytest.mark.parametrize("technique", ["native", "shadow", "nested"])
+@pytest.mark.parametrize("spec", TRACES)
+def test_exact_caches_equal_a_brute_force_model(spec: str, technique: str) -> None:
+    name, page_size = ("haswell", "4k") if technique == "nested" else ("opteron-2008", "thp")
+    preset, config = small(name), replace(SMALL, page_size=page_size)
+    (found,) = compare(Beginning(spec, TRACES[spec]), preset, config, technique).results
+    model = Followed(Beginning(spec, TRACES[spec], 7777), preset, config, technique)
+    levels = (*range(len(preset.caches)), 4)
+    assert found.data["served_by"] == [model.data[level] for level in levels]
+    sites = model.simulator.spec.technique.walk.sites
+    expected = {}
+    for (site, level), number in model.references.items():
+        at = expected.setdefault(sites[site].label, [0] * len(levels))
+        at[levels.index(level)] = number
+    assert {each["site"]: each["served_by"] for each in found.references} == expected
+    assert model.named and sum(found.data["served_by"][1:]) > 100
+
+
+# --- Sampled, and what must hold of both
+
+
+def cycles(result: TechniqueResult) -> tuple[float, float]:
+    """(of walks, of data)."""
+    spent = {name: each.likely for name, each in result.cycles.items()}
+    return spent["guest_walk"] + spent["nested_walk"], spent["data"]
+
+
+NEAR = [
+    "@python", "@xz", "@shell", "gups:size=32M,accesses=300K", "zipf:keys=100K,accesses=300K",
+    "graph:accesses=300K", "triad:size=4M,accesses=300K", "buildfarm:accesses=300K",
+    "btree:accesses=300K", "hashjoin:accesses=300K", "webserver:accesses=200K",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", NEAR)
+def test_sampled_caches_are_near_exact_ones(spec: str) -> None:
+    trace, preset = workloads.resolve(spec), presets.load("golden-cove")
+    exact, sampled = (compare(trace, preset, Config(caches=how)) for how in ("exact", "sampled"))
+    for one, other in zip(exact.results, sampled.results, strict=True):
+        assert cycles(other) == pytest.approx(cycles(one), rel=0.03)
+        assert sum(other.data["served_by"]) == sum(one.data["served_by"])
+        assert other.counts == one.counts and other.exits == one.exits
+        assert other.references_per_walk == one.references_per_walk
+
+
+@pytest.mark.parametrize("how", ["exact", "sampled"])
+@pytest.mark.parametrize("warmup", [0, 31_111])
+def test_chunks_change_nothing(how: str, warmup: int) -> None:
+    preset, config = presets.load("zen-4"), Config(caches=how)
+    whole, parts = (
+        compare(Beginning("@shell", 120_000, size), preset, config, warmup=warmup)
+        for size in (1 << 20, 997)
+    )
+    assert whole.results == parts.results
+
+
+#: After a warm-up that touches all, what goes on for as long as GUPS does.
+PAGES = {"64M": 1 << 14, "128M": 1 << 15, "256M": 1 << 16}
+
+
+def steady_gups(name: str, how: str, size: str) -> list[TechniqueResult]:
+    trace = workloads.resolve(f"gups:size={size},accesses=400K")
+    config = Config(memory=1 << 30, caches=how)
+    warmup = PAGES[size] + 200_000
+    return list(compare(trace, presets.load(name), config, warmup=warmup).results)
+
+
+@pytest.mark.parametrize(("how", "within"), [("exact", 0.01), ("sampled", 0.03)])
+@pytest.mark.parametrize("name", presets.names())
+def test_shadow_walks_cost_what_native_ones_do(name: str, how: str, within: float) -> None:
+    native, shadow, nested = steady_gups(name, how, "128M")
+    assert shadow.counts["walks"] == native.counts["walks"] > 10_000
+    assert cycles(shadow) == pytest.approx(cycles(native), rel=within)
+    assert cycles(nested)[0] > 1.2 * cycles(native)[0]
+
+
+@pytest.mark.parametrize("name", ["skylake-sp", "golden-cove", "zen-4", "neoverse-n1"])
+def test_nested_over_native_is_smooth_in_the_size_of_the_table(name: str) -> None:
+    ratios = []
+    for size in PAGES:
+        native, _, nested = steady_gups(name, "sampled", size)
+        ratios.append(nested.cycles_per_access / native.cycles_per_access)
+    steps = np.array(ratios[1:]) / np.array(ratios[:-1])
+    assert (steps < 1.4).all() and (steps > 1 / 1.4).all()
+
+
+def test_streams_are_prefetched_and_random_updates_are_not() -> None:
+    config = Config(caches="exact")
+    per_access = {}
+    for spec in ("triad:size=32M,accesses=300K", "gups:size=128M,accesses=300K,init=0"):
+        for name in presets.names():
+            result = compare(workloads.resolve(spec), presets.load(name), config, "native")[
+                "native"
+            ]
+            per_access[spec[:4], name] = cycles(result)[1] / result.counts["accesses"]
+    for name in presets.names():
+        memory = presets.load(name).memory_latency.value
+        assert per_access["tria", name] < 0.05 * memory  # a new line every eight accesses
+        assert per_access["gups", name] > 0.2 * memory
+
+
+def test_off_charges_no_data_and_leaves_the_caches_to_tables() -> None:
+    trace, preset = workloads.resolve("gups:size=64M,accesses=100K"), presets.load("haswell")
+    off, sampled = (compare(trace, preset, Config(caches=how)) for how in ("off", "sampled"))
+    for alone, contended in zip(off.results, sampled.results, strict=True):
+        assert sum(alone.data["served_by"]) == 0 == cycles(alone)[1]
+        assert cycles(alone)[0] < cycles(contended)[0]
+
+
+def test_the_last_cache_is_as_large_as_asked() -> None:
+    trace, preset = workloads.resolve("gups:size=64M,accesses=300K"), presets.load("skylake-sp")
+    costs = [
+        cycles(compare(trace, preset, Config(llc=llc), "native", warmup=100_000)["native"])[1]
+        for llc in (1 << 20, "slice", 8 << 20, "socket")
+    ]
+    assert costs == sorted(costs, reverse=True) and costs[-1] < 0.9 * costs[0]
+    same = compare(trace, preset, Config(llc=int(preset.llc_size.value)), "native", warmup=100_000)
+    assert cycles(same["native"])[1] == costs[-1]
