@@ -80,8 +80,8 @@ def of_program(space, vm_space, number):
 
 @inlined
 def of_table(vcpu, nested, level, number):
-    """A line of a table. nested: of a nested table. number: of the line, of all of that level, as if
-    tables lay in the order of what they map, counted from address 0."""
+    """A line of a table. nested: of a nested table. number: of the line among all of that level, as
+    if tables lay in the order of what they map, counted from address 0."""
     regs = vcpu.regs[0]
     if nested or number < 0:
         return named(regs.vm_space, level + (NESTED if nested else 0), number)

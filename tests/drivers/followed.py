@@ -59,7 +59,9 @@ class Followed:
     def _walked(self, gva: int, size: int) -> None:
         core = self.simulator.machine.core
         names = {name_of(line): line for line in self._of_tables(gva, size)}
-        for name, what in zip(core.noted[:2048].tolist(), core.noted_as[:2048].tolist()):
+        for name, what in zip(
+            core.noted[:2048].tolist(), core.noted_as[:2048].tolist(), strict=True
+        ):
             if name == 0:
                 return
             what &= PAGE

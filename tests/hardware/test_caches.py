@@ -88,7 +88,8 @@ def test_exact_caches_equal_a_brute_force_model(spec: str, technique: str) -> No
 
 def cycles(result: TechniqueResult, name: str) -> tuple[float, float]:
     """(of walks, of data) on a preset, if each is waited for alone."""
-    costs = latencies(presets.load(name))
+    preset = presets.load(name)
+    costs = latencies(preset) | {f"cost.{key}": cost for key, cost in preset.costs.items()}
     spent = {
         category: sum(number * costs[key].value for key, number in result.charges[category].items())
         for category in ("guest_walk", "nested_walk", "data")
