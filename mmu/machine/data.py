@@ -26,7 +26,7 @@ NO_LINES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
 #: Lines of the program after which the latest of a set is let through again, see above: an
 #: assumption, fewer than the kernel lets pass between as many faults as a set has ways.
-LONGEST = 32
+LONGEST = 64
 
 _VM = 1  # the number of the only VM
 #: Lines of one access at most: its size has 16 bits.

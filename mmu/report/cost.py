@@ -141,8 +141,8 @@ def charges(
         counts["loads"] + counts["stores"] or counts["fetches"]
     )
     if sum(data[1:]):
-        served = [-sum(data[1:]), *data[1:]]
-        charged["data"].update(dict(zip(latencies(preset), served, strict=True)))
+        beyond = [-sum(data[1:]), *data[1:]]
+        charged["data"].update(dict(zip(latencies(preset), beyond, strict=True)))
     looked_into = counts["l2_tlb_hits"] + counts["repeated_l2_hits"] + counts["walks"]
     charged["l2_tlb"]["cost.l2_tlb_hit"] = looked_into
     for dimension, served in references.items():
