@@ -34,7 +34,8 @@ from mmulab.mmu.errors import InputError
 @click.option(
     "--sensitivity",
     is_flag=True,
-    help="What each cost does to the ratio of the last two techniques, bare metal apart.",
+    help="What each cost does to the ratio of the last technique to the one before that is no "
+    "variant of it.",
 )
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
 @click.option("--references", is_flag=True, help="Print the references of walks by level.")

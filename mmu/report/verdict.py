@@ -274,7 +274,8 @@ def _crossing(apart: Sequence[float]) -> float | None:
 def verdict(
     results: Sequence[Measured], virtual: Iterable[str], costs: Mapping[str, Cited]
 ) -> tuple[Pair, ...]:
-    """The best of the virtual techniques and the next, then each against the first.
+    """The best of the virtual techniques and the best of another name than it has, or where all
+    are variants of one the next best; then each against the first.
 
     virtual: specs of those techniques below which a VMM runs. costs: of all techniques.
     """
@@ -284,11 +285,16 @@ def verdict(
         (result for result in results if result.technique in below),
         key=lambda result: result.total_cycles.likely,
     )
-    chosen = [(ranked[0], ranked[1])] if len(ranked) > 1 else []
-    compared = [{each.technique for each in chosen[0]}] if chosen else []
+    chosen = [(ranked[0], another(ranked[0], ranked[1:]))] if len(ranked) > 1 else []
+    compared = [{each.technique for each in pair} for pair in chosen]
     chosen += [
         (other, results[0])
         for other in results[1:]
         if {other.technique, results[0].technique} not in compared
     ]
     return tuple(shared.pair(of, to) for of, to in chosen)
+
+
+def another(than: Measured, among: Sequence[Measured]) -> Measured:
+    """The first that is another technique, and no variant of the same; the first where all are."""
+    return next((each for each in among if each.name != than.name), among[0])

@@ -7,7 +7,7 @@ from textwrap import shorten
 
 from mmulab.mmu.report.overlap import GROUPS
 from mmulab.mmu.report.results import Comparison
-from mmulab.mmu.report.verdict import OVERLAP, Influence, Pair
+from mmulab.mmu.report.verdict import OVERLAP, Influence, Pair, another
 from mmulab.mmu.techniques.specs import parse
 
 #: Sentences below a table, and break-even values in one of them.
@@ -89,11 +89,12 @@ def number(value: float) -> str:
 
 
 def of_two(comparison: Comparison) -> Pair:
-    """The last two techniques, of the virtual ones if there are two; of two or more."""
-    named = [result.technique for result in comparison.results]
-    virtual = [name for name in named if parse(name).technique.virtual]
-    chosen = virtual if len(virtual) > 1 else named
-    return comparison.pair(chosen[-1], chosen[-2])
+    """The last technique and the last before it that is no variant of it; of two or more. Bare
+    metal is left out where there are two others."""
+    results = comparison.results
+    virtual = [result for result in results if parse(result.technique).technique.virtual]
+    last, *before = reversed(virtual if len(virtual) > 1 else results)
+    return comparison.pair(last.technique, another(last, before).technique)
 
 
 def matter(pair: Pair) -> list[Influence]:

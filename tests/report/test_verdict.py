@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -20,7 +20,9 @@ from mmulab.mmu.report.verdict import Costs, Pair, verdict
 from mmulab.plots.terminal.verdict import label, matter, number, of_two, sensitivity, sentences
 
 #: About as many cycles under shadow as under nested paging: exits of first touches against walks.
-CLOSE: dict[str, Any] = {"trace": "gups:size=32M,accesses=2M", "preset": "haswell"}
+CLOSE: dict[str, Any] = {
+    "trace": "gups:size=32M,accesses=2M", "preset": "haswell", "techniques": "native,shadow,nested",
+}  # fmt: skip
 
 
 def result(
@@ -31,7 +33,13 @@ def result(
     charges = {"exit_pte": charged, "guest_walk": walks or {}}
     overlap = Overlap(None, {"walks": Range(*waited)})
     cycles = model.price(charges, COSTS, {"guest_walk": Range(*waited)})
-    told = {"technique": name, "charges": charges, "cycles": cycles, "overlap": overlap}
+    told = {
+        "technique": name,
+        "name": name,
+        "charges": charges,
+        "cycles": cycles,
+        "overlap": overlap,
+    }
     return Measured(**{each.name: {} for each in fields(Measured)} | told)
 
 
@@ -160,6 +168,15 @@ def test_which_are_compared() -> None:
     found = verdict(results[1:3], ("s", "x"), COSTS)
     assert [(each.of, each.to) for each in found] == [("x", "s")]
     assert verdict(results[:1], (), COSTS) == ()
+
+
+def test_variants_are_compared_where_there_is_nothing_else() -> None:
+    taken = {"n:x": 1.0, "n:y": 2.0, "s": 3.0}
+    results = [
+        replace(result(name, {"cost.mine": times}), name=name[0]) for name, times in taken.items()
+    ]
+    assert [(each.of, each.to) for each in verdict(results, taken, COSTS)][0] == ("n:x", "s")
+    assert [(each.of, each.to) for each in verdict(results[:2], taken, COSTS)] == [("n:x", "n:y")]
 
 
 def test_the_same_cycles() -> None:

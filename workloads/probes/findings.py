@@ -229,7 +229,8 @@ def _at_once(measured: Calibration, excess: np.ndarray) -> dict[str, Finding]:
     pages, over_pages = measured.updates["pages_4k"]
     over_lines = measured.updates["same_lines"][1]
     walk = _at(measured, "pages_4k", pages, excess) - excess[0]
-    rest = Sample(*(each - over_lines.low for each in over_pages[:4]), over_pages.runs)
+    value, low, median, high = (each - over_lines.low for each in over_pages[:4])
+    rest = Sample(value, low, median, high, over_pages.runs)
     if rest.low > 0:
         beside = f"{_PAGES}, against independent updates of the same {pages:,} pages"
         numbers["walkers"] = _quotient(walk, rest.times(1 / measured.clock.low), beside)

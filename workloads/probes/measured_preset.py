@@ -68,10 +68,11 @@ def _settings(base: Preset, key: str, one: Finding) -> list[tuple[str, Any]]:
     entries = int(one.value) // (memory.LINE if field == "size" else 1)
     if one.confirmed or getattr(unit, "sets", 0) == 1:
         return [(key, size)]
-    ways = {"value": ways_for(entries, unit.ways), "source": "as its sets are a power of two"}
+    count = ways_for(entries, unit.ways)
+    ways = {"value": count, "source": "as its sets are a power of two"}
     if field == "size":
         return [(key, size), (f"{prefix}.ways", ways)]
-    sets = {"value": entries // ways["value"], "source": source}
+    sets = {"value": entries // count, "source": source}
     return [(f"{prefix}.sets", sets), (f"{prefix}.ways", ways)]
 
 
