@@ -7,7 +7,7 @@ none: there is no instruction cache.
 Unless caches are exact, a line that is the latest of its set of the first cache, by the program's
 own accesses, is left out: it is there, and would stay the latest. What is lost is that it has been
 used since a table's line came into that set, or one of a page that the kernel zeroed; so that it
-is not taken for unused, one access is let through after LONGEST lines.
+is not taken for unused, one access is let through each LONGEST lines.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mmulab.mmu.trace import FETCH, SWITCH, Chunk
 #: Of a chunk whose lines are not followed.
 NO_LINES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
-#: Lines of the program after which the latest of a set is let through again, see above: an
+#: Lines of the program after which the latest of each set is let through again, see above: an
 #: assumption, fewer than the kernel lets pass between as many faults as a set has ways.
-LONGEST = 32
+LONGEST = 64
 
 _VM = 1  # the number of the only VM
 #: Lines of one access at most: its size has 16 bits.
@@ -56,7 +56,6 @@ class Lines:
         self._block = np.zeros(_BLOCK, np.int32), np.zeros(_BLOCK, np.int64)
         self._at, self._line = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._latest = np.full(self._colours * self._rows, _NEVER, np.int64)
-        self._passed = np.zeros(self._colours * self._rows, np.int64)
 
     def find(self, chunk: Chunk, measured_from: int) -> tuple[np.ndarray, np.ndarray, int]:
         """(at, line, touched): positions of accesses and lines that they touch, in order, int32
@@ -74,7 +73,6 @@ class Lines:
                 measured_from,
                 state,
                 self._latest,
-                self._passed,
                 self._colours,
                 self._rows,
                 *self._block,
@@ -101,11 +99,11 @@ def to_space(pid):
 
 
 @inlined
-def _lines_of_block(address, kind, size, position, stop, block_at, block_number):
+def _lines_of_block(address, kind, size, position, stop, room, block_at, block_number):
     """Virtual lines that accesses from a position on touch, as far as there is room. Returns
     (next position, number of lines). Fetches are written, too, and written over."""
     found = np.uint64(0)
-    room = np.uint64(block_at.size - MOST_LINES)
+    room = np.uint64(room)
     at = np.uint64(position)
     while at < np.uint64(stop) and found < room:
         gva = address[at]
@@ -125,9 +123,8 @@ def _lines_of_block(address, kind, size, position, stop, block_at, block_number)
 
 
 @inlined
-def _filtered(latest, passed, now, colours, rows, space, vm_space, block_at, block_number, count):
-    """Leaves out lines that are the latest of their set, and have not been left out for long. now:
-    lines before. Returns how many are left."""
+def _filtered(latest, colours, rows, space, vm_space, block_at, block_number, count):
+    """Leaves out lines that are the latest of their set. Returns how many are left."""
     kept = np.uint64(0)
     for each in range(np.uint64(count)):
         number = block_number[each]
@@ -138,18 +135,14 @@ def _filtered(latest, passed, now, colours, rows, space, vm_space, block_at, blo
             slot = np.int64(first_slot(name, 0, colours, rows - 1, 1))
         block_at[kept] = block_at[each]
         block_number[kept] = number
-        slot = np.uint64(slot)
-        time = now + np.int64(each)
-        keep = (latest[slot] != key) | (time - passed[slot] > LONGEST)
-        kept += np.uint64(keep)
-        latest[slot] = key
-        passed[slot] = time if keep else passed[slot]
+        kept += np.uint64(latest[np.uint64(slot)] != key)
+        latest[np.uint64(slot)] = key
     return np.int64(kept)
 
 
 @entry
 def find_some(
-    address, kind, size, events, measured_from, state, latest, passed, colours, rows,
+    address, kind, size, events, measured_from, state, latest, colours, rows,
     block_at, block_number, at, line,
 ):  # fmt: skip
     """Finds lines from where it has got to, as long as there is room for those of a block."""
@@ -165,25 +158,17 @@ def find_some(
             stop = min(stop, events[event].position)
         if position < measured_from:
             stop = min(stop, measured_from)
+        room = min(block_at.size - MOST_LINES, LONGEST - now % LONGEST)
         measured = position >= measured_from
         position, count = _lines_of_block(
-            address, kind, size, position, stop, block_at, block_number
+            address, kind, size, position, stop, room, block_at, block_number
         )
         state[4] += count if measured else 0
-        now += count
+        before, now = now, now + count
         if rows:
-            count = _filtered(
-                latest,
-                passed,
-                now - count,
-                colours,
-                rows,
-                space,
-                vm_space,
-                block_at,
-                block_number,
-                count,
-            )
+            count = _filtered(latest, colours, rows, space, vm_space, block_at, block_number, count)
+            if now // LONGEST != before // LONGEST:
+                latest[:] = _NEVER
         for each in range(np.uint64(count)):
             to = np.uint64(found + np.int64(each))
             at[to] = block_at[each]

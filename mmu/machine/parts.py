@@ -116,7 +116,7 @@ def find_lines() -> tuple[Any, Any]:
     return data.find_some, (
         *(_to_read(column) for column in columns),
         types.int64,
-        *(numbers,) * 3,
+        *(numbers,) * 2,
         types.int64,
         types.int64,
         *(types.Array(types.int32, 1, "C"), numbers) * 2,
