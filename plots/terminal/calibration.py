@@ -32,9 +32,8 @@ def table(result: Calibrated) -> str:
                 f"{_number(round(each)):>14}" for each in (cycles.value, cycles.low, cycles.high)
             )
             lines.append(f"{name:<24}{cells}")
-    for pages in ("4k", "2m") if fit else ():
-        lines += _fitted(fit, pages)
     if fit:
+        lines += [*_fitted(fit, "4k"), *_fitted(fit, "2m")]
         errors = ", ".join(f"{spec} {error:.2f}" for spec, error in fit.errors.items())
         lines.append(f"error of the logarithm: {errors}")
     lines.append("")

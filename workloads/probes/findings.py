@@ -231,8 +231,8 @@ def _tlbs(
         return numbers, reach[0] if reach else 0.0
     between = [at for at, n in enumerate(sizes) if 1.2 * reach[0] <= n <= 0.5 * reach[1]]
     if between:
-        costs = knees.envelope(excess)[between] - excess[0]
-        low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (0, 50, 75)))
+        costs = np.maximum(0.0, knees.envelope(excess)[between] - excess[0])
+        low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (25, 50, 75)))
         numbers["cost.l2_tlb_hit"] = Finding(likely, low, high, likely, _PAGES)
     return numbers, reach[1]
 
