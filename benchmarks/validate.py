@@ -47,7 +47,7 @@ def of_machine(result: Calibrated) -> list[str]:
 
 
 def _row(one: Finding) -> str:
-    cells = [f"{each:,.6g}" for each in (one.value, one.low, one.high)]
+    cells = [f"{round(each, 2):,}".removesuffix(".0") for each in (one.value, one.low, one.high)]
     return " | ".join([*cells, "the base's, confirmed" if one.confirmed else ""])
 
 

@@ -31,15 +31,16 @@ def draw(result: Calibrated) -> Figure:
             _knee(each, knee.size / 1024 if unit == "bytes" else knee.size)
         _label(each, title, "KiB" if unit == "bytes" else unit)
     last = axes.flat[-1]
-    sizes = measured.curves["pages_4k"].sizes
-    beyond = [max(1, each - found.excess[0]) for each in found.excess]
+    beyond = [max(1, cycles) for cycles in found.translation["4k"].values()]
+    sizes = list(found.translation["4k"])
     last.plot(sizes, beyond, color=_MEASURED, marker=".", markersize=4, label="measured")
     for knee in found.knees["tlb"]:
         _knee(last, knee.size)
     if fit:
         for spec, cycles in fit.predicted.items():
             colour, dashes = _TECHNIQUES[spec]
-            last.plot(fit.sizes, cycles, color=colour, linestyle=dashes, label=spec)
+            small = fit.of("4k", cycles)
+            last.plot(list(small), list(small.values()), color=colour, linestyle=dashes, label=spec)
     last.legend(fontsize=7, frameon=False)
     _label(last, "translation: 4 KiB pages less as many lines", "pages")
     figure.suptitle(f"{measured.facts.model}: cycles a step of a dependent chase", fontsize=10)

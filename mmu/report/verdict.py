@@ -205,7 +205,8 @@ class Costs:
                     (float(apart @ costs), _ratio(float(mine @ costs), float(its @ costs)))
                 )
             least, there = min(found)
-            if not sign * (ratio - there) > _TINY * ratio:
+            # A ratio can be below 0, where costs that are beyond others' are taken off for them.
+            if not sign * (ratio - there) > _TINY * abs(ratio):
                 return ratio
             ratio = there
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmulab.mmu.presets.listing import listing
 from mmulab.workloads.probes import kernel_events, measured_preset
 from mmulab.workloads.probes.calibrated import Calibrated
+from mmulab.workloads.probes.fitting import Fit
 
 
 def table(result: Calibrated) -> str:
@@ -32,15 +33,25 @@ def table(result: Calibrated) -> str:
             )
             lines.append(f"{name:<24}{cells}")
     if fit:
-        lines += ["", "cycles of translation a step, by pages:"]
-        lines.append(f"{'':<24}" + "".join(f"{size:>10,}" for size in fit.sizes) + f"{'error':>8}")
-        lines.append(f"{'measured':<24}" + "".join(f"{each:>10.1f}" for each in fit.measured))
-        for spec, steps in fit.predicted.items():
-            cells = "".join(f"{each:>10.1f}" for each in steps)
-            lines.append(f"{spec:<24}{cells}{fit.errors[spec]:>8.2f}")
+        lines += [*_fitted(fit, "4k"), *_fitted(fit, "2m")]
+        errors = ", ".join(f"{spec} {error:.2f}" for spec, error in fit.errors.items())
+        lines.append(f"error of the logarithm: {errors}")
     lines.append("")
     return "\n".join([*lines, *measured_preset.notes(measured, found, fit)])
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.4g}"
+
+
+def _fitted(fit: Fit, pages: str) -> list[str]:
+    """A row a technique, of the points in pages of a size."""
+    measured = fit.of(pages, fit.measured)
+    if not measured:
+        return []
+    title = f"cycles of translation a step, by 4 KiB pieces of {pages} pages:"
+    lines = ["", title, f"{'':<24}" + "".join(f"{count:>10,}" for count in measured)]
+    for name, steps in {"measured": fit.measured, **fit.predicted}.items():
+        cells = fit.of(pages, steps).values()
+        lines.append(f"{name:<24}" + "".join(f"{each:>10.1f}" for each in cells))
+    return lines

@@ -80,7 +80,7 @@ def test_perfs_counts_stand_beside_a_trace(mmulab, tmp_path: Path) -> None:  # t
     assert "page walks" in done.out and "302,000" in done.out
     rows = {row["quantity"]: row for row in json.loads(out.read_text())}
     assert rows["walks"]["hardware"] == 302_000
-    assert set(rows["walks"]["simulated"]) == {"native", "shadow", "nested"}
+    assert {"native", "shadow", "nested"} <= set(rows["walks"]["simulated"])
 
 
 @pytest.mark.parametrize(

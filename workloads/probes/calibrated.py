@@ -59,8 +59,7 @@ def calibrate(
     chosen = chosen or presets.load(measured.facts.base)
     found = findings.find(measured, chosen)
     first = measured_preset.preset(measured, found, chosen)
-    sizes = measured.curves["pages_4k"].sizes
-    fit = fitting.fit(found, sizes, first, lambda _size: told(_PROBES + 1))
+    fit = fitting.fit(found, first, lambda _size: told(_PROBES + 1))
     made = measured_preset.preset(measured, found, chosen, fit)
     told(100)
     return Calibrated(measured, found, chosen, fit, made)

@@ -9,7 +9,7 @@ that over as many lines: both miss the same data caches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,16 @@ class Finding:
 @dataclass(frozen=True)
 class Findings:
     """numbers: by the keys of `--set`. knees: of each curve, and of "tlb", what TLBs cost.
-    walk: cycles of a page walk at the sizes in pages that `walk_sizes` has, empty where the L2
-    TLB's reach is not known. splinters: whether 2 MiB pages of the guest reach no farther than
-    those of 4 KiB; None where it can't be told. events: ns a page, as `Calibration.events`."""
+    translation: cycles of a step for translation, by the size of the pages that memory is in and
+    the 4 KiB pieces that the chase goes over. reach: pages of 4 KiB that the last TLB holds, 0
+    where that is not known. splinters: whether 2 MiB pages of the guest reach no farther than
+    those of 4 KiB; None where it can't be told."""
 
     numbers: dict[str, Finding]
     knees: dict[str, list[Knee]]
-    walk_sizes: tuple[int, ...] = ()
-    walk: tuple[float, ...] = ()
+    translation: dict[str, dict[int, float]] = field(default_factory=dict)
+    reach: float = 0.0
     splinters: bool | None = None
-    excess: tuple[float, ...] = field(default=(), repr=False)
 
 
 def find(measured: Calibration, base: Preset) -> Findings:
@@ -74,10 +74,9 @@ def find(measured: Calibration, base: Preset) -> Findings:
         for name, curve in measured.curves.items()
     }
     numbers |= _caches(measured, base, found["lines"])
-    excess = excess_of(measured)
-    sizes = measured.curves["pages_4k"].sizes
-    found["tlb"] = knees.find(sizes, excess)
-    tlbs, walks_from = _tlbs(measured, base, found["tlb"], excess)
+    excess = excess_of(measured, "pages_4k")
+    found["tlb"] = knees.find(measured.curves["pages_4k"].sizes, excess)
+    tlbs, reach = _tlbs(measured, base, found["tlb"], excess)
     numbers |= tlbs
     splinters = _splinters(measured, base, found)
     if not splinters:
@@ -85,22 +84,26 @@ def find(measured: Calibration, base: Preset) -> Findings:
     if not measured.facts.virtual:
         numbers |= _kernel(measured)
     numbers |= _at_once(measured, excess)
-    hit = numbers["cost.l2_tlb_hit"].value if "cost.l2_tlb_hit" in numbers else 0.0
-    walked = [at for at, size in enumerate(sizes) if walks_from and size >= 1.5 * walks_from]
-    return Findings(
-        numbers,
-        found,
-        tuple(sizes[at] for at in walked),
-        tuple(float(excess[at] - excess[0] - hit) for at in walked),
-        splinters,
-        tuple(map(float, excess)),
+    return Findings(numbers, found, _translation(measured), reach, splinters)
+
+
+def _translation(measured: Calibration) -> dict[str, dict[int, float]]:
+    found = {}
+    for name, pages in (("pages_4k", "4k"), ("pages_in_2m", "2m")):
+        excess = excess_of(measured, name)
+        cycles = (excess - excess[0]).tolist()
+        found[pages] = dict(zip(measured.curves[name].sizes, cycles, strict=True))
+    return found
+
+
+def excess_of(measured: Calibration, name: str) -> np.ndarray:
+    """Cycles of a step over pages, less what its data misses cost beyond the first cache. The
+    lines' curve has the sizes of all others that are in pages of 4 KiB, and maybe more."""
+    pages, lines = (
+        measured.cycles(name),
+        measured.cycles("same_lines")[: len(measured.cycles(name))],
     )
-
-
-def excess_of(measured: Calibration) -> np.ndarray:
-    """Cycles of a step over pages, less what its data misses cost beyond the first cache."""
-    pages, lines = measured.cycles("pages_4k"), measured.cycles("same_lines")
-    # Where noise puts the lines above the pages, the pages' own time is the better bound.
+    # Where noise puts the lines above the pages, the first cache's latency is left.
     return np.maximum(pages - (knees.envelope(lines) - lines[0]), lines[0])
 
 
@@ -171,7 +174,25 @@ def _caches(measured: Calibration, base: Preset, found: Sequence[Knee]) -> dict[
         if level:
             numbers[f"cache.{cache.name}.latency"] = level
         begin = edge
-    return numbers
+    return numbers | _in_order(numbers, base)
+
+
+def _in_order(numbers: Mapping[str, Finding], base: Preset) -> dict[str, Finding]:
+    """Latencies whose ranges do not overlap: what lies farther away never takes less, and a range
+    says more of what else ran. From memory inwards, none is above the lowest of the next."""
+    cited = {**{f"cache.{c.name}.latency": c.latency for c in base.caches},
+             "memory_latency": base.memory_latency}  # fmt: skip
+    found: dict[str, Finding] = {}
+    keys = list(cited)
+    for key, beyond in zip(keys[-2::-1], keys[:0:-1], strict=True):
+        least = found.get(beyond) or numbers.get(beyond) or cited[beyond]
+        if key in numbers:
+            one = numbers[key]
+            found[key] = replace(one, **{
+                name: min(getattr(one, name), least.low)
+                for name in ("value", "low", "high", "median")
+            })  # fmt: skip
+    return found
 
 
 def _last_cache(measured: Calibration, base: Preset, memory: float, least: float) -> int:
@@ -210,8 +231,8 @@ def _tlbs(
         return numbers, reach[0] if reach else 0.0
     between = [at for at, n in enumerate(sizes) if 1.2 * reach[0] <= n <= 0.5 * reach[1]]
     if between:
-        costs = knees.envelope(excess)[between] - excess[0]
-        low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (0, 50, 75)))
+        costs = np.maximum(0.0, knees.envelope(excess)[between] - excess[0])
+        low, likely, high = (round(float(each), 1) for each in np.percentile(costs, (25, 50, 75)))
         numbers["cost.l2_tlb_hit"] = Finding(likely, low, high, likely, _PAGES)
     return numbers, reach[1]
 
@@ -306,6 +327,9 @@ def to_dict(found: Findings) -> dict[str, Any]:
         "knees": {
             name: [one._asdict() for one in several] for name, several in found.knees.items()
         },
-        "walk": dict(zip(map(str, found.walk_sizes), found.walk, strict=True)),
+        "translation": {
+            pages: {str(size): cycles for size, cycles in each.items()}
+            for pages, each in found.translation.items()
+        },
         "splinters": found.splinters,
     }

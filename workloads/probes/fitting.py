@@ -1,9 +1,10 @@
 """Which technique the walks of this machine look like: the same chase, simulated with each.
 
 Measured and simulated is what a step over pages costs beyond one over as many lines, at sizes that
-the second TLB does not hold. The best fit is the technique whose logarithms are nearest, in the
-mean square. A chase changes no mapping, so that shadow paging walks as bare metal does: the two
-can't be told apart by it.
+the second TLB does not hold: over 4 KiB pages, and over 4 KiB pieces of 2 MiB pages, which need
+walks only where the host's pages are of 4 KiB. The best fit is the technique whose logarithms are
+nearest, in the mean square. A chase changes no mapping, so that shadow paging walks as bare metal
+does: on 2 MiB host pages, the two can't be told apart by it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from mmulab.workloads.probes.memory import HUGE, WORD
 CANDIDATES = ("native", "shadow", "nested", "nested:host_page_size=2m")
 
 #: What cannot be told apart is named together.
-NAMES = {"native": "native or shadow"}
+NAMES = {"native": "native (or shadow on 2 MiB host pages)"}
 
-_MOST, _LEAST = 8, 100_000  # sizes that are simulated, accesses of each
+_MOST, _LEAST = 6, 100_000  # sizes of a curve that are simulated, accesses of each
+_BEYOND = 1.5  # times the reach of the second TLB, from where on walks are most of it
+_FLOOR = 5.0  # cycles, below which neither side is looked at closely
 
 
 class Ring:
@@ -61,11 +64,12 @@ class Ring:
 
 @dataclass(frozen=True)
 class Fit:
-    """sizes: pages. measured: cycles a step for translation. predicted: by technique. errors: the
+    """points: (size of the pages that memory is in, 4 KiB pieces that the chase goes over).
+    measured: cycles a step for translation, a point each. predicted: by technique. errors: the
     root of the mean squared logarithm of predicted over measured. best: the technique of the
     least."""
 
-    sizes: tuple[int, ...]
+    points: tuple[tuple[str, int], ...]
     measured: tuple[float, ...]
     predicted: dict[str, tuple[float, ...]]
     errors: dict[str, float]
@@ -76,47 +80,49 @@ class Fit:
         """The best fit, with what it can't be told from."""
         return NAMES.get(self.best, self.best)
 
+    def of(self, pages: str, cycles: Sequence[float]) -> dict[int, float]:
+        """Of some cycles, a point each, those in pages of a size, by 4 KiB pieces."""
+        both = zip(self.points, cycles, strict=True)
+        return {count: each for (size, count), each in both if size == pages}
+
 
 def fit(
-    found: Findings,
-    pages: Sequence[int],
-    preset: Preset,
-    progress: Callable[[int], None] | None = None,
+    found: Findings, preset: Preset, progress: Callable[[int], None] | None = None
 ) -> Fit | None:
-    """The best of CANDIDATES; None where no size of the curve has walks. pages: the sizes of
-    `found.excess`. preset: the measured one. progress: told that work goes on."""
-    walked = [n for n in found.walk_sizes if n in pages]
-    chosen = walked[:: max(1, -(-len(walked) // _MOST))]
-    if not chosen:
+    """The best of CANDIDATES; None where no size of the curves is beyond the second TLB. preset:
+    the measured one. progress: told that work goes on."""
+    measured: dict[tuple[str, int], float] = {}
+    for pages, cycles in found.translation.items():
+        beyond = [count for count in cycles if found.reach and count >= _BEYOND * found.reach]
+        for count in beyond[:: max(1, -(-len(beyond) // _MOST))]:
+            measured[pages, count] = max(_FLOOR, cycles[count])
+    if not measured:
         return None
-    excess = dict(zip(pages, found.excess, strict=True))
-    measured = [max(1.0, excess[n] - found.excess[0]) for n in chosen]
     predicted: dict[str, list[float]] = {spec: [] for spec in CANDIDATES}
-    for count in chosen:
-        for spec, cycles in translation(count, preset, CANDIDATES).items():
-            predicted[spec].append(max(1.0, cycles))
+    for pages, count in measured:
+        for spec, each in translation(count, preset, CANDIDATES, pages).items():
+            predicted[spec].append(max(_FLOOR, each))
         if progress:
             progress(count)
     errors = {
-        spec: float(np.sqrt(np.mean(np.log(np.divide(cycles, measured)) ** 2)))
+        spec: float(np.sqrt(np.mean(np.log(np.divide(cycles, list(measured.values()))) ** 2)))
         for spec, cycles in predicted.items()
     }
     best = min(errors, key=lambda spec: (round(errors[spec], 6), CANDIDATES.index(spec)))
-    return Fit(
-        tuple(chosen),
-        tuple(measured),
-        {spec: tuple(cycles) for spec, cycles in predicted.items()},
-        errors,
-        best,
-    )
+    steps = {spec: tuple(cycles) for spec, cycles in predicted.items()}
+    return Fit(tuple(measured), tuple(measured.values()), steps, errors, best)
 
 
-def translation(count: int, preset: Preset, specs: Sequence[str]) -> dict[str, float]:
-    """Simulated cycles a step over so many 4 KiB pages, less a step over as many lines."""
+def translation(
+    count: int, preset: Preset, specs: Sequence[str], pages: str = "4k"
+) -> dict[str, float]:
+    """Simulated cycles a step over so many 4 KiB pieces of memory in "4k" or "2m" pages, less a
+    step over as many lines."""
     random = np.random.default_rng(1)
     over_pages = Ring("pages", chase.shuffled(chase.pages(count), random))
     over_lines = Ring("lines", chase.by_blocks(chase.dense(count), random))
-    cycles = simulate.compare(over_pages, preset, Config(), list(specs), over_pages.once)
+    small = Config(page_size=pages)
+    cycles = simulate.compare(over_pages, preset, small, list(specs), over_pages.once)
     # Lines side by side in 2 MiB pages: hardly any translation, whatever the technique.
     large = Config(page_size="2m", host_page_size="2m")
     data = simulate.compare(over_lines, preset, large, ["native"], over_lines.once)

@@ -146,18 +146,34 @@ def test_ways_are_such_that_sets_are_a_power_of_two() -> None:
         assert measured_preset.ways_for(entries, ways) == wanted
 
 
-def test_the_technique_that_made_the_walks_fits_them_best() -> None:
+@pytest.mark.parametrize("technique", fitting.CANDIDATES)
+def test_the_technique_that_made_the_walks_fits_them_best(technique: str) -> None:
     preset = presets.load("zen-5")
-    sizes = (16, 96, 6144, 12288)
-    for technique in ("native", "nested"):
-        costs = [fitting.translation(n, preset, [technique])[technique] for n in sizes[2:]]
-        excess = (5.0, 5.0, *(5.0 + cost for cost in costs))
-        found = findings.Findings({}, {}, sizes[2:], (), None, excess)
-        fit = fitting.fit(found, sizes, preset)
-        assert fit and fit.best == technique and fit.errors[technique] < 0.01
-        assert fit.name == {"native": "native or shadow"}.get(technique, technique)
+    costs = {
+        pages: {
+            count: fitting.translation(count, preset, [technique], pages)[technique]
+            for count in (6144, 12288)
+        }
+        for pages in ("4k", "2m")
+    }
+    fit = fitting.fit(findings.Findings({}, {}, costs, 4096), preset)
+    assert fit and fit.errors[technique] < 0.01
+    assert fit.best == technique and fit.name.startswith(technique)
+    assert fit.points == (("4k", 6144), ("4k", 12288), ("2m", 6144), ("2m", 12288))
+
+
+def test_latencies_are_in_order_whatever_disturbed_them() -> None:
+    first, second = "cache.L1D.latency", "cache.L2.latency"
+    numbers = {
+        first: findings.Finding(5, 5, 60, 20, "a test"),
+        second: findings.Finding(15, 14, 90, 30, "a test"),
+    }
+    found = findings._in_order(numbers, presets.load("zen-5"))
+    assert (found[first].low, found[first].value, found[first].high) == (5, 5, 14)
+    assert (found[second].value, found[second].high) == (15, 42)  # the base's lowest of L3
 
 
 def test_no_fit_without_walks() -> None:
-    found = findings.Findings({}, {}, (), (), None, (5.0, 5.0))
-    assert fitting.fit(found, (16, 96), presets.load("zen-5")) is None
+    for costs, reach in (({}, 4096), ({"4k": {4096: 20.0}}, 4096), ({"4k": {8192: 20.0}}, 0)):
+        found = findings.Findings({}, {}, costs, reach)
+        assert fitting.fit(found, presets.load("zen-5")) is None
