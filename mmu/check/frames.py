@@ -35,12 +35,11 @@ def host_references(reference: Reference) -> dict[int, tuple[int, int]]:
     host: dict[int, tuple[int, int]] = {}
     p2m = tables.vm.p2m
     kinds = tables.machine.host.frames.frame["kind"]
-    for gfn in np.flatnonzero(p2m > 0).tolist():
-        size = int(p2m[gfn]) & 3
-        if gfn & ((1 << (9 * size)) - 1) == 0:
-            hfn = tables.hfn_of(gfn)
-            kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
-            host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
+    backed = np.flatnonzero(p2m > 0)
+    heads = backed[backed & ((1 << (9 * (p2m[backed] & 3))) - 1) == 0]
+    for hfn in ((p2m[heads] >> 2) - 1).tolist():
+        kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
+        host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
     return host | {hfn: (kind, 1) for hfn, kind in reference.host_tables().items()}
 
 
