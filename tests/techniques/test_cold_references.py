@@ -27,6 +27,12 @@ TABLE = (
     Row("shadow", 4, 3, "n: Linux KVM, Documentation/virt/kvm/x86/mmu.rst"),
     Row("nested", 24, 15, "N(g, h): Bhargava et al., ASPLOS 2008"),
     Row("partition", 4, 3, "n: base and bound read nothing; IBM z/VM, ZPMBK"),
+    Row(
+        "flat-nested",
+        9,
+        7,
+        "2g + 1: Ahn et al., ISCA 2012. Derived: the abstract gives no count",
+    ),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

@@ -74,7 +74,7 @@ def test_invariants_hold_after_every_step(name: str, history: list[tuple]) -> No
 
 
 #: Techniques that are compared with bare metal each by itself, with what they need.
-OTHERS = ("partition", "container")
+OTHERS = ("partition", "container", "flat-nested")
 
 
 @pytest.mark.parametrize("name", ["4k on 4k", "thp on 2m", "4k on 2m, flushes"])
