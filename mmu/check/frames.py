@@ -15,13 +15,13 @@ from mmulab.mmu.memory.state import (
     MERGED_PAGE,
     Frames,
 )
-from mmulab.mmu.techniques.reference import Reference, Tables, fail
+from mmulab.mmu.techniques.reference import Reference, fail
 
 
 def check_frames(reference: Reference) -> None:
     """Invariant 3, for the host's frames and the guest's."""
     tables = reference.tables
-    guest = guest_references(tables)
+    guest = guest_references(reference)
     if not tables.virtual:
         account(tables.where, "host", tables.machine.host.frames, guest)
         return
@@ -43,8 +43,10 @@ def host_references(reference: Reference) -> dict[int, tuple[int, int]]:
     return host | {hfn: (kind, 1) for hfn, kind in reference.host_tables().items()}
 
 
-def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
-    """frame -> (kind, references) as the processes' tables have them."""
+def guest_references(reference: Reference) -> dict[int, tuple[int, int]]:
+    """frame -> (kind, references) as the processes' tables have them, and the frames that the
+    guest keeps for tables to come."""
+    tables = reference.tables
     references: dict[int, tuple[int, int]] = {}
     seen: set[tuple[int, int]] = set()
     writable: set[int] = set()
@@ -70,6 +72,8 @@ def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
         contents = tables.contents(tables.hfn_of(frame))
         if contents is None or int(tables.vm.used[frame]) != np.count_nonzero(contents):
             fail(tables.where, "entries in use are counted", f"gPT page {frame:#x}")
+    for frame in reference.reserved():
+        references[frame] = (GPT_PAGE, references.get(frame, (GPT_PAGE, 0))[1] + 1)
     return references
 
 

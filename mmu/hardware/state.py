@@ -28,6 +28,9 @@ REGS = np.dtype(
         ("segment_start", np.int64, 2),  # first frame
         ("segment_end", np.int64, 2),  # first frame after; no segment where it is not above start
         ("segment_offset", np.int64, 2),  # what a frame's number is moved by
+        # Where upper tables of merged pairs lie, of both: see walks.flattened.
+        ("directory_start", np.int64, 2),  # first frame
+        ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages

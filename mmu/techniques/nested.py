@@ -7,6 +7,7 @@ without a VM exit; the VMM hears only of gpas that the nested table lacks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -98,26 +99,39 @@ def leaf_address(machine, gfn):
         level -= 1
 
 
-@kernel
-def map_page(machine, gfn):
-    """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a status."""
-    size = host_size_of(machine, gfn)
-    hpa, level = leaf_address(machine, gfn)
-    while level > size + 1:
-        status, hfn = _new_table(machine)
-        if status != OK:
-            return status
-        memory.store(machine.host.memory, hpa, (hfn << 12) | EPT_RWX)
+def make_map_page(new_table: Any) -> Any:
+    """The kernel that maps a page. new_table(machine, above, index, level) -> (status, hfn): an
+    empty nPT page of a level, to which entry `index` of the one in frame `above` will point."""
+
+    @kernel
+    def map_page(machine, gfn):
+        """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a
+        status."""
+        size = host_size_of(machine, gfn)
         hpa, level = leaf_address(machine, gfn)
-    # Where a table is left from smaller pages, a large page is mapped in pieces.
-    first = gfn & ~(pages_in(level - 1) - 1)
-    large = EPT_LARGE if level > 1 else 0
-    rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
-    entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
-    memory.store(machine.host.memory, hpa, entry)
-    return OK
+        while level > size + 1:
+            status, hfn = new_table(machine, hpa >> 12, index_of(gfn << 12, level), level - 1)
+            if status != OK:
+                return status
+            memory.store(machine.host.memory, hpa, (hfn << 12) | EPT_RWX)
+            hpa, level = leaf_address(machine, gfn)
+        # Where a table is left from smaller pages, a large page is mapped in pieces.
+        first = gfn & ~(pages_in(level - 1) - 1)
+        large = EPT_LARGE if level > 1 else 0
+        rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+        entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
+        memory.store(machine.host.memory, hpa, entry)
+        return OK
+
+    return map_page
 
 
+@kernel
+def _below(machine, above, index, level):
+    return _new_table(machine)
+
+
+map_page = make_map_page(_below)
 EPT_VIOLATIONS = second_dimension.EPT_VIOLATIONS
 HOOKS = second_dimension.hooks_for(leaf_address, map_page)
 touch, read, fault = HOOKS["touch"], HOOKS["read"], HOOKS["fault"]

@@ -33,6 +33,15 @@ TABLE = (
         7,
         "2g + 1: Ahn et al., ISCA 2012. Derived: the abstract gives no count",
     ),
+    Row(
+        "flattened",
+        8,
+        8,
+        "N(2, 2), a 2 MiB leaf being 512 entries of the merged table: Park et al., ASPLOS 2022. "
+        "Derived: the abstract gives averages only",
+    ),
+    Row("flattened:sides=guest", 14, 11, "N(2, h)"),
+    Row("flattened:sides=host", 14, 11, "N(g, 2)"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drivers.one_machine import Driver
+from drivers.two_vms import MECHANISMS, two_vms
 from drivers.walks import GVA
 
 from mmulab import workloads
@@ -12,40 +13,6 @@ from mmulab.mmu import presets, simulate
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import RunError
-from mmulab.mmu.scenario import parsing
-from mmulab.mmu.scenario.run import build
-
-SCENARIO = """
-name = "partitions"
-[host]
-memory = "{host}"
-swap = "128M"
-quantum = 20_000
-[[vm]]
-name = "partition"
-memory = "32M"
-disk = "64M"
-technique = "partition"
-workload = "guest:size=16M,accesses=60k,active=0.5,zero=0.3"
-[[vm]]
-name = "other"
-memory = "32M"
-disk = "64M"
-technique = "{other}"
-workload = "guest:size=28M,accesses=60k,active=1,zero=0.3"
-{rest}
-"""
-
-MECHANISMS = {
-    "host paging": "",
-    "esx": '[balloon]\nperiod = "200us"\nsample_period = "1ms"\n',
-    "ksm": '[ksm]\nsleep = "100us"\npages_to_scan = 2000\n',
-}
-
-
-def system_of(rest: str = "", host: str = "56M", other: str = "nested"):  # type: ignore
-    text = SCENARIO.format(host=host, rest=rest, other=other)
-    return build(parsing.parse(text, "partitions.toml"), workloads.of_vm)
 
 
 def test_memory_lies_above_a_base_that_is_added_to_each_frame() -> None:
@@ -70,7 +37,7 @@ def test_a_host_without_the_room_is_refused_with_the_reason() -> None:
 
 @pytest.mark.parametrize("name", MECHANISMS)
 def test_no_mechanism_takes_a_frame_of_it(name: str) -> None:
-    system = system_of(MECHANISMS[name])
+    system = two_vms("partition", rest=MECHANISMS[name])
     while system.step():
         partition, other = system.guests
         if partition.started:
@@ -80,14 +47,14 @@ def test_no_mechanism_takes_a_frame_of_it(name: str) -> None:
 
 
 def test_two_that_do_not_fit_are_not_overcommitted() -> None:
-    system = system_of(other="partition")
-    with pytest.raises(RunError, match="vm other: .* no free run of frames"):
+    system = two_vms("partition", "partition")
+    with pytest.raises(RunError, match="vm second: .* no free run of frames"):
         while system.step():
             pass
 
 
 def test_its_memory_goes_back_when_it_is_switched_off() -> None:
-    system = system_of(host="80M")
+    system = two_vms("partition", host="80M")
     free = system.free
     system.step()
     assert system.free == free - (32 << 8)
