@@ -54,8 +54,8 @@ def _contents(simulator: Simulator) -> Contents:
 
 
 def _renamed(theirs: Contents, contents: Contents) -> Contents:
-    """The same with another's names for frames, where a guest puts its tables elsewhere and so
-    takes other frames for pages: each frame has one name, and no two the same."""
+    """The same with another's names for frames, where a guest puts its tables or pages
+    elsewhere: each frame has one name, and no two the same."""
     names: dict[int, int] = {}
     given: set[int] = set()
     for key, (frame, _) in contents.items():
@@ -75,7 +75,7 @@ def compare_contents(simulators: Sequence[Simulator]) -> None:
     what = "all techniques show the same contents and faults"
     for other in others:
         theirs = _contents(other)
-        if "place_table" in other.spec.technique.hooks:
+        if other.spec.technique.hooks.keys() & {"place_table", "place_page"}:
             theirs = _renamed(theirs, contents)
         if theirs != contents:
             page = min(

@@ -72,8 +72,8 @@ def guest_references(reference: Reference) -> dict[int, tuple[int, int]]:
         contents = tables.contents(tables.hfn_of(frame))
         if contents is None or int(tables.vm.used[frame]) != np.count_nonzero(contents):
             fail(tables.where, "entries in use are counted", f"gPT page {frame:#x}")
-    for frame in reference.reserved():
-        references[frame] = (GPT_PAGE, references.get(frame, (GPT_PAGE, 0))[1] + 1)
+    for frame, kind in reference.reserved().items():
+        references[frame] = (kind, references.get(frame, (kind, 0))[1] + 1)
     return references
 
 

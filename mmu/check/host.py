@@ -75,7 +75,7 @@ def _check_counters(guest: Guest, reference: Reference) -> None:
     backed = vm.p2m > 0
     kinds = guest.machine.host.frames.frame["kind"]
     merged = kinds[(vm.p2m[backed] >> 2) - 1] == MERGED_PAGE
-    spare = list(reference.reserved())
+    spare = [gfn for gfn, kind in reference.reserved().items() if kind == GPT_PAGE]
     unused = int((vm.frames.frame["references"][spare] == 1).sum())
     expected = {
         "held": int(backed.sum()),

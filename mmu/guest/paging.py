@@ -202,12 +202,17 @@ def page_size_for(machine, process, gva, area):
 
 
 @kernel
-def new_page(machine, size):
+def new_page(machine, size, process, gva):
     """A guest page of a size or, where guest memory is too fragmented, a smaller one:
-    (status, gfn, size). The kernel has written zeros to all of it."""
+    (status, gfn, size). The kernel has written zeros to all of it. process, gva: whose first touch
+    it is for; NIL and 0 where it is for none."""
     vm = machine.vm
     while True:
-        gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
+        gfn = NIL
+        if process != NIL:
+            gfn = seam.place_page(machine, process, gva, size)
+        if gfn == NIL:
+            gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
         if gfn != NIL:
             status = _touch_page(machine, gfn, size)
             for page in range(gfn, gfn + pages_in(size)):
@@ -225,7 +230,7 @@ def copy_page(machine, source, size):
         status = seam.read(machine, page)
         if status != OK:
             return status, NIL
-    status, gfn, got = new_page(machine, size)
+    status, gfn, got = new_page(machine, size, NIL, 0)
     if status == OK and got != size:
         frames.release(machine.vm.frames, gfn)
         return OUT_OF_GUEST_FRAMES, gfn

@@ -11,8 +11,6 @@ the program's own data in the caches, and its nodes of 1 GiB.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from mmulab.mmu.hardware.walks.flattened import WALK, is_directory, node_of
@@ -249,11 +247,12 @@ class FlattenedReference(nested.NestedReference):
                 found |= dict.fromkeys(range(first, first + NODE), NPT_PAGE)
         return found
 
-    def reserved(self) -> Iterable[int]:
-        yield from range(self._starts[LINEAR], self._ends[LINEAR])
+    def reserved(self) -> dict[int, int]:
+        found = dict.fromkeys(range(self._starts[LINEAR], self._ends[LINEAR]), GPT_PAGE)
         state = self.tables.vm.private
         for block in np.flatnonzero(state.node).tolist():  # type: ignore[attr-defined]
-            yield from range(block * NODE, (block + 1) * NODE)
+            found |= dict.fromkeys(range(block * NODE, (block + 1) * NODE), GPT_PAGE)
+        return found
 
 
 def _make_state(sizes: Sizes, values: object) -> FlattenedState:

@@ -7,7 +7,7 @@ is bare metal's: the guest's tables, walked in one dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -201,10 +201,10 @@ class Reference:
         """hfn -> kind of frame, of the tables that the VMM keeps for this VM."""
         return {}
 
-    def reserved(self) -> Iterable[int]:
-        """gfns that the guest keeps for gPT pages at places that the technique names; each has
-        one reference for that."""
-        return ()
+    def reserved(self) -> dict[int, int]:
+        """gfn -> kind of frame, of those that the guest keeps for places that the technique
+        names; each has one reference for that."""
+        return {}
 
     def check(self) -> None:
         """Raises CheckFailed where an invariant of the technique's own does not hold."""

@@ -193,6 +193,14 @@ place_table = _hook(
     "the gfn that it shall take, already allocated; -1: any",
 )
 
+place_page = _hook(
+    "place_page",
+    "process gva size",
+    "the guest kernel is about to give a page of a size to an address at its first touch",
+    _anywhere,
+    "the first gfn that it shall take, already allocated; -1: any",
+)
+
 world_in = _hook("world_in", "", "the VM begins to run on this core", _nothing)
 world_out = _hook("world_out", "", "the VM stops running on this core", _nothing)
 pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its address", _nothing_1)

@@ -18,6 +18,7 @@ DEFAULTS = {
     "flush_range": "loads CR3 anew",
     "fault": "returns `status`",
     "place_table": "returns -1",
+    "place_page": "returns -1",
 }
 
 

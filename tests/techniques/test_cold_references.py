@@ -42,6 +42,10 @@ TABLE = (
     ),
     Row("flattened:sides=guest", 14, 11, "N(2, h)"),
     Row("flattened:sides=host", 14, 11, "N(g, 2)"),
+    Row("direct-segment", 0, 0, "inside both segments: Gandhi et al., MICRO 2014"),
+    Row("direct-segment:mode=vmm", 4, 3, "g: Gandhi et al., MICRO 2014"),
+    Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
+    Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

@@ -83,6 +83,9 @@ OTHERS = (
     "flattened",
     "flattened:sides=guest",
     "flattened:sides=host",
+    "direct-segment",
+    "direct-segment:mode=guest",
+    "direct-segment:mode=vmm",
 )
 
 
