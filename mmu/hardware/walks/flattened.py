@@ -92,71 +92,78 @@ def make_flattened_walk(
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
 
     @inlined
-    def walk(core, vcpu, memory, address, kind, user, site):
+    def reach(core, vcpu, memory, frame, level):
+        """(status, frame, flag) of the next table: where it lies, or a directory as it is."""
+        if is_directory(vcpu, which, frame, level):
+            return OK, frame, MERGED
+        status, hfn = locate(core, vcpu, memory, frame, level)
+        return status, hfn, 0
+
+    @inlined
+    def begin(core, vcpu, memory, address, kind, user):
+        """(status, frame, flag, level, rights) of the first table that the walk reads."""
         frame, level = root(vcpu)
-        rights = all_rights
         cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
-            level = cached - 1
-            rights = data & path_rights
-            frame = frame_of(data)
-            merged = data & MERGED != 0
-        else:
-            if frame == NIL:
-                return fault(vcpu, address, 0, level, kind, user), 0, level
-            merged = is_directory(vcpu, which, frame, level)
-            if not merged:
-                status, frame = locate(core, vcpu, memory, frame, level)
-                if status != OK:
-                    return status, 0, level
+            return OK, frame_of(data), data & MERGED, cached - 1, data & path_rights
+        if frame == NIL:
+            return fault(vcpu, address, 0, level, kind, user), frame, 0, level, all_rights
+        status, frame, flag = reach(core, vcpu, memory, frame, level)
+        return status, frame, flag, level, all_rights
+
+    @inlined
+    def enter(core, vcpu, memory, directory, address, level):
+        """Of a merged pair: (status, hfn of the lower table, slot of the entry above, that entry,
+        1 where a copy of it is what the node holds)."""
+        table = peek(vcpu, memory, directory)
+        if table == NIL:
+            return EPT_VIOLATION, NIL, np.uint64(0), 0, 0
+        index = index_of(address, level)
+        slot = slot_of(memory, (table << PAGE_SHIFT) | (index << 3))
+        entry = memory.entry[slot]
+        copied = int(not present(entry) or entry & large != 0)
+        below = node_of(vcpu, which, directory) + index if copied else frame_of(entry)
+        status, hfn = locate(core, vcpu, memory, below, level - 1)
+        return status, hfn, slot, entry, copied
+
+    @inlined
+    def walk(core, vcpu, memory, address, kind, user, site):
+        status, frame, flag, level, rights = begin(core, vcpu, memory, address, kind, user)
+        if status != OK:
+            return status, 0, level
         while True:
-            upper_slot = np.uint64(0)
-            upper = 0
-            if merged:
-                # One reference for two levels: `upper` says what its place in the node holds.
-                hfn = peek(vcpu, memory, frame)
-                if hfn == NIL:
-                    return EPT_VIOLATION, 0, level
-                index = index_of(address, level)
-                upper_slot = slot_of(memory, (hfn << PAGE_SHIFT) | (index << 3))
-                upper = memory.entry[upper_slot]
-                below = node_of(vcpu, which, frame) + index
-                if present(upper) and not upper & large:
-                    below = frame_of(upper)
-                    rights = narrow(rights, upper)
-                status, frame = locate(core, vcpu, memory, below, level - 1)
+            copied, slot, entry = 0, np.uint64(0), 0
+            read = level  # of the line that is read
+            if flag:
+                status, frame, slot, entry, copied = enter(
+                    core, vcpu, memory, frame, address, level
+                )
                 if status != OK:
                     return status, 0, level
-                level -= 1
-            hpa = (frame << PAGE_SHIFT) | (index_of(address, level) << 3)
-            slot = slot_of(memory, hpa)
-            entry = memory.entry[slot]
-            if merged and (not present(upper) or upper & large):
-                entry = upper
-                slot = upper_slot
-                reference(core, vcpu, hpa, entry, site + level * step)
-                level += 1  # a copy of the entry above, which may be a large page's
-            else:
-                reference(core, vcpu, hpa, entry, site + level * step)
+                read = level - 1
+                if not copied:
+                    rights = narrow(rights, entry)
+                    level = read
+            hpa = (frame << PAGE_SHIFT) | (index_of(address, read) << 3)
+            if not copied:
+                slot = slot_of(memory, hpa)
+                entry = memory.entry[slot]
+            reference(core, vcpu, hpa, entry, site + read * step)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
-            if level == 1:
-                remember_leaf_table(core, memory, hints, address, frame)
             if level == 1 or entry & large:
                 break
             if not entry & accessed and marks(vcpu):
                 memory.entry[slot] = entry | accessed
-            frame = frame_of(entry)
-            merged = is_directory(vcpu, which, frame, level - 1)
-            flag = MERGED if merged else 0
-            if not merged:
-                status, frame = locate(core, vcpu, memory, frame, level - 1)
-                if status != OK:
-                    return status, 0, level
-            kept = (frame << PAGE_SHIFT) | rights | flag
-            remember(core, vcpu, caches, address, level, kept)
+            status, frame, flag = reach(core, vcpu, memory, frame_of(entry), level - 1)
+            if status != OK:
+                return status, 0, level
+            data = (frame << PAGE_SHIFT) | rights | flag
+            remember(core, vcpu, caches, address, level, data)
             level -= 1
+        if level == 1:
+            remember_leaf_table(core, memory, hints, address, frame)
         if denies(rights, kind, user):
             return fault(vcpu, address, entry, level, kind, user), entry, level
         if marks(vcpu):
