@@ -15,13 +15,13 @@ from mmulab.mmu.memory.state import (
     MERGED_PAGE,
     Frames,
 )
-from mmulab.mmu.techniques.reference import Reference, Tables, fail
+from mmulab.mmu.techniques.reference import Reference, fail
 
 
 def check_frames(reference: Reference) -> None:
     """Invariant 3, for the host's frames and the guest's."""
     tables = reference.tables
-    guest = guest_references(tables)
+    guest = guest_references(reference)
     if not tables.virtual:
         account(tables.where, "host", tables.machine.host.frames, guest)
         return
@@ -35,17 +35,18 @@ def host_references(reference: Reference) -> dict[int, tuple[int, int]]:
     host: dict[int, tuple[int, int]] = {}
     p2m = tables.vm.p2m
     kinds = tables.machine.host.frames.frame["kind"]
-    for gfn in np.flatnonzero(p2m > 0).tolist():
-        size = int(p2m[gfn]) & 3
-        if gfn & ((1 << (9 * size)) - 1) == 0:
-            hfn = tables.hfn_of(gfn)
-            kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
-            host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
+    backed = np.flatnonzero(p2m > 0)
+    heads = backed[backed & ((1 << (9 * (p2m[backed] & 3))) - 1) == 0]
+    for hfn in ((p2m[heads] >> 2) - 1).tolist():
+        kind = MERGED_PAGE if kinds[hfn] == MERGED_PAGE else GUEST_PAGE
+        host[hfn] = kind, host.get(hfn, (kind, 0))[1] + 1
     return host | {hfn: (kind, 1) for hfn, kind in reference.host_tables().items()}
 
 
-def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
-    """frame -> (kind, references) as the processes' tables have them."""
+def guest_references(reference: Reference) -> dict[int, tuple[int, int]]:
+    """frame -> (kind, references) as the processes' tables have them, and the frames that the
+    guest keeps for tables to come."""
+    tables = reference.tables
     references: dict[int, tuple[int, int]] = {}
     seen: set[tuple[int, int]] = set()
     writable: set[int] = set()
@@ -71,6 +72,8 @@ def guest_references(tables: Tables) -> dict[int, tuple[int, int]]:
         contents = tables.contents(tables.hfn_of(frame))
         if contents is None or int(tables.vm.used[frame]) != np.count_nonzero(contents):
             fail(tables.where, "entries in use are counted", f"gPT page {frame:#x}")
+    for frame, kind in reference.reserved().items():
+        references[frame] = (kind, references.get(frame, (kind, 0))[1] + 1)
     return references
 
 

@@ -56,7 +56,7 @@ def _check_guest(
     reference = guest.spec.technique.reference(tables)
     check_cached(reference, system.units)
     reference.check()
-    mine = guest_references(tables)
+    mine = guest_references(reference)
     for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():
         mine[gfn] = BALLOON_PAGE, 1
     account(tables.where, "guest", guest.machine.vm.frames, mine)
@@ -75,11 +75,13 @@ def _check_counters(guest: Guest, reference: Reference) -> None:
     backed = vm.p2m > 0
     kinds = guest.machine.host.frames.frame["kind"]
     merged = kinds[(vm.p2m[backed] >> 2) - 1] == MERGED_PAGE
+    spare = [gfn for gfn, kind in reference.reserved().items() if kind == GPT_PAGE]
+    unused = int((vm.frames.frame["references"][spare] == 1).sum())
     expected = {
         "held": int(backed.sum()),
         "merged": int(merged.sum()),
         "paged_out": int((vm.p2m < 0).sum()),
-        "tables": int((vm.frames.frame["kind"] == GPT_PAGE).sum()),
+        "tables": int((vm.frames.frame["kind"] == GPT_PAGE).sum()) - unused,
         "host_tables": len(reference.host_tables()),
     }
     for name, count in expected.items():

@@ -66,7 +66,7 @@ def _demand_fill(machine, process, gva, prot, area):
     """First touch: a zeroed page."""
     machine.vcpu.stats[0].demand_fills += 1
     size = paging.page_size_for(machine, process, gva, area)
-    status, gfn, size = paging.new_page(machine, size)
+    status, gfn, size = paging.new_page(machine, size, process, gva)
     if status != OK:
         return status
     machine.vcpu.stats[0].faults[size] += 1

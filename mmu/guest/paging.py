@@ -78,10 +78,13 @@ def _touch_page(machine, gfn, size):
 
 
 @kernel
-def new_table(machine, level, gva):
-    """An empty gPT page: (status, gfn). gva: the first address that it will map."""
+def new_table(machine, level, gva, above):
+    """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
+    the table that will point to it, NIL of a top-level one."""
     vm = machine.vm
-    gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
+    gfn = seam.place_table(machine, above, gva, level)
+    if gfn == NIL:
+        gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES, gfn
     vm.record[0].tables += 1
@@ -139,7 +142,7 @@ def map_leaf(machine, cr3, gva, size, entry):
         below = load_entry(machine, table, index)
         if not below & P:
             start = gva & ~((1 << level_shift(level)) - 1)
-            status, gfn = new_table(machine, level - 1, start)
+            status, gfn = new_table(machine, level - 1, start, table)
             if status != OK:
                 return status
             below = (gfn << PAGE_SHIFT) | TABLE_FLAGS
@@ -199,12 +202,17 @@ def page_size_for(machine, process, gva, area):
 
 
 @kernel
-def new_page(machine, size):
+def new_page(machine, size, process, gva):
     """A guest page of a size or, where guest memory is too fragmented, a smaller one:
-    (status, gfn, size). The kernel has written zeros to all of it."""
+    (status, gfn, size). The kernel has written zeros to all of it. process, gva: whose first touch
+    it is for; NIL and 0 where it is for none."""
     vm = machine.vm
     while True:
-        gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
+        gfn = NIL
+        if process != NIL:
+            gfn = seam.place_page(machine, process, gva, size)
+        if gfn == NIL:
+            gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
         if gfn != NIL:
             status = _touch_page(machine, gfn, size)
             for page in range(gfn, gfn + pages_in(size)):
@@ -222,7 +230,7 @@ def copy_page(machine, source, size):
         status = seam.read(machine, page)
         if status != OK:
             return status, NIL
-    status, gfn, got = new_page(machine, size)
+    status, gfn, got = new_page(machine, size, NIL, 0)
     if status == OK and got != size:
         frames.release(machine.vm.frames, gfn)
         return OUT_OF_GUEST_FRAMES, gfn
@@ -253,7 +261,7 @@ def split_leaf(machine, cr3, gva):
         if flags & COW:
             flags = flags & ~COW | RW
     start = gva & ~((1 << level_shift(level)) - 1)
-    status, lower = new_table(machine, size, start)
+    status, lower = new_table(machine, size, start, table)
     if status != OK:
         return status
     frames.split(vm.frames, gfn, INDEX_BITS * (size - 1))

@@ -55,7 +55,7 @@ def create(machine, pid):
         process += 1
     if process == vm.process.size:
         return OUT_OF_PROCESSES, NIL
-    status, cr3 = paging.new_table(machine, record.levels, 0)
+    status, cr3 = paging.new_table(machine, record.levels, 0, NIL)
     if status != OK:
         return status, NIL
     fresh = vm.process[process]

@@ -24,6 +24,13 @@ REGS = np.dtype(
         ("root_ad", np.int64),  # A and D bits of the nested table in use
         ("pcid", np.int64),
         ("vpid", np.int64),
+        # Segments, of linear addresses and of guest-physical ones: see walks.segments.
+        ("segment_start", np.int64, 2),  # first frame
+        ("segment_end", np.int64, 2),  # first frame after; no segment where it is not above start
+        ("segment_offset", np.int64, 2),  # what a frame's number is moved by
+        # Where upper tables of merged pairs lie, of both: see walks.flattened.
+        ("directory_start", np.int64, 2),  # first frame
+        ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages

@@ -7,6 +7,7 @@ from mmulab.mmu.memory.frames import IN_USE, OF_KIND, TOTAL
 from mmulab.mmu.memory.state import FRAME_KINDS, Frames
 from mmulab.mmu.memory.status import (
     LIVELOCK,
+    NOT_CONTIGUOUS,
     OUT_OF_DISK,
     OUT_OF_GUEST_FRAMES,
     OUT_OF_HOST_FRAMES,
@@ -34,6 +35,11 @@ def failure_text(status: int, machine: Machine) -> str:
         OUT_OF_HOST_FRAMES: (
             f"host memory is too small: all of {_size(host[TOTAL])} in use ({who}); "
             f"give more with --host-memory"
+        ),
+        NOT_CONTIGUOUS: (
+            f"the host has no free run of frames as long as the technique needs one: of "
+            f"{_size(host[TOTAL])}, {_size(host[IN_USE])} are in use, and what it gives cannot be "
+            f"overcommitted or scattered; give more with --host-memory"
         ),
         OUT_OF_GUEST_FRAMES: (
             f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "

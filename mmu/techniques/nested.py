@@ -7,6 +7,7 @@ without a VM exit; the VMM hears only of gpas that the nested table lacks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,9 @@ from mmulab.mmu.hardware.walks.two_dimensional import WALK
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField, Struct
-from mmulab.mmu.memory import frames, guest_tables
+from mmulab.mmu.memory import frames
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import (
-    EPT_A,
     EPT_D,
     EPT_LARGE,
     EPT_R,
@@ -33,17 +33,11 @@ from mmulab.mmu.memory.entries import (
 )
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
 from mmulab.mmu.memory.state import NPT_PAGE
-from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
-from mmulab.mmu.techniques.costs import HOST_ALLOCATION
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.techniques import second_dimension
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
-from mmulab.mmu.techniques.technique import Exit, Technique
-from mmulab.mmu.techniques.unshare import unshare
-from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.calls import back, overwrite, own
-from mmulab.mmu.vmm.exits import vm_exit
-
-EPT_VIOLATIONS = 0  # index of the exit reason
+from mmulab.mmu.techniques.technique import Technique
 
 
 class NestedState(Struct):
@@ -105,113 +99,43 @@ def leaf_address(machine, gfn):
         level -= 1
 
 
-@kernel
-def map_page(machine, gfn):
-    """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a status."""
-    size = host_size_of(machine, gfn)
-    hpa, level = leaf_address(machine, gfn)
-    while level > size + 1:
-        status, hfn = _new_table(machine)
-        if status != OK:
-            return status
-        memory.store(machine.host.memory, hpa, (hfn << 12) | EPT_RWX)
+def make_map_page(new_table: Any) -> Any:
+    """The kernel that maps a page. new_table(machine, above, index, level) -> (status, hfn): an
+    empty nPT page of a level, to which entry `index` of the one in frame `above` will point."""
+
+    @kernel
+    def map_page(machine, gfn):
+        """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a
+        status."""
+        size = host_size_of(machine, gfn)
         hpa, level = leaf_address(machine, gfn)
-    # Where a table is left from smaller pages, a large page is mapped in pieces.
-    first = gfn & ~(pages_in(level - 1) - 1)
-    large = EPT_LARGE if level > 1 else 0
-    rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
-    entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
-    memory.store(machine.host.memory, hpa, entry)
-    return OK
-
-
-@kernel
-def touch(machine, gfn):
-    """The guest kernel overwrites a page: an EPT violation where it may not yet."""
-    hpa, level = leaf_address(machine, gfn)
-    if not memory.load(machine.host.memory, hpa) & EPT_W:
-        vm_exit(machine, EPT_VIOLATIONS)
-        unshare(machine, gfn)
-        status = overwrite(machine, gfn, False)
-        if status == OK:
-            status = map_page(machine, gfn)
-        if status != OK:
-            return status
-    if machine.vcpu.regs[0].root_ad:
-        hpa, level = leaf_address(machine, gfn)
-        entry = memory.load(machine.host.memory, hpa)
-        memory.store(machine.host.memory, hpa, entry | EPT_A | EPT_D)
-    return OK
-
-
-@kernel
-def read(machine, gfn):
-    """The guest kernel reads a page: an EPT violation where it is not mapped."""
-    hpa, level = leaf_address(machine, gfn)
-    if memory.load(machine.host.memory, hpa) & EPT_RWX:
+        while level > size + 1:
+            status, hfn = new_table(machine, hpa >> 12, index_of(gfn << 12, level), level - 1)
+            if status != OK:
+                return status
+            memory.store(machine.host.memory, hpa, (hfn << 12) | EPT_RWX)
+            hpa, level = leaf_address(machine, gfn)
+        # Where a table is left from smaller pages, a large page is mapped in pieces.
+        first = gfn & ~(pages_in(level - 1) - 1)
+        large = EPT_LARGE if level > 1 else 0
+        rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+        entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
+        memory.store(machine.host.memory, hpa, entry)
         return OK
-    vm_exit(machine, EPT_VIOLATIONS)
-    status = back(machine, gfn)
-    return status if status != OK else map_page(machine, gfn)
+
+    return map_page
 
 
 @kernel
-def fault(machine, status, gva, kind, user):
-    """EPT violation: backs the page, for a store with one of its own, and maps it."""
-    if status != EPT_VIOLATION:
-        return status
-    gfn = machine.vcpu.regs[0].fault_gpa >> 12
-    vm_exit(machine, EPT_VIOLATIONS)
-    if kind == STORE and is_merged(machine, gfn):
-        unshare(machine, gfn)
-        status = own(machine, gfn)
-    else:
-        status = back(machine, gfn)
-    return status if status != OK else map_page(machine, gfn)
+def _below(machine, above, index, level):
+    return _new_table(machine)
 
 
-@kernel
-def store(machine, table, index, entry):
-    guest_tables.store_entry(machine, table, index, entry)
-    return touch(machine, table)
-
-
-@kernel
-def drop_mapping(machine, gfn):
-    """The host page behind gfn is about to change: its leaves go. The caller flushes."""
-    count = pages_in(host_size_of(machine, gfn))
-    first = gfn & ~(count - 1)
-    other = first
-    while other < first + count:
-        hpa, level = leaf_address(machine, other)
-        memory.store(machine.host.memory, hpa, 0)
-        other += pages_in(level - 1)
-    return OK
-
-
-@kernel
-def is_mapped(machine, gfn):
-    """True where the guest has reached the page since it was last dropped."""
-    hpa, _ = leaf_address(machine, gfn)
-    return int(memory.load(machine.host.memory, hpa) & EPT_RWX != 0)
-
-
-@kernel
-def was_accessed(machine, gfn):
-    """Whether the host page was used since this was last asked, any part of it. Without EPT A
-    bits the leaf goes, and its return tells (Linux KVM, Documentation/virt/kvm/x86/mmu.rst)."""
-    count = pages_in(host_size_of(machine, gfn))
-    other = gfn & ~(count - 1)
-    end = other + count
-    has_bits = machine.vcpu.regs[0].root_ad != 0
-    used = False
-    while other < end:
-        hpa, level = leaf_address(machine, other)
-        entry = memory.load(machine.host.memory, hpa)
-        used |= entry & (EPT_A if has_bits else EPT_RWX) != 0
-        memory.store(machine.host.memory, hpa, entry & ~EPT_A if has_bits else 0)
-        other = (other & ~(pages_in(level - 1) - 1)) + pages_in(level - 1)
-    return int(used)
+map_page = make_map_page(_below)
+EPT_VIOLATIONS = second_dimension.EPT_VIOLATIONS
+HOOKS = second_dimension.hooks_for(leaf_address, map_page)
+touch, read, fault = HOOKS["touch"], HOOKS["read"], HOOKS["fault"]
+is_mapped = HOOKS["is_mapped"]
 
 
 class NestedReference(Reference):
@@ -226,17 +150,22 @@ class NestedReference(Reference):
         levels = int(self.tables.regs["root_levels"])
         return self.tables.entries(self.root, levels, EPT_RWX, lambda frame: frame)
 
+    def below(self, gfn: int) -> tuple[int, int, int] | None:
+        """What maps a guest frame: (entry, hfn, size of the page); None where nothing does."""
+        found = leaf_at(self._nested, gfn)
+        return (found[0].value, found[1], found[0].level - 1) if found else None
+
     def translate(self, process: int, page: int) -> Page | None:
         above = super().translate(process, page)
-        below = leaf_at(self._nested, above.hfn) if above else None
+        below = self.below(above.hfn) if above else None
         if above is None or below is None:
             return None
-        leaf, hfn = below
+        entry, hfn, size = below
         rights = above.rights
-        rights &= ~0 if leaf.value & EPT_W else ~RW
-        rights |= 0 if leaf.value & EPT_X else XD
-        dirty = above.dirty and (not self.tables.regs["root_ad"] or bool(leaf.value & EPT_D))
-        return Page(hfn, min(above.size, leaf.level - 1), rights, dirty)
+        rights &= ~0 if entry & EPT_W else ~RW
+        rights |= 0 if entry & EPT_X else XD
+        dirty = above.dirty and (not self.tables.regs["root_ad"] or bool(entry & EPT_D))
+        return Page(hfn, min(above.size, size), rights, dirty)
 
     def physical_uppers(self) -> dict[tuple[int, int], int]:
         return {
@@ -257,24 +186,8 @@ TECHNIQUE = Technique(
     module=__name__,
     walk=WALK,
     reference=NestedReference,
-    hooks={
-        "start": start,
-        "stop": stop,
-        "touch": touch,
-        "read": read,
-        "store": store,
-        "fault": fault,
-        "drop_mapping": drop_mapping,
-        "is_mapped": is_mapped,
-        "was_accessed": was_accessed,
-    },
+    hooks={"start": start, "stop": stop, **HOOKS},
     parameters=(HOST_PAGE_SIZE,),
-    exits=(
-        Exit(
-            "ept_violation",
-            "EPT violations",
-            HOST_ALLOCATION,
-        ),
-    ),
+    exits=second_dimension.EXITS,
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
 )

@@ -201,5 +201,10 @@ class Reference:
         """hfn -> kind of frame, of the tables that the VMM keeps for this VM."""
         return {}
 
+    def reserved(self) -> dict[int, int]:
+        """gfn -> kind of frame, of those that the guest keeps for places that the technique
+        names; each has one reference for that."""
+        return {}
+
     def check(self) -> None:
         """Raises CheckFailed where an invariant of the technique's own does not hold."""

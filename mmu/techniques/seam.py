@@ -17,7 +17,7 @@ from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.ops import Section
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import guest_tables
-from mmulab.mmu.memory.status import OK
+from mmulab.mmu.memory.status import NIL, OK
 
 HOOK_SECTION = Section(32, 48)
 HOOKS = HOOK_SECTION.ops  # of techniques, by name
@@ -50,6 +50,11 @@ def _nothing_2(machine, a, b):
 @kernel
 def _nothing_3(machine, a, b, c):
     return OK
+
+
+@kernel
+def _anywhere(machine, above, gva, level):
+    return NIL
 
 
 @kernel
@@ -178,6 +183,22 @@ is_mapped = _hook(
 )
 was_accessed = _hook(
     "was_accessed", "gfn", "test and clear", _nothing_1, "1 where it was used since last asked"
+)
+
+place_table = _hook(
+    "place_table",
+    "above gva level",
+    "the guest kernel is about to make a gPT page, below a table (none: -1), for a first address",
+    _anywhere,
+    "the gfn that it shall take, already allocated; -1: any",
+)
+
+place_page = _hook(
+    "place_page",
+    "process gva size",
+    "the guest kernel is about to give a page of a size to an address at its first touch",
+    _anywhere,
+    "the first gfn that it shall take, already allocated; -1: any",
 )
 
 world_in = _hook("world_in", "", "the VM begins to run on this core", _nothing)

@@ -39,9 +39,13 @@ def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # ty
 
 
 def test_techniques_are_listed(mmulab) -> None:  # type: ignore
+    from mmulab.mmu.techniques import registry
+
     head, *lines = mmulab("techniques").out.splitlines()
     assert head.split()[0] == "technique"
-    assert [line.split()[0] for line in lines] == ["native", "shadow", "nested"]
+    listed = [line.split()[0] for line in lines]
+    assert listed == list(registry.of_package())
+    assert listed[:3] == ["native", "shadow", "nested"]
 
 
 def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type: ignore
@@ -51,10 +55,8 @@ def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type:
         out = " ".join(mmulab("techniques", technique.name).out.split())
         said = [technique.summary, technique.source, *technique.assumptions]
         for parameter in technique.parameters:
-            said += [
-                f"{parameter.name}: {', '.join(parameter.choices)}; default",
-                parameter.meaning,
-            ]
+            values = ", ".join(parameter.choices) or f"{parameter.low} to {parameter.high}"
+            said += [f"{parameter.name}: {values}; default", parameter.meaning]
         said += [f"exits.{each.reason}: {each.label}" for each in technique.exits]
         said += [f"{each.name}: {each.meaning}" for each in technique.counters]
         for name, cost in technique.costs.items():

@@ -17,6 +17,8 @@ DEFAULTS = {
     "load_cr3": "loads it, and without `keep` drops what was cached of its PCID",
     "flush_range": "loads CR3 anew",
     "fault": "returns `status`",
+    "place_table": "returns -1",
+    "place_page": "returns -1",
 }
 
 

@@ -119,7 +119,8 @@ class Guest:
         self._event(BRK, 0x6000_0000 + length * PAGE)
 
     def _reclaim(self, number: int) -> None:
-        """The VMM takes a host page of each VM away, one that holds no page table."""
+        """The VMM takes a host page of each VM away, one that holds no page table
+        and that nothing pins."""
         for simulator in self.simulators:
             machine = simulator.machine
             if machine.vm.record[0]["identity"]:
@@ -132,6 +133,8 @@ class Guest:
             count = 1 << (9 * (int(p2m[gfn]) & 3))
             first = gfn & ~(count - 1)
             hfns = (p2m[first : first + count] >> 2) - 1
+            if machine.host.frames.frame[hfns[0]]["pins"]:
+                continue
             if not machine.host.memory.table[hfns].any():
                 _drop_backing(machine, gfn)
 

@@ -59,6 +59,7 @@ CONFIGS = {
     "vswapper": {"technique": "nested", "map_disk": True, "emulate_writes": True},
     "no vpid": {"technique": "nested", "vpid": False},
     "shadow vswapper": {"technique": "shadow", "map_disk": True, "emulate_writes": True},
+    "flat": {"technique": "flat-nested"},
     "limit": {"technique": "nested", "limit": 2 << 20},
     "shadow limit": {"technique": "shadow", "limit": 1 << 20, "disk": 0},
 }
@@ -70,6 +71,7 @@ LARGE = {
         "memory": 32 << 20,
         "limit": 9 << 20,
     },
+    "flat": {"technique": "flat-nested", "host_page_size": "2m"},
     "large pages": {"technique": "shadow", "host_page_size": "2m", "page_size": "thp"},
     "large guest pages": {"technique": "nested", "page_size": "2m"},
 }

@@ -73,6 +73,40 @@ def test_invariants_hold_after_every_step(name: str, history: list[tuple]) -> No
         compare_contents(guest.simulators)
 
 
+ROOMY = 320 << 20
+
+#: Techniques that are compared with bare metal each by itself, with what they need.
+OTHERS = (
+    "partition",
+    "container",
+    "flat-nested",
+    "flattened",
+    "flattened:sides=guest",
+    "flattened:sides=host",
+    "direct-segment",
+    "direct-segment:mode=guest",
+    "direct-segment:mode=vmm",
+)
+
+
+@pytest.mark.parametrize("name", ["4k on 4k", "thp on 2m", "4k on 2m, flushes"])
+@pytest.mark.parametrize("technique", OTHERS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(steps, min_size=1, max_size=40))
+def test_it_shows_the_guest_what_bare_metal_does(
+    technique: str, name: str, history: list[tuple]
+) -> None:
+    config = CONFIGS[name]
+    if technique.startswith("flattened"):  # room for tables of 2 MiB
+        config = replace(config, memory=ROOMY, host_memory=2 * ROOMY)
+    guest = Guest([build(each, SMALL, config) for each in ("native", technique)])
+    for step in history:
+        guest.play(step)
+        for simulator in guest.simulators:
+            check(simulator)
+        compare_contents(guest.simulators)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:

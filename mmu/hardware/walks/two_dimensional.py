@@ -3,6 +3,8 @@ page's own: hardware nested paging (EPT, NPT)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_nested
 from mmulab.mmu.hardware.walk_caches import nested_find, nested_remember
 from mmulab.mmu.hardware.walks.forms import EPT, X86
@@ -27,47 +29,59 @@ from mmulab.mmu.trace import LOAD, STORE
 nested_walk = make_walk(EPT, in_place, 1, NESTED)
 
 
-@inlined
-def _locate(core, vcpu, memory, gfn, level):
-    """hfn of a gPT page. With EPT A/D bits on, the reference is a write (SDM 29.3.5)."""
-    hfn = nested_find(core, vcpu, gfn)
-    if hfn >= 0:
-        vcpu.stats[0].ntlb_hits += 1
-        return OK, hfn
-    kind = STORE if vcpu.regs[0].root_ad else LOAD
-    gpa = gfn << PAGE_SHIFT
-    status, leaf, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, level * STEP)
-    hfn = frame_at(leaf, gpa, host_level)
-    if status == OK:
-        nested_remember(core, vcpu, gfn, hfn)
-    return status, hfn
+def make_locate(nested_walk: Any) -> Any:
+    """A kernel that says where a gPT page lies, by the nested TLB or a walk of the nested table:
+    the `locate` of `radix.make_walk`. nested_walk: as `make_walk` makes them."""
+
+    @inlined
+    def locate(core, vcpu, memory, gfn, level):
+        """hfn of a gPT page. With EPT A/D bits on, the reference is a write (SDM 29.3.5)."""
+        hfn = nested_find(core, vcpu, gfn)
+        if hfn >= 0:
+            vcpu.stats[0].ntlb_hits += 1
+            return OK, hfn
+        kind = STORE if vcpu.regs[0].root_ad else LOAD
+        gpa = gfn << PAGE_SHIFT
+        status, leaf, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, level * STEP)
+        hfn = frame_at(leaf, gpa, host_level)
+        if status == OK:
+            nested_remember(core, vcpu, gfn, hfn)
+        return status, hfn
+
+    return locate
 
 
-guest_walk = make_walk(X86, _locate, STEP, GUEST)
+def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
+    """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+
+    @inlined
+    def translate(core, vcpu, memory, gva, kind, user):
+        """See `walk.Walk`. The page size is the smaller of the guest's leaf and the host's."""
+        status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
+        if status != OK:
+            return status, leaf, level - 1
+        gfn = frame_at(leaf, gva, level)
+        gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
+        status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
+        if status != OK:
+            return status, leaf, level - 1
+        flags = leaf & ~FRAME
+        if not below & EPT_W:
+            flags &= ~RW
+        if not below & EPT_X:
+            flags |= XD
+        if vcpu.regs[0].root_ad and not below & EPT_D:
+            flags &= ~D
+        if host_level < level:
+            vcpu.stats[0].splintered += 1
+        hfn = frame_at(below, gpa, host_level)
+        return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+
+    return translate
 
 
-@inlined
-def translate(core, vcpu, memory, gva, kind, user):
-    """See `walk.Walk`. The page size is the smaller of the guest's leaf and the host's."""
-    status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
-    if status != OK:
-        return status, leaf, level - 1
-    gfn = frame_at(leaf, gva, level)
-    gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
-    status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
-    if status != OK:
-        return status, leaf, level - 1
-    flags = leaf & ~FRAME
-    if not below & EPT_W:
-        flags &= ~RW
-    if not below & EPT_X:
-        flags |= XD
-    if vcpu.regs[0].root_ad and not below & EPT_D:
-        flags &= ~D
-    if host_level < level:
-        vcpu.stats[0].splintered += 1
-    hfn = frame_at(below, gpa, host_level)
-    return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+guest_walk = make_walk(X86, make_locate(nested_walk), STEP, GUEST)
+translate = make_translate(guest_walk, nested_walk)
 
 
 @inlined
