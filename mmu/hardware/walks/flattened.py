@@ -20,6 +20,7 @@ import numpy as np
 from mmulab.mmu.hardware.caches import reference
 from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_nested
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
+from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
 from mmulab.mmu.hardware.walks.forms import EPT, X86, Form
 from mmulab.mmu.hardware.walks.radix import in_place
@@ -41,6 +42,7 @@ from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK
 from mmulab.mmu.memory.tables import load, slot_of
 from mmulab.mmu.trace import STORE
 
+ENTRY_SHIFT = 3  # eight bytes an entry
 MERGED = 1 << 11  # in the data of a walk cache: the frame is a directory's, not translated
 
 
@@ -148,7 +150,9 @@ def make_flattened_walk(
             if not copied:
                 slot = slot_of(memory, hpa)
                 entry = memory.entry[slot]
-            reference(core, vcpu, hpa, entry, site + read * step)
+            number = address >> (PAGE_SHIFT + INDEX_BITS * (read - 1))
+            line = of_table(vcpu, which == PHYSICAL, read, number >> (LINE_SHIFT - ENTRY_SHIFT))
+            reference(core, vcpu, hpa, entry, site + read * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
