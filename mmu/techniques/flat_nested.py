@@ -8,6 +8,8 @@ large pages, is made up here. Its other half, speculative inverted shadow paging
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mmulab.mmu.hardware.walks.flat import SIZE_SHIFT, WALK
@@ -31,7 +33,7 @@ from mmulab.mmu.memory.status import NIL, NOT_CONTIGUOUS, OK, OUT_OF_TABLES
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
-from mmulab.mmu.techniques.reference import fail
+from mmulab.mmu.techniques.reference import Entry, fail
 from mmulab.mmu.techniques.second_dimension import EXITS, hooks_for
 from mmulab.mmu.techniques.technique import Counter, Technique
 
@@ -87,7 +89,7 @@ class FlatReference(nested.NestedReference):
         assert contents is not None
         return int(contents[gfn % ENTRIES])
 
-    def nested_entries(self):  # type: ignore[no-untyped-def]
+    def nested_entries(self) -> Iterator[Entry]:
         return iter(())
 
     def below(self, gfn: int) -> tuple[int, int, int] | None:
