@@ -131,7 +131,8 @@ def charges(
     instead: Counter[str] = Counter()
     for one in technique.exits:
         instead[one.instead_of] += exits[one.reason]
-        charged[one.category]["cost.vm_exit"] += exits[one.reason]
+        if one.by_hardware:
+            charged[one.category]["cost.vm_exit"] += exits[one.reason]
         charged[one.category][f"cost.{technique.name}.{one.reason}"] += exits[one.reason]
     charged["guest_kernel"].update(
         {

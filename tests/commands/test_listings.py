@@ -39,9 +39,13 @@ def test_every_number_of_a_preset_is_listed_with_a_source(mmulab) -> None:  # ty
 
 
 def test_techniques_are_listed(mmulab) -> None:  # type: ignore
+    from mmulab.mmu.techniques import registry
+
     head, *lines = mmulab("techniques").out.splitlines()
     assert head.split()[0] == "technique"
-    assert [line.split()[0] for line in lines] == ["native", "shadow", "nested"]
+    names = [line.split()[0] for line in lines]
+    assert names[:3] == ["native", "shadow", "nested"]
+    assert names == list(registry.of_package())
 
 
 def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type: ignore
