@@ -54,7 +54,10 @@ def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> Cou
     return Counted(
         counts,
         {each.reason: int(vcpu.exits[at]) for at, each in enumerate(technique.exits)},
-        {each.name: int(vcpu.own[at]) for at, each in enumerate(technique.counters)},
+        {
+            each.name: counts[each.of] if each.of else int(vcpu.own[at])
+            for at, each in enumerate(technique.counters)
+        },
     )
 
 

@@ -41,12 +41,17 @@ class Exit:
 
 @dataclass(frozen=True)
 class Counter:
-    """Something else that a technique counts, and what each costs in cycles, if anything."""
+    """Something else that a technique counts, and what each costs in cycles, if anything.
+
+    of: a count of every technique (`report.counts`) that it equals; then its kernels do not
+    count it.
+    """
 
     name: str
     meaning: str
     cost: Cited | None = None
     category: str = "shadow"
+    of: str = ""
 
 
 class Nothing(Struct):

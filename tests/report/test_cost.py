@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count as integers
 
 import pytest
 
@@ -20,8 +19,9 @@ TECHNIQUES = registry.built_in()
 SHADOW = registry.get("shadow")
 
 # Costs that are distinct primes, so that a wrong term shows.
-PRIMES = (n for n in integers(2) if all(n % divisor for divisor in range(2, n)))
+PRIMES = [n for n in range(2, 1000) if all(n % d for d in range(2, n))]
 COST = dict(zip((*COSTS, *costs(TECHNIQUES)), PRIMES, strict=False))
+assert len(COST) < len(PRIMES)
 PRESET = replace(
     presets.load("skylake-sp"),
     costs={name: Cited(prime, "test") for name, prime in COST.items()},

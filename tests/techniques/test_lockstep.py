@@ -41,13 +41,14 @@ steps = st.one_of(
 
 
 def machines(config: Config, **changes: object) -> list[Simulator]:
-    """Native, shadow under both policies, nested, Xen PV with each way to write a gPTE."""
+    """Native, shadow under both policies, nested, Xen PV with each way to write a gPTE, QEMU."""
     return [
         build("native", SMALL, config),
         build("shadow", SMALL, replace(config, shadow_policy="unsync")),
         build("shadow", SMALL, replace(config, shadow_policy="trap")),
         build("nested", SMALL, config),
         *(build(f"paravirt:writes={how}", SMALL, config) for how in WRITES),
+        build("softmmu:window=50", SMALL, config),
     ]
 
 
@@ -78,7 +79,7 @@ def test_invariants_hold_after_every_step(name: str, history: list[tuple]) -> No
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested", "paravirt"):
+    for technique in ("native", "shadow", "nested", "paravirt", "softmmu"):
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:

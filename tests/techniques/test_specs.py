@@ -125,7 +125,7 @@ def test_a_parameter_overrides_an_option_which_overrides_the_default() -> None:
     ("text", "expected"),
     [
         ("shadw", "unknown technique 'shadw'; did you mean 'shadow'?"),
-        ("", f"unknown technique ''; known: {', '.join(sorted(registry.of_package()))}"),
+        ("", f"unknown technique ''; known: {', '.join(sorted(registry.names()))}"),
         ("shadow:polcy=trap", "unknown parameter 'polcy'; did you mean 'policy'?"),
         ("shadow:policy=tarp", "unknown value of shadow:policy 'tarp'; did you mean 'trap'?"),
         ("shadow:policy=", "unknown value of shadow:policy ''; known: trap, unsync"),
