@@ -89,14 +89,14 @@ def test_a_hypercall_carries_31_writes(pages: int) -> None:
     # 24 more: where they do not fit it goes alone.
     found = exits(driver)
     assert found.pop("mmu_update") == -(-pages // 31)
-    alone = {"flush": 1} if pages % 31 == 0 else {}
+    alone = {"tlb_flush": 1} if pages % 31 == 0 else {}
     assert found == {"kernel_entry": 1, "iret": 1} | alone
 
 
 def test_emulated_writes_trap_one_by_one() -> None:
     driver = mapped(100, "emulated")
     driver.event(MPROTECT, GVA, 100 * PAGE, PROT_READ)
-    assert exits(driver) == {"emulated_write": 100, "flush": 1, "kernel_entry": 1, "iret": 1}
+    assert exits(driver) == {"emulated_write": 100, "tlb_flush": 1, "kernel_entry": 1, "iret": 1}
 
 
 def test_a_first_touch_is_one_hypercall() -> None:
@@ -118,9 +118,9 @@ def test_a_table_is_made_read_only_and_pinned_in_one_hypercall() -> None:
 @pytest.mark.parametrize(
     ("writes", "expected"),
     [
-        ("mmu_update", {"mmu_update": 1, "flush": 1}),
+        ("mmu_update", {"mmu_update": 1, "tlb_flush": 1}),
         ("update_va_mapping", {"update_va_mapping": 1}),
-        ("emulated", {"emulated_write": 1, "flush": 1}),
+        ("emulated", {"emulated_write": 1, "tlb_flush": 1}),
     ],
 )
 def test_update_va_mapping_saves_the_flush(writes: str, expected: dict[str, int]) -> None:

@@ -103,7 +103,7 @@ TECHNIQUE = Technique(
             by_hardware=False,
         ),
         Exit(
-            "flush",
+            "tlb_flush",
             "hypercalls that flush the TLB",
             _HYPERCALL,
             category="exit_flush",

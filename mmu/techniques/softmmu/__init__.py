@@ -90,7 +90,7 @@ TECHNIQUE = Technique(
         ),
         Exit("host_fault", "host page faults", HOST_ALLOCATION, by_hardware=False),
         Exit(
-            "flush",
+            "cr3_load",
             "CR3 loads",
             Cited(
                 1500,

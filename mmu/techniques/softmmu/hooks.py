@@ -29,8 +29,8 @@ from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK, PAGE_FAULT
 from mmulab.mmu.techniques.softmmu import tlb
 from mmulab.mmu.techniques.softmmu.state import (
+    CR3_LOAD,
     EXCEPTION,
-    FLUSH,
     HOST_FAULT,
     INVLPG,
     MODES,
@@ -192,7 +192,7 @@ def invlpg(machine, gva):
 @kernel
 def load_cr3(machine, process, keep):
     """cpu_x86_update_cr3(): everything goes, since entries have no ASID."""
-    trap(machine, FLUSH)
+    trap(machine, CR3_LOAD)
     status = tlb.flush(machine)
     if status != OK:
         return status

@@ -14,7 +14,7 @@ from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.techniques.technique import Sizes
 
 #: Index of each exit reason.
-TLB_FILL, EXCEPTION, HOST_FAULT, FLUSH, INVLPG = range(5)
+TLB_FILL, EXCEPTION, HOST_FAULT, CR3_LOAD, INVLPG = range(5)
 
 #: Index of each counter. The first is no count of its own.
 _, VICTIM_HITS, WIPED, GROWN, SHRUNK, LARGE_FLUSHES = range(6)
