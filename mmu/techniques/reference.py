@@ -216,5 +216,14 @@ class Reference:
         """hfn -> kind of frame, of the tables that the VMM keeps for this VM."""
         return {}
 
+    def process_of(self, pcid: int) -> int | None:
+        """The process that a PCID other than the current one is, if its translations may be
+        used again."""
+        for process in self.tables.processes():
+            one = self.tables.vm.process[process]
+            if int(one["asid"]) == pcid and not one["stale"]:
+                return process
+        return None
+
     def check(self) -> None:
         """Raises CheckFailed where an invariant of the technique's own does not hold."""

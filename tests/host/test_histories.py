@@ -59,6 +59,7 @@ CONFIGS = {
     "vswapper": {"technique": "nested", "map_disk": True, "emulate_writes": True},
     "no vpid": {"technique": "nested", "vpid": False},
     "shadow vswapper": {"technique": "shadow", "map_disk": True, "emulate_writes": True},
+    "pvm": {"technique": "pvm"},
     "softmmu": {"technique": "softmmu"},
     "softmmu, large host pages": {"technique": "softmmu", "host_page_size": "2m"},
     "limit": {"technique": "nested", "limit": 2 << 20},

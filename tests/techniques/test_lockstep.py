@@ -41,7 +41,8 @@ steps = st.one_of(
 
 
 def machines(config: Config, **changes: object) -> list[Simulator]:
-    """Native, shadow under both policies, nested, Xen PV with each way to write a gPTE, QEMU."""
+    """Native, shadow under both policies, nested, Xen PV with each way to write a gPTE, QEMU,
+    PVM with and without its prefault."""
     return [
         build("native", SMALL, config),
         build("shadow", SMALL, replace(config, shadow_policy="unsync")),
@@ -49,6 +50,8 @@ def machines(config: Config, **changes: object) -> list[Simulator]:
         build("nested", SMALL, config),
         *(build(f"paravirt:writes={how}", SMALL, config) for how in WRITES),
         build("softmmu:window=50", SMALL, config),
+        build("pvm", SMALL, config),
+        build("pvm:prefault=off,policy=trap", SMALL, config),
     ]
 
 
@@ -79,7 +82,7 @@ def test_invariants_hold_after_every_step(name: str, history: list[tuple]) -> No
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested", "paravirt", "softmmu"):
+    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm"):
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:
