@@ -116,7 +116,8 @@ def charges(
 ) -> Charges:
     """What is charged for what was counted: pricing is these numbers times the costs.
 
-    references: by dimension ("guest", "nested"), a count for each cache level and memory.
+    references: by dimension, a count for each cache level and memory; all but "guest" are the
+    nested walk's.
     Costs that are charged nothing are left out.
     """
     counts, exits, events = counted

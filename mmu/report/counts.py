@@ -80,8 +80,9 @@ def references_of(vcpu: VCPU) -> np.ndarray:
 def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str, Any]]:
     """Memory references of page walks, an object for each site of the walk that made any.
 
-    site: its label. dimension: "guest" (the guest's table, or the only one) or "nested". level:
-    of the table, 1 for the leaves. served_by: a count for each cache level, and memory.
+    site: its label. dimension: "guest" (the guest's table, or the only one), "nested", or what a
+    walk's site names otherwise. level: of the table, 1 for the leaves. served_by: a count for
+    each cache level, and memory.
     """
     served = _by_level(vcpu, cache_levels)[: len(walk.sites)]
     return [
