@@ -12,6 +12,7 @@ from models.qemu_tlb import QemuTlb
 
 from mmulab import workloads
 from mmulab.mmu import presets, simulate
+from mmulab.mmu.by_hand import walkthrough
 from mmulab.mmu.check import CheckFailed, check
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware.state import Machine
@@ -92,6 +93,13 @@ def test_a_miss_reads_the_guests_table_by_software(page_size: str) -> None:
     # When the processor's TLB has lost it, then the entry is all that is read.
     driver.flush()
     assert driver.access(GVA) == 1
+
+
+def test_a_walk_shows_the_entry_that_is_loaded() -> None:
+    walk = walkthrough.walk(GVA, "softmmu", presets.load("skylake-sp"))
+    (reference,) = walk.references
+    assert (reference.name, reference.purpose) == ("entry", "of the software TLB")
+    assert (reference.entry, reference.flags) == (GVA, "")
 
 
 def test_page_faults_are_raised_by_software() -> None:
