@@ -322,3 +322,38 @@ def test_ksm_refuses_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path.write_text(SCENARIO)
     with pytest.raises(InputError, match="cannot merge pages: .*; set mergeable = false"):
         run(parsing.load(str(path)), of_vm)
+
+
+BALLOONED = """
+[host]
+memory = "100M"
+[balloon]
+policy = "fixed"
+period = "1ms"
+[reporting]
+order = 0
+period = "1ms"
+[[vm]]
+name = "a"
+technique = "paravirt"
+memory = "32M"
+disk = "64M"
+workload = "churn:heap=4M,work=20K,arena=2M,accesses=400K"
+[[event]]
+at = "1ms"
+vm = "a"
+balloon = "12M"
+[[event]]
+at = "5ms"
+vm = "a"
+balloon = 0
+"""
+
+
+def test_a_balloon_and_free_page_reporting_take_what_is_not_in_use(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "scenario.toml"
+    path.write_text(BALLOONED)
+    result = run(parsing.load(str(path)), of_vm, check=True)
+    assert result.services["reporting"]["frames_freed"] > 1000
+    (one,) = result.vms
+    assert one.exits["memory_op"] > 0
