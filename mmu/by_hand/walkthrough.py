@@ -59,11 +59,11 @@ _EPT_FLAGS = (
 class Reference:
     """One memory reference of a walk.
 
-    table: "gPT", "sPT" or "nPT". guest_level: level of the guest (or only) table that is
-    read or, for a nested reference, located; 0: the page itself is located. host_level:
-    level of the nested table that is read; 0: the guest's table is. index: into the table.
-    hpa: of the entry. entry: as it was read, an unsigned 64-bit number. served_by: cache
-    level or "memory".
+    table: "gPT", "sPT", "nPT", or a structure of the technique's own. guest_level: level of the
+    guest (or only) table that is read or, for a nested reference, located; 0: the page itself is
+    located. host_level: level of the nested table that is read; 0: the guest's table is. index:
+    into the table. hpa: of the entry. entry: as it was read, an unsigned 64-bit number.
+    served_by: cache level or "memory".
     """
 
     table: str
@@ -79,13 +79,22 @@ class Reference:
         return self.host_level > 0
 
     @property
+    def is_of_table(self) -> bool:
+        """False where a structure of the technique's own is read, which has no levels."""
+        return self.host_level > 0 or self.guest_level > 0
+
+    @property
     def name(self) -> str:
         """The entry's name: gPTE, sPTE, nPDE, ..."""
+        if not self.is_of_table:
+            return "entry"
         return self.table[0] + ENTRY_NAMES[self.host_level or self.guest_level]
 
     @property
     def purpose(self) -> str:
-        """What a nested reference is for."""
+        """What a nested reference is for, or one to what is no page table."""
+        if not self.is_of_table:
+            return f"of the {self.table}"
         if not self.is_nested:
             return ""
         if self.guest_level == 0:
@@ -94,6 +103,8 @@ class Reference:
 
     @property
     def flags(self) -> str:
+        if not self.is_of_table:
+            return ""
         signed = self.entry - (1 << 64) if self.entry >> 63 else self.entry
         known = _EPT_FLAGS if self.is_nested else _X86_FLAGS
         return " ".join(name for bit, name in known if signed & bit)
@@ -154,9 +165,10 @@ def walk(
 def _reference(record: np.void, site: Site, table: str, caches: list[str]) -> Reference:
     """A logged reference. table: the guest's that hardware walks. caches: names of levels."""
     nested = site.dimension == "nested"
+    of_guest = table if site.dimension == "guest" else site.dimension
     in_memory = record["cache"] == CACHE_LEVELS - 1
     return Reference(
-        table="nPT" if nested else table,
+        table="nPT" if nested else of_guest,
         guest_level=site.located,
         host_level=site.level if nested else 0,
         index=int(record["address"]) >> 3 & 511,

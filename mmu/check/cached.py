@@ -62,11 +62,7 @@ def _owner(reference: Reference, pcid: int) -> int | None:
     current = int(tables.record["current"])
     if pcid == GLOBAL or reference.hides_pcid or pcid == int(tables.regs["pcid"]):
         return current
-    for process in tables.processes():
-        one = tables.vm.process[process]
-        if int(one["asid"]) == pcid and not one["stale"]:
-            return process
-    return None
+    return reference.process_of(pcid)
 
 
 def _signed(number: int, bits: int) -> int:

@@ -77,12 +77,13 @@ def _check_counters(guest: Guest, reference: Reference) -> None:
     merged = kinds[(vm.p2m[backed] >> 2) - 1] == MERGED_PAGE
     spare = [gfn for gfn, kind in reference.reserved().items() if kind == GPT_PAGE]
     unused = int((vm.frames.frame["references"][spare] == 1).sum())
+    orders = tables.machine.host.frames.frame["order"]
     expected = {
         "held": int(backed.sum()),
         "merged": int(merged.sum()),
         "paged_out": int((vm.p2m < 0).sum()),
         "tables": int((vm.frames.frame["kind"] == GPT_PAGE).sum()) - unused,
-        "host_tables": len(reference.host_tables()),
+        "host_tables": sum(1 << (int(orders[head]) - 1) for head in reference.host_tables()),
     }
     for name, count in expected.items():
         if int(tables.record[name]) != count:

@@ -61,6 +61,14 @@ class HostSettings:
         check_choice("scheduler", self.scheduler, SCHEDULERS)
 
 
+def refuse_fixed(vm: VMSettings, what: str, instead: str) -> None:
+    """Raises InputError where a VM's technique forbids to change what backs its pages. what: the
+    VMM was to do; instead: what to set."""
+    why = parse(vm.technique).technique.fixed
+    if why:
+        raise InputError(f"vm {vm.name}: technique {vm.technique} cannot {what}: {why}; {instead}")
+
+
 @dataclass(frozen=True)
 class VMSettings:
     """A VM.
@@ -105,6 +113,8 @@ class VMSettings:
     def __post_init__(self) -> None:
         what = f"vm {self.name}"
         spec = parse(self.technique)
+        if self.map_disk:
+            refuse_fixed(self, "page memory out", "leave map_disk out")
         if not spec.technique.virtual:
             raise InputError(
                 f"{what}: technique {self.technique!r} has no VMM that could share its memory; "

@@ -19,7 +19,7 @@ from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.host import hugetlb, world_switch
 from mmulab.mmu.host.failures import why_it_ends
 from mmulab.mmu.host.paging import HostPaging
-from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest
 from mmulab.mmu.memory import frames
@@ -88,6 +88,8 @@ class System:
     def __init__(
         self, settings: HostSettings, vms: Sequence[VMSettings], seed: int, open_trace: OpenTrace
     ) -> None:
+        for vm in vms if settings.swap else ():
+            refuse_fixed(vm, "page memory out", "leave the host's swap out")
         self.settings = settings
         self.hertz = settings.ghz * 1e9
         techniques = [*registry.built_in(), *(specs.parse(vm.technique).technique for vm in vms)]

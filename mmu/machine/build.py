@@ -87,6 +87,7 @@ def make_vm(
     this = record[0]
     this["id"] = number
     this["identity"] = not virtual
+    this["machine_frames"] = technique.machine_frames
     this["levels"] = config.levels
     this["huge"] = HUGE_POLICIES.index(config.page_size)
     this["host_size"] = HUGE_POLICIES.index(values.get("host_page_size", "4k"))

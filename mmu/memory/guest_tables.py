@@ -1,10 +1,15 @@
-"""Reading and writing the guest's page tables from software, wherever the host has put them."""
+"""Reading and writing the guest's page tables from software, wherever the host has put them.
+
+Software means gfns by the frames of gPTEs. Where the tables hold machine frames, as a Xen PV
+guest's do, an entry that is present is translated on its way in and out, as Linux does in
+arch/x86/xen/mmu_pv.c, pte_pfn_to_mfn() and pte_mfn_to_pfn().
+"""
 
 from __future__ import annotations
 
 from mmulab.mmu.kernels.compiling import kernel
-from mmulab.mmu.memory.entries import PS, P, frame_of, index_of, level_shift
-from mmulab.mmu.memory.p2m import hfn_of
+from mmulab.mmu.memory.entries import FRAME, PAGE_SHIFT, PS, P, frame_of, index_of, level_shift
+from mmulab.mmu.memory.p2m import gfn_of, hfn_of
 from mmulab.mmu.memory.tables import load, store
 
 
@@ -16,12 +21,18 @@ def entry_address(machine, gfn, index):
 
 @kernel
 def load_entry(machine, gfn, index):
-    return load(machine.host.memory, entry_address(machine, gfn, index))
+    entry = load(machine.host.memory, entry_address(machine, gfn, index))
+    if entry & P and machine.vm.record[0].machine_frames:
+        entry = entry & ~FRAME | gfn_of(machine, frame_of(entry)) << PAGE_SHIFT
+    return entry
 
 
 @kernel
 def store_entry(machine, gfn, index, entry):
-    """Writes a gPTE as it is, with no technique told: for A and D bits set by a VMM."""
+    """Writes a gPTE as it is, with no technique told: for A and D bits set by a VMM. Of tables
+    that hold machine frames, what it maps must be backed."""
+    if entry & P and machine.vm.record[0].machine_frames:
+        entry = entry & ~FRAME | hfn_of(machine, frame_of(entry)) << PAGE_SHIFT
     store(machine.host.memory, entry_address(machine, gfn, index), entry)
 
 

@@ -54,6 +54,12 @@ def hfn_of(machine, gfn):
 
 
 @inlined
+def gfn_of(machine, hfn):
+    """Guest frame that a host frame backs, which no other shares: Xen's M2P."""
+    return machine.host.frames.frame[hfn].reverse - 1
+
+
+@inlined
 def host_size_of(machine, gfn):
     """Page size of the host page that backs a guest frame."""
     return machine.vm.p2m[gfn] & 3

@@ -15,6 +15,7 @@ VM_RECORD = np.dtype(
     [
         ("id", np.int64),
         ("identity", np.int64),  # 1: bare metal, a gfn is an hfn
+        ("machine_frames", np.int64),  # 1: its page tables hold hfns, not gfns
         ("levels", np.int64),
         ("huge", np.int64),  # huge-page policy of the guest OS
         ("host_size", np.int64),  # page size that the VMM backs memory with

@@ -130,10 +130,10 @@ def charges(
 ) -> Charges:
     """What is charged for what was counted: pricing is these numbers times the costs.
 
-    references: by dimension ("guest", "nested"), a count for each cache level and memory. data:
-    the same of lines that the program touched. What a miss costs beyond the first level is its
-    latency less that level's, which is therefore charged a negative number. Costs that are
-    charged nothing are left out.
+    references: by dimension, a count for each cache level and memory; all but "guest" are the
+    nested walk's. data: the same of lines that the program touched. What a miss costs beyond the
+    first level is its latency less that level's, which is therefore charged a negative number.
+    Costs that are charged nothing are left out.
     """
     counts, exits, events = counted
     charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
@@ -154,7 +154,8 @@ def charges(
     instead: Counter[str] = Counter()
     for one in technique.exits:
         instead[one.instead_of] += exits[one.reason]
-        charged[one.category]["cost.vm_exit"] += exits[one.reason]
+        if one.by_hardware:
+            charged[one.category]["cost.vm_exit"] += exits[one.reason]
         charged[one.category][f"cost.{technique.name}.{one.reason}"] += exits[one.reason]
     charged["guest_kernel"].update(
         {

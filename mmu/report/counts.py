@@ -54,7 +54,10 @@ def read_counts(vcpu: VCPU, technique: Technique, by_kind: Sequence[int]) -> Cou
     return Counted(
         counts,
         {each.reason: int(vcpu.exits[at]) for at, each in enumerate(technique.exits)},
-        {each.name: int(vcpu.own[at]) for at, each in enumerate(technique.counters)},
+        {
+            each.name: counts[each.of] if each.of else int(vcpu.own[at])
+            for at, each in enumerate(technique.counters)
+        },
     )
 
 
@@ -85,8 +88,9 @@ def read_data(vcpu: VCPU, cache_levels: int, touched: int) -> list[int]:
 def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str, Any]]:
     """Memory references of page walks, an object for each site of the walk that made any.
 
-    site: its label. dimension: "guest" (the guest's table, or the only one) or "nested". level:
-    of the table, 1 for the leaves. served_by: a count for each cache level, and memory.
+    site: its label. dimension: "guest" (the guest's table, or the only one), "nested", or what a
+    walk's site names otherwise. level: of the table, 1 for the leaves. served_by: a count for
+    each cache level, and memory.
     """
     served = _by_level(vcpu, cache_levels)[: len(walk.sites)]
     return [

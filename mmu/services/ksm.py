@@ -15,6 +15,7 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError, check_choice, check_range
 from mmulab.mmu.host import sharing
+from mmulab.mmu.host.settings import refuse_fixed
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.kernels.structs import for_kernels
@@ -89,6 +90,8 @@ class KSM:
             dup=np.zeros(frames, np.int32),
             orders=np.zeros(settings.pages_to_scan, ORDER),
         )
+        for guest in mergeable:
+            refuse_fixed(guest.settings, "merge pages", "set mergeable = false")
         self.items = {guest.number: np.zeros(guest.frames, ITEM) for guest in mergeable}
         if not self.items:
             raise InputError("ksm: no VM is mergeable; hugetlbfs never is")

@@ -97,9 +97,24 @@ class Tables:
             tables = below
             level -= 1
 
+    def gfn_of(self, hfn: int) -> int:
+        """The gfn that a frame backs, of one that nobody else has."""
+        return int(self.machine.host.frames.frame[hfn]["reverse"]) - 1
+
     def guest_entries(self, cr3: int) -> Iterator[Entry]:
+        """Present gPTEs below a root, as the guest sees them: their frames are gfns."""
         levels = int(self.record["levels"])
-        return self.entries(self.hfn_of(cr3), levels, P, self.hfn_of)
+        if not self.record["machine_frames"]:
+            yield from self.entries(self.hfn_of(cr3), levels, P, self.hfn_of)
+            return
+        for entry in self.machine_entries(cr3):
+            frame = self.gfn_of(entry.frame) << 12
+            yield entry._replace(value=entry.value & ~FRAME | frame)
+
+    def machine_entries(self, cr3: int) -> Iterator[Entry]:
+        """The same of tables that hold machine frames, as the hardware sees them."""
+        levels = int(self.record["levels"])
+        return self.entries(self.hfn_of(cr3), levels, P, lambda frame: frame)
 
     def paged_out(self, cr3: int) -> list[int]:
         """Blocks that the gPTEs below a root name."""
@@ -205,6 +220,15 @@ class Reference:
         """gfn -> kind of frame, of those that the guest keeps for places that the technique
         names; each has one reference for that."""
         return {}
+
+    def process_of(self, pcid: int) -> int | None:
+        """The process that a PCID other than the current one is, if its translations may be
+        used again."""
+        for process in self.tables.processes():
+            one = self.tables.vm.process[process]
+            if int(one["asid"]) == pcid and not one["stale"]:
+                return process
+        return None
 
     def check(self) -> None:
         """Raises CheckFailed where an invariant of the technique's own does not hold."""

@@ -24,7 +24,8 @@ from mmulab.mmu.techniques.reference import Reference
 
 @dataclass(frozen=True)
 class Exit:
-    """A reason for VM exits. cost: cycles of handling it, beside the preset's `vm_exit`.
+    """A reason for VM exits. cost: cycles of handling it, beside the preset's `vm_exit`; where the
+    VMM is entered without virtualization hardware (`by_hardware` False), all of its cycles.
 
     label: what tables call it. category: of `report.cost.CATEGORIES`. instead_of: a count of
     the guest kernel's work that an exit stands in for, so that its own cost is not charged.
@@ -35,16 +36,22 @@ class Exit:
     cost: Cited
     category: str = "exit_fault"
     instead_of: str = ""
+    by_hardware: bool = True
 
 
 @dataclass(frozen=True)
 class Counter:
-    """Something else that a technique counts, and what each costs in cycles, if anything."""
+    """Something else that a technique counts, and what each costs in cycles, if anything.
+
+    of: a count of every technique (`report.counts`) that it equals; then its kernels do not
+    count it.
+    """
 
     name: str
     meaning: str
     cost: Cited | None = None
     category: str = "shadow"
+    of: str = ""
 
 
 class Nothing(Struct):
@@ -76,7 +83,8 @@ class Technique:
 
     Capabilities. virtual: a VMM runs below the guest, which can share the host's memory with
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
-    touches.
+    touches. machine_frames: the guest's tables hold the host's frames. fixed: why the VMM cannot
+    change what backs a page that the guest uses, by sharing it or paging it out; "" where it can.
 
     Raises InputError where a hook is not one of the seam's, is no kernel or takes other
     arguments, or where there are too many exits or counters.
@@ -98,6 +106,8 @@ class Technique:
     virtual: bool = True
     guest_pcid: bool = True
     eager: bool = False
+    machine_frames: bool = False
+    fixed: str = ""
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():

@@ -15,6 +15,13 @@ def vm_exit(machine, reason):
 
 
 @kernel
+def trap(machine, reason):
+    """Counts an entry to a VMM that no virtualization hardware makes: a system call or fault of
+    a guest kernel that has no privileges, by the number of its reason."""
+    machine.vcpu.exits[reason] += 1
+
+
+@kernel
 def flush_vm(machine):
     """Drops all of a VM's translations after a p2m change (INVEPT or, under shadow, INVVPID)."""
     instructions.flush_vpid(machine)

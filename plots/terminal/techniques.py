@@ -48,6 +48,8 @@ def _capabilities(technique: Technique) -> str:
         "runs a VMM below the guest": technique.virtual,
         "the guest may use PCIDs": technique.guest_pcid,
         "the guest allocates before it touches": technique.eager,
+        "the guest's tables hold the host's frames": technique.machine_frames,
+        "the VMM cannot share or page out what the guest uses": bool(technique.fixed),
     }
     return ", ".join(what for what, holds in said.items() if holds) or "none"
 

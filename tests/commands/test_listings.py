@@ -55,7 +55,9 @@ def test_all_that_a_technique_says_of_itself_is_listed(mmulab) -> None:  # type:
         out = " ".join(mmulab("techniques", technique.name).out.split())
         said = [technique.summary, technique.source, *technique.assumptions]
         for parameter in technique.parameters:
-            values = ", ".join(parameter.choices) or f"{parameter.low} to {parameter.high}"
+            values = f"{parameter.low:,} to {parameter.high:,}"
+            if parameter.choices:
+                values = ", ".join(parameter.choices)
             said += [f"{parameter.name}: {values}; default", parameter.meaning]
         said += [f"exits.{each.reason}: {each.label}" for each in technique.exits]
         said += [f"{each.name}: {each.meaning}" for each in technique.counters]

@@ -119,11 +119,11 @@ class Guest:
         self._event(BRK, 0x6000_0000 + length * PAGE)
 
     def _reclaim(self, number: int) -> None:
-        """The VMM takes a host page of each VM away, one that holds no page table
-        and that nothing pins."""
+        """The VMM takes a host page of each VM away, one that holds no page table and that
+        nothing pins, where the technique lets it."""
         for simulator in self.simulators:
             machine = simulator.machine
-            if machine.vm.record[0]["identity"]:
+            if machine.vm.record[0]["identity"] or simulator.spec.technique.fixed:
                 continue
             p2m = machine.vm.p2m
             backed = np.flatnonzero(p2m)

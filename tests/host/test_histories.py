@@ -60,6 +60,9 @@ CONFIGS = {
     "no vpid": {"technique": "nested", "vpid": False},
     "shadow vswapper": {"technique": "shadow", "map_disk": True, "emulate_writes": True},
     "flat": {"technique": "flat-nested"},
+    "pvm": {"technique": "pvm"},
+    "softmmu": {"technique": "softmmu"},
+    "softmmu, large host pages": {"technique": "softmmu", "host_page_size": "2m"},
     "limit": {"technique": "nested", "limit": 2 << 20},
     "shadow limit": {"technique": "shadow", "limit": 1 << 20, "disk": 0},
 }

@@ -15,6 +15,7 @@ from mmulab.mmu.check import CheckFailed, check, compare_contents
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.machine.simulator import Simulator, build
+from mmulab.mmu.techniques.paravirt.state import WRITES
 
 # --- Steps ----------------------------------------------------------------------------
 
@@ -40,12 +41,17 @@ steps = st.one_of(
 
 
 def machines(config: Config, **changes: object) -> list[Simulator]:
-    """Native, shadow under both policies, nested."""
+    """Native, shadow under both policies, nested, Xen PV with each way to write a gPTE, QEMU,
+    PVM with and without its prefault."""
     return [
         build("native", SMALL, config),
         build("shadow", SMALL, replace(config, shadow_policy="unsync")),
         build("shadow", SMALL, replace(config, shadow_policy="trap")),
         build("nested", SMALL, config),
+        *(build(f"paravirt:writes={how}", SMALL, config) for how in WRITES),
+        build("softmmu:window=50", SMALL, config),
+        build("pvm", SMALL, config),
+        build("pvm:prefault=off,policy=trap", SMALL, config),
     ]
 
 
@@ -110,7 +116,7 @@ def test_it_shows_the_guest_what_bare_metal_does(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested"):
+    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm"):
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:

@@ -93,7 +93,7 @@ def new_root(machine, process, cr3):
 
 
 @kernel
-def _allowed(machine, process, gva, kind, user):
+def allowed(machine, process, gva, kind, user):
     """True where the gPT maps gva and permits the access: the fault is the VMM's."""
     table = machine.vm.process[process].cr3
     level = machine.vm.record[0].levels
@@ -162,7 +162,7 @@ def compose(machine, entry, level, gva):
 
 
 @kernel
-def _fill(machine, process, gva, kind):
+def fill(machine, process, gva, kind):
     """Hidden fault: builds the sPT for gva. Returns a status."""
     machine.vcpu.own[SHADOW_FILLS] += 1
     status, page, entry, table = _descend(machine, process, gva)
@@ -204,11 +204,11 @@ def _fill(machine, process, gva, kind):
 def fault(machine, status, gva, kind, user):
     """Every #PF exits. OK: it was hidden and is mended; PAGE_FAULT: it is the guest's."""
     process = machine.vm.record[0].current
-    if not _allowed(machine, process, gva, kind, user):
+    if not allowed(machine, process, gva, kind, user):
         vm_exit(machine, REFLECTED)
         return PAGE_FAULT
     vm_exit(machine, SHADOW_FILL)
-    return _fill(machine, process, gva, kind)
+    return fill(machine, process, gva, kind)
 
 
 @kernel
@@ -277,7 +277,7 @@ def _sync_entry(machine, page, index):
 
 
 @kernel
-def _sync_process(machine, process):
+def sync_process(machine, process):
     """Synchronises every unsync page below a process's root, and of the kernel half."""
     state = state_of(machine)
     page = state.record[0].first_unsync
@@ -311,9 +311,8 @@ def invlpg(machine, gva):
 
 
 @kernel
-def load_cr3(machine, process, keep):
-    """Exits. Finds or makes the root, and synchronises what it reaches."""
-    vm_exit(machine, CR3_LOAD)
+def make_root(machine, process):
+    """The top-level shadow page of a process: found or made. Returns a status."""
     state = state_of(machine)
     if not state.root[process]:
         cr3, levels = machine.vm.process[process].cr3, machine.vm.record[0].levels
@@ -321,7 +320,18 @@ def load_cr3(machine, process, keep):
         if status != OK:
             return status
         state.root[process] = page
-    _sync_process(machine, process)
+    return OK
+
+
+@kernel
+def load_cr3(machine, process, keep):
+    """Exits. Finds or makes the root, and synchronises what it reaches."""
+    vm_exit(machine, CR3_LOAD)
+    status = make_root(machine, process)
+    if status != OK:
+        return status
+    sync_process(machine, process)
+    state = state_of(machine)
     frame = state.page[state.root[process]].hfn
     instructions.load_cr3(machine, frame, 0, 0)
     return OK

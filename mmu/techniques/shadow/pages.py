@@ -92,7 +92,7 @@ def link(machine, page, index, child, rights):
     if parent != NIL and parent != hpa and state_of(machine).page[child].process != NIL:
         # The guest moved the table: only one sPTE may point to its shadow.
         memory.store(machine.host.memory, parent, 0)
-        instructions.flush_context(machine)
+        instructions.flush_vpid(machine)
     memory.store(machine.host.memory, hpa, entry)
     state_of(machine).page[child].parent = hpa
 
@@ -202,9 +202,14 @@ def drop_entry(machine, page, index):
     shadow = state_of(machine).page[page]
     what = _clear(machine, page, index)
     if what == 1:
-        instructions.invlpg(machine, shadow.gva + (index << level_shift(shadow.level)))
+        gva = shadow.gva + (index << level_shift(shadow.level))
+        vm = machine.vm.record[0]
+        if vm.pcid and shadow.process != vm.current:
+            instructions.flush_vpid(machine)  # it may be held under any PCID but this
+        else:
+            instructions.invlpg(machine, gva)
     elif what == 2:
-        instructions.flush_context(machine)
+        instructions.flush_vpid(machine)
 
 
 @kernel
@@ -227,7 +232,7 @@ def unshadow(machine, page):
     elif state.root[shadow.process] == page:
         state.root[shadow.process] = 0
     _free(machine, page)
-    instructions.flush_context(machine)
+    instructions.flush_vpid(machine)
 
 
 @kernel

@@ -125,4 +125,4 @@ def write_protect(machine, gfn):
                 found = True
             node = state.reverse[node].next
     if found:
-        instructions.flush_context(machine)
+        instructions.flush_vpid(machine)
