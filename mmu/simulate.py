@@ -17,7 +17,7 @@ from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
 from mmulab.mmu.machine.work import Work, prepare
-from mmulab.mmu.presets.listing import described, differences
+from mmulab.mmu.presets.listing import described
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_structures
@@ -54,9 +54,9 @@ def compare(
 
     techniques: specs, `name:key=value,...`, or a list of them separated by commas.
     warmup: accesses at the beginning that are simulated but not counted; "auto": as
-    `mmu.warmup.automatic` has it. check: verify
-    the invariants of `mmu.check` after every event and every CHECK_INTERVAL accesses.
-    progress: called now and then with the number of accesses read so far.
+    `mmu.warmup.automatic` has it. check: verify the invariants of `mmu.check` after every event
+    and every CHECK_INTERVAL accesses. progress: called now and then with the number of accesses
+    read so far.
 
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
@@ -64,18 +64,10 @@ def compare(
     specs = parse_all(techniques, config)
     for spec in specs:
         cost.check_categories(spec.technique)
-    if warmup == "auto":
-        warmup = automatic(trace, preset, config)
-    if warmup < 0:
-        raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
-    if trace.length is not None and warmup >= trace.length:
-        raise InputError(
-            f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
-            f"which has {trace.length:,}"
-        )
     making = Making(
         files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
     )
+    warmup = _warmup(trace, preset, config, warmup)
     compile_parts(specs)
     known = independence(trace, preset, warmup)
     workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
@@ -98,21 +90,34 @@ def compare(
         for key, of_one in cost.costs_of(preset, spec.technique).items()
     }
     virtual = [spec.text for spec in specs if spec.technique.virtual]
+    settings = asdict(config)
     return Comparison(
         trace=trace.name,
         preset=preset.name,
         version=__version__,
         accesses=sum(by_kind),
         warmup=warmup,
-        settings=asdict(config),
-        differs=differences(preset),
+        settings=settings,
         results=results,
-        warnings=warnings(results, asdict(config), warmup),
+        warnings=warnings(results, settings, warmup),
         verdict=verdict(results, virtual, priced),
         costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
+
+
+def _warmup(trace: Trace, preset: Preset, config: Config, asked: int | Literal["auto"]) -> int:
+    """Accesses of the warm-up. Raises InputError where it leaves nothing to count."""
+    warmup = automatic(trace, preset, config) if asked == "auto" else asked
+    if warmup < 0:
+        raise InputError(f"warm-up of {warmup} accesses; expected 0 or more")
+    if trace.length is not None and warmup >= trace.length:
+        raise InputError(
+            f"warm-up of {warmup:,} accesses leaves nothing of {trace.name}, "
+            f"which has {trace.length:,}"
+        )
+    return warmup
 
 
 def _input(

@@ -39,14 +39,14 @@ class TechniqueResult(Measured):
         return 100 * total(self.first_touch).likely / whole if whole else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        core = {"core": 0, "accesses": self.counts["accesses"], "cycles": self.total_cycles}
+        cycles = self.total_cycles._asdict()
         return super().to_dict() | {
             "overlap": self.overlap.to_dict(),
             "structures": self.structures,
             "frames": self.frames,
             "first_touch": {name: spent._asdict() for name, spent in self.first_touch.items()},
             "first_touch_percent": self.first_touch_percent,
-            "cores": [core | {"cycles": self.total_cycles._asdict()}],
+            "cores": [{"core": 0, "accesses": self.counts["accesses"], "cycles": cycles}],
         }
 
 
@@ -55,8 +55,7 @@ class Comparison:
     """Techniques side by side over one trace.
 
     trace: its name. preset: its name. settings: all of the machine's configuration, its seed
-    that of generators and random replacement. differs: what makes the preset another than the
-    published one of its name, by the keys of `--set`. accesses: measured accesses, without the
+    that of generators and random replacement. accesses: measured accesses, without the
     warm-up. warnings: what must be known before one concludes from it, a sentence each. verdict:
     which techniques take fewer cycles than which, in how much of the range of the costs. costs: of
     all techniques, by the keys of `--set`. input, made: what it was made of, and when and where, as
@@ -69,7 +68,6 @@ class Comparison:
     accesses: int
     warmup: int
     settings: dict[str, Any]
-    differs: dict[str, Any]
     results: tuple[TechniqueResult, ...]
     warnings: tuple[str, ...] = ()
     verdict: tuple[Pair, ...] = ()
@@ -91,6 +89,13 @@ class Comparison:
         """Any two techniques, named as for `comparison[...]`: the ratio of their cycles, what each
         cost does to it, and where they are equal."""
         return Costs(self.costs).pair(self[of], self[to])
+
+    @property
+    def differs(self) -> dict[str, Any]:
+        """What makes the preset another than the published one of its name, by the keys of
+        `--set`."""
+        found: dict[str, Any] = self.input["preset"]["set"]
+        return found
 
     @property
     def seed(self) -> int:

@@ -80,12 +80,17 @@ class RunResult:
     host: dict[str, np.ndarray]
     vms: tuple[VMResult, ...]
     services: dict[str, dict[str, float]]
-    settings: dict[str, Any]
     end: str = "finished"
     report: str = ""
     notes: tuple[str, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The whole scenario, as plain data."""
+        found: dict[str, Any] = self.input["scenario"]
+        return found
 
     def __getitem__(self, name: str) -> VMResult:
         for vm in self.vms:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from mmulab.mmu.config import python_files
-from mmulab.mmu.host.settings import VMSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.parts import compile_parts
@@ -25,7 +24,6 @@ from mmulab.mmu.services.ksm import KSM
 from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.services.reporting import Reporting
 from mmulab.mmu.techniques.specs import costs, parse
-from mmulab.mmu.trace import Trace
 
 #: Of the host's swap device: blocks moved, blocks in use, and how many followed the last one.
 SWAP_COUNTERS = ("reads", "writes", "used", "sequential")
@@ -69,14 +67,8 @@ def run(
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
-    traces: dict[str, Trace] = {}
-
-    def opened(vm: VMSettings) -> Trace:
-        traces[vm.name] = open_trace(vm)
-        return traces[vm.name]
-
-    system = build(scenario, opened, balloon_policy)
-    making = Making(files_of(traces.values()) | _code(scenario))
+    system = build(scenario, open_trace, balloon_policy)
+    making = Making(files_of(guest.trace for guest in system.guests) | _code(scenario))
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -92,9 +84,7 @@ def run(
         end, report = "out of memory", str(error)
     timeline.sample(system)
     result = _result(scenario, system, timeline, variant, end, report)
-    return replace(
-        result, input=_input(scenario, variant, system, traces, making), made=making.made()
-    )
+    return replace(result, input=_input(scenario, variant, system, making), made=making.made())
 
 
 def _code(scenario: Scenario) -> dict[str, str]:
@@ -104,16 +94,14 @@ def _code(scenario: Scenario) -> dict[str, str]:
     return {name: name for name in named if python_files.is_file(name)}
 
 
-def _input(
-    scenario: Scenario, variant: str, system: System, traces: Mapping[str, Trace], making: Making
-) -> dict[str, Any]:
+def _input(scenario: Scenario, variant: str, system: System, making: Making) -> dict[str, Any]:
     """All that a run is made of: `mmulab rerun` goes by it."""
     techniques = [guest.spec.technique for guest in system.guests]
     return {
         "call": "run",
         "scenario": asdict(scenario),
         "variant": variant,
-        "traces": {name: of_trace(trace) for name, trace in traces.items()},
+        "traces": {guest.name: of_trace(guest.trace) for guest in system.guests},
         "files": making.files(),
         "preset": described(system.preset, costs(techniques)),
     }
@@ -187,7 +175,6 @@ def _result(
         host=timeline.host_series(),
         vms=tuple(vms),
         services=services,
-        settings=asdict(scenario),
         end=end,
         report=report,
         notes=_notes(scenario, system, variant),
