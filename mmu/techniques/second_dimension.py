@@ -12,13 +12,12 @@ from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import guest_tables
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import EPT_A, EPT_D, EPT_RWX, EPT_W, pages_in
-from mmulab.mmu.memory.p2m import host_size_of, is_merged
+from mmulab.mmu.memory.p2m import host_size_of
 from mmulab.mmu.memory.status import EPT_VIOLATION, OK
 from mmulab.mmu.techniques.costs import HOST_ALLOCATION
 from mmulab.mmu.techniques.technique import Exit
-from mmulab.mmu.techniques.unshare import unshare
-from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.calls import back, overwrite, own
+from mmulab.mmu.techniques.unshare import provide, unshare
+from mmulab.mmu.vmm.calls import back, overwrite
 from mmulab.mmu.vmm.exits import vm_exit
 
 EPT_VIOLATIONS = 0  # index of the exit reason
@@ -69,11 +68,7 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
             return status
         gfn = machine.vcpu.regs[0].fault_gpa >> 12
         vm_exit(machine, EPT_VIOLATIONS)
-        if kind == STORE and is_merged(machine, gfn):
-            unshare(machine, gfn)
-            status = own(machine, gfn)
-        else:
-            status = back(machine, gfn)
+        status = provide(machine, gfn, kind)
         return status if status != OK else map_page(machine, gfn)
 
     @kernel

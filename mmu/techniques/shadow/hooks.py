@@ -41,9 +41,9 @@ from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
 from mmulab.mmu.techniques.shadow import pages, reverse_map
 from mmulab.mmu.techniques.shadow.state import SHADOW_FILLS, SYNCED_ENTRIES, state_of
-from mmulab.mmu.techniques.unshare import unshare
+from mmulab.mmu.techniques.unshare import provide, unshare
 from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.calls import back, overwrite, own
+from mmulab.mmu.vmm.calls import back, overwrite
 from mmulab.mmu.vmm.exits import vm_exit
 
 #: Index of each exit reason.
@@ -170,11 +170,7 @@ def fill(machine, process, gva, kind):
         return status
     level = state_of(machine).page[page].level
     gfn = frame_at(entry, gva, level)
-    if kind == STORE and is_merged(machine, gfn):
-        unshare(machine, gfn)
-        status = own(machine, gfn)
-    else:
-        status = back(machine, gfn)
+    status = provide(machine, gfn, kind)
     if status != OK:
         return status
     if kind == STORE:

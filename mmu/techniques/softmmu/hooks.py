@@ -39,9 +39,9 @@ from mmulab.mmu.techniques.softmmu.state import (
     TLB_FILL,
     state_of,
 )
-from mmulab.mmu.techniques.unshare import unshare
+from mmulab.mmu.techniques.unshare import provide, unshare
 from mmulab.mmu.trace import STORE
-from mmulab.mmu.vmm.calls import back, overwrite, own
+from mmulab.mmu.vmm.calls import back, overwrite
 from mmulab.mmu.vmm.exits import trap
 
 # --- Memory ---------------------------------------------------------------------------
@@ -97,12 +97,12 @@ def read(machine, gfn):
 
 @kernel
 def _provide(machine, gfn, kind):
-    """A host frame for a page that the program uses, for a store one of its own."""
-    if kind == STORE and is_merged(machine, gfn):
-        trap(machine, HOST_FAULT)
-        unshare(machine, gfn)
-        return own(machine, gfn)
-    return read(machine, gfn)
+    """A host frame for a page that the program uses: the emulator's process faults where there
+    is none that it may use so."""
+    if is_backed(machine, gfn) and not (kind == STORE and is_merged(machine, gfn)):
+        return OK
+    trap(machine, HOST_FAULT)
+    return provide(machine, gfn, kind)
 
 
 # --- The slow path --------------------------------------------------------------------
