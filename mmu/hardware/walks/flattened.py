@@ -23,7 +23,7 @@ from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
 from mmulab.mmu.hardware.walks.forms import EPT, X86, Form
-from mmulab.mmu.hardware.walks.radix import in_place
+from mmulab.mmu.hardware.walks.radix import in_place, make_end
 from mmulab.mmu.hardware.walks.segments import LINEAR, PHYSICAL
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
 from mmulab.mmu.hardware.walks.two_dimensional import make_locate, make_translate
@@ -40,7 +40,6 @@ from mmulab.mmu.memory.entries import (
 )
 from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK
 from mmulab.mmu.memory.tables import load, slot_of
-from mmulab.mmu.trace import STORE
 
 ENTRY_SHIFT = 3  # eight bytes an entry
 MERGED = 1 << 11  # in the data of a walk cache: the frame is a directory's, not translated
@@ -88,10 +87,10 @@ def make_flattened_walk(
 ) -> Any:
     """`radix.make_walk` for tables with merged pairs of levels. peek(vcpu, memory, frame) -> hfn
     of a directory, NIL for an EPT violation. which: LINEAR or PHYSICAL."""
-    large, accessed, dirty = form.large, form.accessed, form.dirty
+    large, accessed = form.large, form.accessed
     all_rights, path_rights, caches = form.rights, form.path, form.cache
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
-    denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    marks, fault, end = form.marks, form.fault, make_end(form)
 
     @inlined
     def reach(core, vcpu, memory, frame, level):
@@ -168,13 +167,7 @@ def make_flattened_walk(
             level -= 1
         if level == 1:
             remember_leaf_table(core, memory, hints, address, frame)
-        if denies(rights, kind, user):
-            return fault(vcpu, address, entry, level, kind, user), entry, level
-        if marks(vcpu):
-            used = entry | accessed | (dirty if kind == STORE else 0)
-            if used != entry:
-                memory.entry[slot] = entry = used
-        return OK, with_rights(entry, rights, level), level
+        return end(vcpu, memory, address, slot, entry, rights, level, kind, user)
 
     return walk
 

@@ -32,6 +32,25 @@ def in_place(core, vcpu, memory, frame, level):
     return OK, frame
 
 
+def make_end(form: Form) -> Any:
+    """A kernel that ends a walk at its leaf: (status, leaf with the rights of its path, level).
+    rights: of the path. slot: of the entry."""
+    accessed, dirty = form.accessed, form.dirty
+    denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+
+    @inlined
+    def end(vcpu, memory, address, slot, entry, rights, level, kind, user):
+        if denies(rights, kind, user):
+            return fault(vcpu, address, entry, level, kind, user), entry, level
+        if marks(vcpu):
+            used = entry | accessed | (dirty if kind == STORE else 0)
+            if used != entry:
+                memory.entry[slot] = entry = used
+        return OK, with_rights(entry, rights, level), level
+
+    return end
+
+
 def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
@@ -49,11 +68,11 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     """
     page_shift, index_bits, entry_shift = form.page_shift, form.index_bits, form.entry_shift
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
-    large, accessed, dirty = form.large, form.accessed, form.dirty
+    large, accessed = form.large, form.accessed
     all_rights, path_rights, caches = form.rights, form.path, form.cache
     line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
-    denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    marks, fault, end = form.marks, form.fault, make_end(form)
     dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
 
     @inlined
@@ -99,12 +118,6 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             level -= 1
             if level == 1:
                 remember_leaf_table(core, memory, hints, address, frame)
-        if denies(rights, kind, user):
-            return fault(vcpu, address, entry, level, kind, user), entry, level
-        if marks(vcpu):
-            used = entry | accessed | (dirty if kind == STORE else 0)
-            if used != entry:
-                memory.entry[slot] = entry = used
-        return OK, with_rights(entry, rights, level), level
+        return end(vcpu, memory, address, slot, entry, rights, level, kind, user)
 
     return walk
