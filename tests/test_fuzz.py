@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def test_damaged_inputs_are_read_or_refused(inputs: int, tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert f"{inputs:,} inputs" in done.stdout and " 0 failed" in done.stdout
-    taken, refused = (int(done.stdout.replace(",", "").split(word)[0].split()[-1])
-                      for word in (" read", " refused"))  # fmt: skip
+    counted = re.search(r"([0-9,]+) read, ([0-9,]+) refused", done.stdout)
+    assert counted
+    taken, refused = (int(each.replace(",", "")) for each in counted.groups())
     assert min(taken, refused) > inputs // 20

@@ -8,9 +8,9 @@ import subprocess
 from contextlib import suppress
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that descend from it, and waits for it. On a system without
-    /proc, the process alone. It leaves those whose parent has ended before them."""
+def end(process: subprocess.Popen[bytes]) -> set[int]:
+    """Kills a process and all that descend from it, and waits for it; returns their numbers. On a
+    system without /proc, the process alone. It leaves those whose parent has ended before them."""
     seen: set[int] = set()
     # Stopped first, a parent starts no more while its children are looked for.
     while new := (_descendants(process.pid) | {process.pid}) - seen:
@@ -22,6 +22,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     for pid in seen:
         _send(pid, signal.SIGKILL)
     process.wait()
+    return seen
 
 
 def _send(pid: int, number: int) -> None:

@@ -16,6 +16,7 @@ import queue
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ class _Recorder:
         try:
             self._acceptor.start()
         except BaseException:  # interrupted: nobody else knows of the program yet
-            processes.end(self.process)
+            self._end()
             raise
 
     def _accept(self) -> None:
@@ -202,8 +203,14 @@ class _Recorder:
             self.processes.update(int(pid) for pid in switches["pid"])
             yield chunk, log
 
+    def _end(self) -> None:
+        for pid in processes.end(self.process):
+            # Copies of /proc files, which Valgrind unlinks at once, unless it is killed just then.
+            for path in Path(tempfile.gettempdir()).glob(f"valgrind_proc_{pid}_*"):
+                path.unlink(missing_ok=True)
+
     def stop(self) -> None:
-        processes.end(self.process)
+        self._end()
         self._acceptor.join()
 
 
