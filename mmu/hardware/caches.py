@@ -243,7 +243,7 @@ def price(core, vcpu, at, line, until):
         one, what = core.noted[number], core.noted_as[number]
         if at.size:
             missed = _take_data(core, vcpu, at, line, what >> AS, missed)
-        if missed > MISSED - LINES:
+        if missed >= MISSED - LINES:  # room for a page's, and for a line of data after them
             _beyond(core, vcpu, missed)
             missed = 0
         if what & PAGE != PAGE:

@@ -12,6 +12,11 @@ from drivers.followed import Followed
 from mmulab import workloads
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
+from mmulab.mmu.hardware.caches import MISSED, price
+from mmulab.mmu.hardware.lines import LINES, PAGE
+from mmulab.mmu.hardware.state import CACHE_LEVELS, Machine
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.cost import latencies
 from mmulab.mmu.report.results import TechniqueResult
@@ -175,6 +180,30 @@ def test_streams_are_prefetched_and_random_updates_are_not() -> None:
         memory = presets.load(name).memory_latency.value
         assert per_access["tria", name] < 0.05 * memory  # a new line every eight accesses
         assert per_access["gups", name] > max(0.1 * memory, 4 * per_access["tria", name])
+
+
+@entry
+def _price(machine: Machine, at, line, until):  # type: ignore[no-untyped-def]
+    return price(machine.core, machine.vcpu, at, line, until)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_pages_and_data_that_all_miss_stay_within_their_buffer(more: int) -> None:
+    machine = build("native", presets.load("skylake-sp"), Config(memory=64 << 20)).machine
+    core, guard = machine.core, np.zeros((2, 2 * MISSED), np.int64)
+    fields = {name: getattr(core, name) for name in core.FIELDS}
+    fields |= {"missed": guard[0, :MISSED], "missed_as": guard[1, :MISSED]}
+    machine = Machine(**{name: getattr(machine, name) for name in machine.FIELDS}
+                      | {"core": type(core)(**fields)})  # fmt: skip
+    pages = MISSED // LINES + more
+    names = np.random.default_rng(1).integers(1, 1 << 57, pages + 10) << 6
+    core.noted[:pages] = names[:pages]  # each page's first line
+    core.noted_as[:pages] = PAGE
+    core.record[0]["noted"] = pages
+    _price(machine, np.arange(10, dtype=np.int32), names[pages:], 10)
+    assert not guard[:, MISSED:].any()
+    ended = machine.vcpu.references[-2 * CACHE_LEVELS :]
+    assert ended.tolist() == [0, 0, 0, 0, 10, 0, 0, 0, 0, pages * LINES]
 
 
 def test_off_charges_no_data_and_leaves_the_caches_to_tables() -> None:
