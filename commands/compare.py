@@ -20,7 +20,7 @@ from mmulab.mmu.errors import InputError
     default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
-    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,... or FILE.py.",
+    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,..., FILE.py or all.",
 )
 @options.machine_options
 @click.option(
@@ -69,7 +69,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
     options.say_if_cold(techniques)
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results, table
-    from mmulab.plots.terminal import compare as terminal
+    from mmulab.plots.terminal import compare_table as terminal
     from mmulab.plots.terminal import references as grid
     from mmulab.plots.terminal import verdict
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmulab import __version__
 from mmulab.mmu.config import TECHNIQUES, Config, python_files
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
@@ -52,7 +52,8 @@ def compare(
 ) -> Comparison:
     """Runs a trace through techniques side by side.
 
-    techniques: specs, `name:key=value,...`, or a list of them separated by commas.
+    techniques: specs, `name:key=value,...`, or a list of them separated by commas; those that
+    `all` stands for are left out where they cannot run, with a warning.
     warmup: accesses at the beginning that are simulated but not counted; "auto": as
     `mmu.warmup.automatic` has it. check: verify the invariants of `mmu.check` after every event
     and every CHECK_INTERVAL accesses. progress: called now and then with the number of accesses
@@ -70,8 +71,14 @@ def compare(
     warmup = _warmup(trace, preset, config, warmup)
     compile_parts(specs)
     known = independence(trace, preset, warmup)
-    workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
+    workers = [_Worker(spec, preset, config, warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, preset, config, progress)
+    failed = [worker for worker in workers if worker.error]
+    workers = [worker for worker in workers if not worker.error]
+    if failed and not workers:
+        raise failed[0].error or AssertionError
+    left_out = tuple(f"left out: {each.error}" for each in failed)
+    specs = tuple(worker.spec for worker in workers)
     if check:
         from mmulab.mmu.check import compare_contents
 
@@ -99,7 +106,7 @@ def compare(
         warmup=warmup,
         settings=settings,
         results=results,
-        warnings=warnings(results, settings, warmup),
+        warnings=(*left_out, *warnings(results, settings, warmup)),
         verdict=verdict(results, virtual, priced),
         costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
@@ -150,7 +157,8 @@ def _feed(
     done = 0
     try:
         for worker in workers:
-            worker.thread.start()
+            if not worker.error:
+                worker.thread.start()
         for chunk in trace.chunks():
             work, of_chunk = prepare(trace, chunk, done, warmup, config.levels, lines)
             counts += of_chunk
@@ -172,31 +180,41 @@ def _feed(
 class _Worker:
     """A technique's thread: takes chunks from its queue until None."""
 
-    def __init__(self, simulator: Simulator, warmup: int, check: bool) -> None:
-        self.simulator = simulator
+    def __init__(
+        self, spec: Spec, preset: Preset, config: Config, warmup: int, check: bool
+    ) -> None:
+        self.spec = spec
         self.warmup = warmup
         self.check = check
         self.work: queue.Queue[Work | None] = queue.Queue(QUEUE_CHUNKS)
         self.error: BaseException | None = None
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name=simulator.technique, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=spec.text, daemon=True)
+        try:
+            self.simulator = build(spec, preset, config)
+        except MMULabError as error:
+            self.error = error
+        self._raise()
+
+    def _raise(self) -> None:
+        """Raises what the thread died of, unless the others go on without it."""
+        if self.error and not (self.spec.optional and isinstance(self.error, MMULabError)):
+            raise self.error
 
     def put(self, work: Work | None) -> None:
         """Waits for room; raises what the thread died of."""
-        while True:
-            if self.error:
-                raise self.error
+        while not self.error:
             try:
                 self.work.put(work, timeout=0.1)
                 return
             except queue.Full:
                 continue
+        self._raise()
 
     def finish(self) -> None:
         while self.thread.is_alive():
             self.thread.join(timeout=0.1)  # wakes up for Ctrl-C
-        if self.error:
-            raise self.error
+        self._raise()
 
     def stop(self) -> None:
         self.stopped.set()

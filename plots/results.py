@@ -14,7 +14,7 @@ from mmulab.mmu.scenario.results import RunResult
 from mmulab.plots import calibration, compare, dedup, info, mrc, scenario, validation, walk
 from mmulab.plots.figures import check_path, save
 from mmulab.plots.terminal import calibration as calibration_text
-from mmulab.plots.terminal import compare as compare_text
+from mmulab.plots.terminal import compare_table
 from mmulab.plots.terminal import dedup as dedup_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import mrc as mrc_text
@@ -65,7 +65,7 @@ def _preset(preset: Preset) -> str:
 
 
 _KINDS: dict[type, _Kind] = {
-    Comparison: _Kind(_each(compare_text.table), compare.draw),
+    Comparison: _Kind(_each(compare_table.table), compare.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),
     MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
