@@ -40,6 +40,9 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Host memory; an eighth more than the guest's unless given."),
         click.option("--shadow-policy", default="unsync", show_default=True, metavar="POLICY",
                      help="On guest PTE writes: unsync (as KVM) or trap (every write)."),
+        click.option("--guest-allocator", default="buddy", show_default=True, metavar="NAME",
+                     help="Where guest pages lie: buddy, or ptemagnet (eight neighbouring pages "
+                     "in neighbouring frames)."),
         click.option("--pcid/--no-pcid", default=None, help="Guest uses PCIDs."),
         click.option("--vpid/--no-vpid", default=None, help="TLB entries tagged with a VPID."),
         click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),

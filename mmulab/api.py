@@ -111,8 +111,8 @@ def compare(
     until all but a twentieth of memory's first touches are over, at most half. check: verify the
     simulator's invariants as it runs (slow). progress: called now and then with the number of
     accesses read so far. options: the machine, as the options of the command: memory,
-    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy, pcid, vpid,
-    ept_ad, walk_caches, caches, llc, seed.
+    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
+    guest_allocator, pcid, vpid, ept_ad, walk_caches, caches, llc, seed.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """

@@ -9,6 +9,7 @@ from mmulab.mmu.presets.preset import PAGE_SIZES
 
 SHADOW_POLICIES = ("unsync", "trap")
 CACHES = ("sampled", "exact", "off")
+GUEST_ALLOCATORS = ("buddy", "ptemagnet")
 LLC = ("slice", "socket")  # or a number of bytes
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
 
@@ -25,8 +26,9 @@ class Config:
     an eighth more than the guest unless told otherwise. page_size: of the guest, "4k",
     "2m", "1g", or "thp" (2 MiB wherever a mapping covers an aligned range, else 4 KiB).
     host_page_size: what the VMM backs guest memory with. levels, host_levels: of the
-    guest's and the nested page table. pcid, vpid, ept_ad: None: as the preset has it.
-    walk_caches: False removes paging-structure caches and nested TLB. caches: whether the
+    guest's and the nested page table. guest_allocator: "ptemagnet" gives eight neighbouring
+    pages neighbouring frames (`mmu.guest.reservations`). pcid, vpid, ept_ad: None: as the preset
+    has it. walk_caches: False removes paging-structure caches and nested TLB. caches: whether the
     program's own lines go through the caches: "exact", all of them; "sampled", see
     `mmu.hardware.caches`; "off": the caches hold page tables alone, and data costs nothing. llc:
     how much of the last cache the VM has: a core's "slice", the whole of the "socket", or bytes.
@@ -40,6 +42,7 @@ class Config:
     levels: int = 4
     host_levels: int = 4
     shadow_policy: str = "unsync"
+    guest_allocator: str = "buddy"
     pcid: bool | None = None
     vpid: bool | None = None
     ept_ad: bool | None = None
@@ -51,6 +54,7 @@ class Config:
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
         _choice("shadow policy", self.shadow_policy, SHADOW_POLICIES)
+        _choice("guest allocator", self.guest_allocator, GUEST_ALLOCATORS)
         _choice("host page size", self.host_page_size, PAGE_SIZES)
         _choice("caches", self.caches, CACHES)
         if isinstance(self.llc, str):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mmulab.mmu.config import HUGE_POLICIES, Config
 from mmulab.mmu.guest import entry_points
+from mmulab.mmu.guest.reservations import ORDER
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.build import build_core, build_vcpu
 from mmulab.mmu.hardware.ops import OPS
@@ -15,7 +16,15 @@ from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
-from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD, VMA
+from mmulab.mmu.memory.vm import (
+    MAX_PROCESSES,
+    MAX_VMAS,
+    PROCESS,
+    RESERVATION,
+    VM,
+    VM_RECORD,
+    VMA,
+)
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
@@ -93,6 +102,8 @@ def make_vm(
     this["host_size"] = HUGE_POLICIES.index(values.get("host_page_size", "4k"))
     this["pcid"] = technique.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
     this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
+    this["reserves"] = config.guest_allocator == "ptemagnet"
+    blocks = _blocks(max(count, host_frames)) if this["reserves"] else 1
     ops = np.zeros(OPS, np.int64)
     link(ops, spec)
     sizes = Sizes(
@@ -115,7 +126,13 @@ def make_vm(
         sharer=np.zeros(per_gfn, np.int32),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
+        reservation=np.zeros(blocks, RESERVATION),
     )
+
+
+def _blocks(gfns: int) -> int:
+    """Blocks that a guest can reserve, up to a power of two."""
+    return 1 << (gfns >> ORDER).bit_length()
 
 
 def _no_vm() -> VM:
@@ -134,6 +151,7 @@ def _no_vm() -> VM:
         sharer=np.zeros(0, np.int32),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
+        reservation=np.zeros(1, RESERVATION),
     )
 
 

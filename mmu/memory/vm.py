@@ -40,6 +40,8 @@ VM_RECORD = np.dtype(
         ("hugetlb", np.int64),  # 1: its memory lies in pages of hugetlbfs: see host.hugetlb
         ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
         ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
+        ("reserves", np.int64),  # 1: its kernel allocates as guest.reservations has it
+        ("reservations", np.int64),  # the first of those with frames left, + 1
         ("free_vma", np.int64),
         ("vmas_used", np.int64),
         ("processes_used", np.int64),
@@ -70,6 +72,19 @@ VMA = np.dtype(
     ]
 )
 
+#: Frames set aside for a group of pages, by their block; see guest.reservations. Links are + 1.
+RESERVATION = np.dtype(
+    [
+        ("process", np.int64),  # + 1
+        ("group", np.int64),  # of pages: gva >> 15
+        ("unused", np.int64),  # a bit for each page
+        ("chain", np.int64),  # the next of its bucket
+        ("next", np.int64),
+        ("previous", np.int64),
+        ("bucket", np.int64),  # first reservation of the bucket of this number
+    ]
+)
+
 HUGE_NEVER, HUGE_2M, HUGE_1G, HUGE_ALIGNED = 0, 1, 2, 3  # huge-page policies
 
 
@@ -91,6 +106,7 @@ class VM(Struct):
     sharer: np.ndarray  # [gfns]: its node in Host.sharers; 0: it shares no frame
     process: np.ndarray
     vma: np.ndarray
+    reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
 
     FIELDS = {
         "record": ArrayField(VM_RECORD),
@@ -106,4 +122,5 @@ class VM(Struct):
         "sharer": ArrayField(np.int32),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
+        "reservation": ArrayField(RESERVATION),
     }

@@ -64,6 +64,7 @@ CONFIGS = {
     ),
     "five levels, no EPT A/D": Config(memory=BIG, levels=5, host_levels=5, ept_ad=False),
     "no walk caches": Config(memory=BIG, walk_caches=False),
+    "reservations": Config(memory=BIG, guest_allocator="ptemagnet"),
 }
 
 
