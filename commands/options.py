@@ -13,6 +13,7 @@ from mmulab import api, arguments
 from mmulab.commands.values import Bytes
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
     from mmulab.mmu.config import Config
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What describes the simulated machine; the defaults are those of mmu.config.Config."""
     options = [
-        click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
+        click.option("--preset", default=DEFAULT, show_default=True, metavar="NAME",
                      help="Processor: a name that `mmulab presets` lists, or a preset file, "
                      "NAME.toml."),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",

@@ -23,6 +23,7 @@ from mmulab.arguments import (
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.config.units import parse_count
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ def compare(
     trace: PathLike | Trace,
     *,
     techniques: Listed = TECHNIQUES,
-    preset: PathLike | Preset = "skylake-sp",
+    preset: PathLike | Preset = DEFAULT,
     set: Settings = (),
     warmup: int | str = 0,
     format: str | None = None,
@@ -132,7 +133,7 @@ def walk(
     gva: int | str,
     technique: str = "nested",
     *,
-    preset: PathLike | Preset = "skylake-sp",
+    preset: PathLike | Preset = DEFAULT,
     set: Settings = (),
     store: bool = False,
     **options: Unpack[Machine],
@@ -293,7 +294,7 @@ def calibrate(
 
 
 def validate(
-    *, preset: PathLike | Preset = "skylake-sp", set: Settings = (), seconds: float = 60,
+    *, preset: PathLike | Preset = DEFAULT, set: Settings = (), seconds: float = 60,
     progress: Progress | None = None,
 ) -> Validation:  # fmt: skip
     """Runs workloads for real and simulated, and compares their times: `mmulab validate`.

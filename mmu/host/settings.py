@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, check_choice, check_range
 from mmulab.mmu.memory.entries import INDEX_BITS, SIZE_NAMES
+from mmulab.mmu.presets import DEFAULT
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import parse
 
@@ -39,9 +40,9 @@ class HostSettings:
     """
 
     memory: int
-    preset: str = "skylake-sp"
+    preset: str = DEFAULT
     set: tuple[tuple[str, str], ...] = ()
-    ghz: float = 2.1  # base clock of the Xeon Platinum 8176 (Skylake-SP), intel.com/ark
+    ghz: float = 2.0  # base clock of the Xeon Platinum 8480+ (Sapphire Rapids), intel.com/ark
     quantum: int = 100_000  # assumption: some 0.5 ms; Linux's CFS slices from 0.75 ms up
     scheduler: str = "round-robin"
     vpid: bool | None = None

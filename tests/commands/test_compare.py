@@ -11,12 +11,14 @@ import pytest
 from drivers.command_line import SMALL
 from drivers.results import unmade
 
+from mmulab.mmu import presets
+
 
 def test_compare_prints_a_table_for_each_trace(mmulab) -> None:  # type: ignore
     result = mmulab("compare", SMALL, "scan:size=1M,accesses=10K")
     assert result.code == 0
     assert result.out.count("cycles per access  ") == 2
-    for word in ("native", "shadow", "nested", "20,000 accesses", "seed 1", "skylake-sp"):
+    for word in ("native", "shadow", "nested", "20,000 accesses", "seed 1", presets.DEFAULT):
         assert word in result.out
 
 
