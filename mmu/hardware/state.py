@@ -31,6 +31,7 @@ REGS = np.dtype(
         # Where upper tables of merged pairs lie, of both: see walks.flattened.
         ("directory_start", np.int64, 2),  # first frame
         ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
+        ("leaf_shift", np.int64),  # log2 of a leaf's bytes, beyond 3: see walks.sagepte
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages

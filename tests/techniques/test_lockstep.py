@@ -92,6 +92,7 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "sagepte",
 )
 
 
