@@ -14,6 +14,8 @@ from mmulab.mmu.memory.vm import VM
 # --- Hardware -------------------------------------------------------------------
 LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go by age
 
+MAX_TEAS = 16
+
 #: Registers of a vCPU, and the numbers of its last fault.
 REGS = np.dtype(
     [
@@ -31,6 +33,7 @@ REGS = np.dtype(
         # Where upper tables of merged pairs lie, of both: see walks.flattened.
         ("directory_start", np.int64, 2),  # first frame
         ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
+        ("leaf_shift", np.int64),  # log2 of a leaf's bytes, beyond 3: see walks.sagepte
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages
@@ -40,6 +43,13 @@ REGS = np.dtype(
         ("fault_gva", np.int64),
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
+        # Translation entry areas, the guest's and the host's: see walks.dmt.
+        ("tea_start", np.int64, MAX_TEAS),  # first page of what one maps
+        ("tea_end", np.int64, MAX_TEAS),  # first page after; no area where it is 0
+        ("tea_level", np.int64, MAX_TEAS),  # of the tables in it
+        ("tea_base", np.int64, MAX_TEAS),  # first frame
+        ("tea_host", np.int64, MAX_TEAS),  # hfn of it; NIL: the host's table says
+        ("host_tea", np.int64, 2),  # first hfn of the host's tables of levels 1 and 2; NIL: none
         # Of an access that has faulted and begins again: see hardware.lookups.
         ("looked_up", np.int64),  # which of its pages have been looked up, as bits
         ("owed", np.int64),  # where they missed, two bits a page

@@ -45,6 +45,8 @@ G = 1 << 8
 COW = 1 << 9  # ignored by the processor; our guest OS marks copy-on-write here
 XD = -(1 << 63)
 
+BESIDE = 1 << 52  # ours: hardware keeps something beside the entry, which software's loads miss
+
 IGNORED = 7 << 9
 #: In a TLB entry, bits 10:9 hold the page size of the guest's leaf, which may be larger
 #: than the entry's own.

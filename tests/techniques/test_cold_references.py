@@ -46,6 +46,9 @@ TABLE = (
     Row("direct-segment:mode=vmm", 4, 3, "g: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
+    Row("sagepte", 20, 12, "N(g, h) - h: README of amirmnoohi/SagePTE-AE"),
+    Row("dmt", 3, 3, "G4H4 + G4 + UDH4: Zhang et al., ASPLOS 2024"),
+    Row("dmt:pv=yes", 2, 2, "G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

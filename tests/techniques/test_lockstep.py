@@ -93,6 +93,9 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "sagepte",
+    "dmt:least=0",
+    "dmt:pv=yes,least=0",
 )
 
 
@@ -104,7 +107,7 @@ def test_it_shows_the_guest_what_bare_metal_does(
     technique: str, name: str, history: list[tuple]
 ) -> None:
     config = CONFIGS[name]
-    if technique.startswith("flattened"):  # room for tables of 2 MiB
+    if technique.startswith(("flattened", "dmt")):  # room for tables
         config = replace(config, memory=ROOMY, host_memory=2 * ROOMY)
     guest = Guest([build(each, SMALL, config) for each in ("native", technique)])
     for step in history:

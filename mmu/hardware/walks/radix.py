@@ -51,12 +51,24 @@ def make_end(form: Form) -> Any:
     return end
 
 
-def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
+def _lines_of(form: Form) -> Any:
+    """The `line_of` of tables whose entries have the size that their form says."""
+    shift = LINE_SHIFT - form.entry_shift
+
+    @inlined
+    def line_of(vcpu, level, number):
+        return number >> shift
+
+    return line_of
+
+
+def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = None) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
     locate(core, vcpu, memory, frame, level) -> (status, hfn): where the table of a level in
     that frame lies. step: of its sites, from one level to the next. hints: first record of
-    `fetch_ahead` for leaf tables of this dimension.
+    `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
+    the line that entry `number` of a level lies in, both counted from address 0.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -70,7 +82,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
     large, accessed = form.large, form.accessed
     all_rights, path_rights, caches = form.rights, form.path, form.cache
-    line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
+    line_of, nested = line_of or _lines_of(form), hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
     marks, fault, end = form.marks, form.fault, make_end(form)
     dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
@@ -99,7 +111,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int) -> Any:
             entry = memory.entry[slot]
             found = find_entry(core, vcpu, dimension, hpa)
             if not found:
-                line = of_table(vcpu, nested, level, number >> line_shift)
+                line = of_table(vcpu, nested, level, line_of(vcpu, level, number))
                 reference(core, vcpu, hpa, entry, site + level * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level

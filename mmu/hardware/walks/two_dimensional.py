@@ -51,12 +51,29 @@ def make_locate(nested_walk: Any) -> Any:
     return locate
 
 
+@inlined
+def combined(vcpu, leaf, level, below, host_level, gpa):
+    """What `walk.Walk.translate` returns of a guest's leaf and the EPT entry below it. The page
+    size is the smaller of both."""
+    flags = leaf & ~FRAME
+    if not below & EPT_W:
+        flags &= ~RW
+    if not below & EPT_X:
+        flags |= XD
+    if vcpu.regs[0].root_ad and not below & EPT_D:
+        flags &= ~D
+    if host_level < level:
+        vcpu.stats[0].splintered += 1
+    hfn = frame_at(below, gpa, host_level)
+    return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+
+
 def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
     """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
 
     @inlined
     def translate(core, vcpu, memory, gva, kind, user):
-        """See `walk.Walk`. The page size is the smaller of the guest's leaf and the host's."""
+        """See `walk.Walk`."""
         status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
         if status != OK:
             return status, leaf, level - 1
@@ -65,22 +82,13 @@ def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
         status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
         if status != OK:
             return status, leaf, level - 1
-        flags = leaf & ~FRAME
-        if not below & EPT_W:
-            flags &= ~RW
-        if not below & EPT_X:
-            flags |= XD
-        if vcpu.regs[0].root_ad and not below & EPT_D:
-            flags &= ~D
-        if host_level < level:
-            vcpu.stats[0].splintered += 1
-        hfn = frame_at(below, gpa, host_level)
-        return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+        return combined(vcpu, leaf, level, below, host_level, gpa)
 
     return translate
 
 
-guest_walk = make_walk(X86, make_locate(nested_walk), STEP, GUEST)
+locate = make_locate(nested_walk)
+guest_walk = make_walk(X86, locate, STEP, GUEST)
 translate = make_translate(guest_walk, nested_walk)
 
 
