@@ -32,9 +32,10 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--host-page-size", default="4k", show_default=True, metavar="SIZE",
                      help="Pages that the VMM backs guest memory with: 4k, 2m, 1g."),
         click.option("--levels", type=int, default=4, show_default=True,
-                     help="Levels of the guest's page table: 4 or 5."),
-        click.option("--host-levels", type=int, default=4, show_default=True,
-                     help="Levels of the nested page table: 4 or 5."),
+                     help="Levels of the guest's page table: 4 or 5; on Arm and RISC-V 3 to 5."),
+        click.option("--host-levels", type=int, default=0,
+                     help="Levels of the nested page table: 4 or 5, 4 unless given; on Arm and "
+                     "RISC-V see docs/presets.md."),
         click.option("--memory", type=Bytes(), default="16G", show_default=True,
                      help="Guest memory."),
         click.option("--host-memory", type=Bytes(), default="0",

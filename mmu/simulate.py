@@ -61,8 +61,8 @@ def compare(
 
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
-    config = config or Config()
-    specs = parse_all(techniques, config)
+    config = (config or Config()).on(preset.arch)
+    specs = [spec.on(preset.arch) for spec in parse_all(techniques, config)]
     for spec in specs:
         cost.check_categories(spec.technique)
     making = Making(

@@ -30,8 +30,9 @@ class Machine(TypedDict, total=False):
     the guest's; the host has an eighth more unless told otherwise. page_size: of the guest,
     "4k", "2m", "1g", or "thp" (2m where a mapping allows it). host_page_size: what the VMM
     backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
-    or 5. shadow_policy: on writes to guest tables, "unsync" or "trap". guest_allocator: "buddy",
-    or "ptemagnet": eight neighbouring pages get neighbouring frames. pcid, vpid, ept_ad:
+    or 5; on Arm and RISC-V others, too, and for host_levels 0: as the architecture has it.
+    shadow_policy: on writes to guest tables, "unsync" or "trap". guest_allocator: "buddy", or
+    "ptemagnet": eight neighbouring pages get neighbouring frames. pcid, vpid, ept_ad:
     None: as the preset has it. walk_caches: paging-structure caches and nested TLB. caches:
     whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
     of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of

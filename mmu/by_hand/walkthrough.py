@@ -9,50 +9,18 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
-from mmulab.mmu.hardware.state import CACHE_LEVELS
+from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU
 from mmulab.mmu.hardware.walks.sites import Site
 from mmulab.mmu.machine.simulator import FIRST_PID, build
-from mmulab.mmu.memory.entries import (
-    EPT_A,
-    EPT_D,
-    EPT_LARGE,
-    EPT_R,
-    EPT_W,
-    EPT_X,
-    PS,
-    RW,
-    US,
-    XD,
-    A,
-    D,
-    G,
-    P,
-)
+from mmulab.mmu.memory.formats import FORMATS
+from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.specs import Spec
+from mmulab.mmu.techniques.technique import Technique
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
 #: Name of an entry by its level; a table is named after its entries.
 ENTRY_NAMES = ("", "PTE", "PDE", "PDPTE", "PML4E", "PML5E")
-
-_X86_FLAGS = (
-    (P, "P"),
-    (RW, "RW"),
-    (US, "US"),
-    (A, "A"),
-    (D, "D"),
-    (PS, "PS"),
-    (G, "G"),
-    (XD, "XD"),
-)
-_EPT_FLAGS = (
-    (EPT_R, "R"),
-    (EPT_W, "W"),
-    (EPT_X, "X"),
-    (EPT_LARGE, "large"),
-    (EPT_A, "A"),
-    (EPT_D, "D"),
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +30,8 @@ class Reference:
     table: "gPT", "sPT", "nPT", or a structure of the technique's own. guest_level: level of the
     guest (or only) table that is read or, for a nested reference, located; 0: the page itself is
     located. host_level: level of the nested table that is read; 0: the guest's table is. index:
-    into the table. hpa: of the entry. entry: as it was read, an unsigned 64-bit number.
-    served_by: cache level or "memory".
+    into the table. hpa: of the entry. entry: as it was read, an unsigned 64-bit number in the
+    format of the architecture, arch. served_by: cache level or "memory".
     """
 
     table: str
@@ -73,6 +41,7 @@ class Reference:
     hpa: int
     entry: int
     served_by: str
+    arch: str = X86_64
 
     @property
     def is_nested(self) -> bool:
@@ -105,9 +74,8 @@ class Reference:
     def flags(self) -> str:
         if not self.is_of_table:
             return ""
-        signed = self.entry - (1 << 64) if self.entry >> 63 else self.entry
-        known = _EPT_FLAGS if self.is_nested else _X86_FLAGS
-        return " ".join(name for bit, name in known if signed & bit)
+        known = FORMATS[self.arch].flags[self.is_nested]
+        return " ".join(name for bit, name in known if self.entry & bit)
 
 
 @dataclass(frozen=True)
@@ -135,7 +103,7 @@ def walk(
 
     Raises InputError where gva is not canonical.
     """
-    config = config or Config(walk_caches=False)
+    config = (config or Config(walk_caches=False)).on(preset.arch)
     bits = 12 + 9 * config.levels
     signed = gva - (1 << 64) if gva >> 63 else gva
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
@@ -154,7 +122,7 @@ def walk(
     names = [cache.name for cache in preset.caches]
     about = simulator.spec.technique
     references = tuple(
-        _reference(record, about.walk.sites[record["site"]], about.table, names)
+        _reference(record, about.walk.sites[record["site"]], about, names, simulator.machine.vcpu)
         for record in records
     )
     return Walk(
@@ -162,17 +130,24 @@ def walk(
     )
 
 
-def _reference(record: np.void, site: Site, table: str, caches: list[str]) -> Reference:
-    """A logged reference. table: the guest's that hardware walks. caches: names of levels."""
+def _reference(
+    record: np.void, site: Site, about: Technique, caches: list[str], vcpu: VCPU
+) -> Reference:
+    """A logged reference. about: the technique whose walk it is of. caches: names of levels."""
     nested = site.dimension == "nested"
-    of_guest = table if site.dimension == "guest" else site.dimension
+    of_guest = about.table if site.dimension == "guest" else site.dimension
     in_memory = record["cache"] == CACHE_LEVELS - 1
+    index = int(record["address"]) >> 3 & 511
+    if nested and site.level == vcpu.regs[0]["root_levels"] and about.arch != X86_64:
+        index = (int(record["address"]) - (int(vcpu.regs[0]["root"]) << 12)) >> 3  # it may be wide
+    encode = FORMATS[about.arch].encode
     return Reference(
         table="nPT" if nested else of_guest,
         guest_level=site.located,
         host_level=site.level if nested else 0,
-        index=int(record["address"]) >> 3 & 511,
+        index=index,
         hpa=int(record["address"]),
-        entry=int(record["entry"]) & (1 << 64) - 1,
+        entry=encode(int(record["entry"]), site.level, nested),
         served_by="memory" if in_memory else caches[int(record["cache"])],
+        arch=about.arch,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets import architectures
 from mmulab.mmu.presets.preset import PAGE_SIZES
 
 SHADOW_POLICIES = ("unsync", "trap")
@@ -26,13 +27,13 @@ class Config:
     an eighth more than the guest unless told otherwise. page_size: of the guest, "4k",
     "2m", "1g", or "thp" (2 MiB wherever a mapping covers an aligned range, else 4 KiB).
     host_page_size: what the VMM backs guest memory with. levels, host_levels: of the
-    guest's and the nested page table. guest_allocator: "ptemagnet" gives eight neighbouring
-    pages neighbouring frames (`mmu.guest.reservations`). pcid, vpid, ept_ad: None: as the preset
-    has it. walk_caches: False removes paging-structure caches and nested TLB. caches: whether the
-    program's own lines go through the caches: "exact", all of them; "sampled", see
-    `mmu.hardware.caches`; "off": the caches hold page tables alone, and data costs nothing. llc:
-    how much of the last cache the VM has: a core's "slice", the whole of the "socket", or bytes.
-    seed: of random replacement.
+    guest's and the nested page table; 0: as the preset's architecture has it. guest_allocator:
+    "ptemagnet" gives eight neighbouring pages neighbouring frames (`mmu.guest.reservations`).
+    pcid, vpid, ept_ad: None: as the preset has it. walk_caches: False removes paging-structure
+    caches and nested TLB. caches: whether the program's own lines go through the caches: "exact",
+    all of them; "sampled", see `mmu.hardware.caches`; "off": the caches hold page tables alone,
+    and data costs nothing. llc: how much of the last cache the VM has: a core's "slice", the whole
+    of the "socket", or bytes. seed: of random replacement.
     """
 
     memory: int = 16 << 30
@@ -40,7 +41,7 @@ class Config:
     page_size: str = "4k"
     host_page_size: str = "4k"
     levels: int = 4
-    host_levels: int = 4
+    host_levels: int = 0
     shadow_policy: str = "unsync"
     guest_allocator: str = "buddy"
     pcid: bool | None = None
@@ -61,9 +62,10 @@ class Config:
             _choice("llc", self.llc, LLC)
         elif not 1 << 12 <= self.llc <= 1 << 32:
             raise InputError(f"llc of {self.llc} bytes: expected 4 KiB to 4 GiB")
-        for name in ("levels", "host_levels"):
-            if getattr(self, name) not in (4, 5):
-                raise InputError(f"{name.replace('_', ' ')} {getattr(self, name)}: expected 4 or 5")
+        if not 3 <= self.levels <= 5:
+            raise InputError(f"levels {self.levels}: expected 3 to 5")
+        if self.host_levels and not 2 <= self.host_levels <= 5:
+            raise InputError(f"host levels {self.host_levels}: expected 2 to 5")
         for name in ("memory", "host_memory"):
             value = getattr(self, name)
             if value and not 1 << 20 <= value <= 1 << 42:
@@ -72,6 +74,31 @@ class Config:
                 )
         if not 0 < self.seed < 1 << 62:
             raise InputError(f"seed {self.seed}: expected 1 to 2**62 - 1")
+
+    def on(self, arch: str) -> Config:
+        """The same with what an architecture decides. Raises InputError where it has
+        no tables of so many levels, or none that reaches all of the guest's memory."""
+        about = architectures.OF[arch]
+        for name, known in (("levels", about.levels), ("host_levels", tuple(about.physical))):
+            value = getattr(self, name)
+            if value not in known and (value or name == "levels"):
+                *others, last = map(str, known)
+                raise InputError(
+                    f"{name.replace('_', ' ')} {value}: expected {', '.join(others)} or {last} "
+                    f"on {arch}"
+                )
+        settled = replace(self, host_levels=self.host_levels or about.default_host or self.levels)
+        bits = settled.physical_bits(arch)
+        if self.memory > 1 << bits:
+            raise InputError(
+                f"memory of {self.memory} bytes: expected at most 2**{bits}, what guest-physical "
+                f"addresses reach with {settled.host_levels} host levels on {arch}"
+            )
+        return settled
+
+    def physical_bits(self, arch: str) -> int:
+        """Bits of a guest-physical address, of a configuration that is `on` an architecture."""
+        return architectures.OF[arch].physical[self.host_levels]
 
     @property
     def guest_frames(self) -> int:

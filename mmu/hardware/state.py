@@ -20,10 +20,13 @@ MAX_TEAS = 16
 REGS = np.dtype(
     [
         ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under nested paging
-        ("levels", np.int64),  # 4 or 5
+        ("levels", np.int64),  # 3 to 5
         ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
         ("root_levels", np.int64),
         ("root_ad", np.int64),  # A and D bits of the nested table in use
+        ("physical_bits", np.int64),  # of a guest-physical address
+        # 1: the walker may store to the table that it located last: see walks.second_stage.
+        ("storable", np.int64),
         ("pcid", np.int64),
         ("vpid", np.int64),
         # Segments, of linear addresses and of guest-physical ones: see walks.segments.

@@ -60,9 +60,9 @@ class Guest:
             host_page_size=settings.host_page_size, levels=settings.levels,
             shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
             seed=seed,
-        )  # fmt: skip
+        ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config)
+        self.spec = parse(settings.technique, config).on(preset.arch)
         vm = make_vm(self.spec, preset, config, host, number, settings.disk >> 12)
         self._link(vm)
         vm.record[0]["tracked"] = 1

@@ -70,6 +70,7 @@ def make_vcpu(spec: Spec, preset: Preset, config: Config, vpid: int) -> VCPU:
     regs["vpid"] = vpid
     regs["levels"] = config.levels
     regs["root_levels"] = config.host_levels
+    regs["physical_bits"] = config.physical_bits(preset.arch)
     regs["root_ad"] = preset.ept_ad if config.ept_ad is None else config.ept_ad
     return vcpu
 

@@ -34,8 +34,10 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
     """What a comparison of techniques runs. Of two processes one begins with the guest OS, the
     other with the run loops, which share most of what they are made of."""
     specs = list(specs)
-    by_walk = {spec.technique.walk.where: spec.origin for spec in reversed(specs)}
-    first, *others = (Part(__name__, "run_loop", (origin,)) for origin in by_walk.values())
+    by_walk = {
+        spec.technique.walk.where: (spec.origin, spec.technique.arch) for spec in reversed(specs)
+    }
+    first, *others = (Part(__name__, "run_loop", found) for found in by_walk.values())
     hooks = [
         Part(__name__, "technique", (spec.origin,))
         for spec in sorted(specs, key=lambda spec: -len(spec.technique.hooks))
@@ -88,8 +90,8 @@ def host_memory() -> tuple[Any, Any]:
     return calls.link, _TABLE
 
 
-def run_loop(origin: str) -> tuple[Any, Any]:
-    """The run loop with the walk of a technique, by its name or file."""
+def run_loop(origin: str, arch: str) -> tuple[Any, Any]:
+    """The run loop with the walk of a technique, by its name or file, on an architecture."""
     from mmulab.mmu.kernels.namespaces import KernelsType  # there is none in plain Python
 
     position = (types.int64,) * 3
@@ -97,7 +99,7 @@ def run_loop(origin: str) -> tuple[Any, Any]:
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
     return run.run_once, (
         type_of(Machine),
-        KernelsType(registry.get(origin).walk.where),
+        KernelsType(registry.get(origin).on(arch).walk.where),
         *columns,
         *position,
         *lines,

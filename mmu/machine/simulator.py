@@ -30,7 +30,9 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     the guest's. Raises InputError where the configuration makes no machine, RunError
     where its memory cannot hold even the first tables.
     """
+    config = config.on(preset.arch)
     spec = parse(technique, config) if isinstance(technique, str) else technique
+    spec = spec.on(preset.arch)
     machine, units = machine_of(spec, preset, config, log_size)
     with compiled_for(spec.technique):
         return Simulator(spec, machine, units, config)

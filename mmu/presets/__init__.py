@@ -25,6 +25,7 @@ _MODULES = {
     "neoverse-v2": "neoverse_v2",
     "lion-cove": "lion_cove",
     "zen-5": "zen5",
+    "kunminghu": "kunminghu",
 }
 
 

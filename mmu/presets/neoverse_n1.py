@@ -178,9 +178,13 @@ PRESET = Preset(
     prefetchers=Stated(("stride", "stream"), "assumption: strides and streams"),
     notes=(
         (
-            "The simulator runs x86-64 tables of 4 KiB granule on it: names of x86 stand for "
-            "those of Arm (CR3: TTBR, INVLPG: TLBI, PCID: ASID, VPID: VMID, EPT: stage 2, "
-            "EPT violation: stage-2 fault)."
+            "Tables have a granule of 4 KiB. Names of x86 stand for those of Arm (CR3: TTBR, "
+            "INVLPG: TLBI, PCID: ASID, VPID: VMID, EPT: stage 2, EPT violation: stage-2 fault, "
+            "PML4E: level 0)."
+        ),
+        (
+            "A guest has 40-bit intermediate physical addresses, as under KVM unless told "
+            "otherwise: three levels of stage 2, not four."
         ),
         "Page sizes that x86-64 lacks (16 KiB, 64 KiB, 32 MiB, 512 MiB) are not modelled.",
         (

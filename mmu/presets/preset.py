@@ -16,7 +16,7 @@ POLICIES = ("lru", "fifo", "plru", "random")
 #: that one evicts; it is filled on a miss, and what it evicts stays in that one.
 INCLUSIONS = ("inclusive", "exclusive", "neither")
 PREFETCHERS = ("next-line", "adjacent-line", "stream", "stride", "region", "temporal")
-ARCHITECTURES = ("x86-64", "aarch64")
+ARCHITECTURES = ("x86-64", "aarch64", "riscv64")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ Ownership").
 
 from __future__ import annotations
 
+from mmulab.mmu.hardware.walks import arm, riscv
 from mmulab.mmu.hardware.walks.one_dimensional import WALK
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.status import OK
+from mmulab.mmu.presets.architectures import AARCH64, RISCV64
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques.reference import Reference
 from mmulab.mmu.techniques.technique import Counter, Technique
@@ -31,6 +33,7 @@ TECHNIQUE = Technique(
     source="Linux, Documentation/admin-guide/cgroup-v2.rst; mm/memcontrol.c",
     module=__name__,
     walk=WALK,
+    walks={AARCH64: arm.ONE_STAGE, RISCV64: riscv.ONE_STAGE},
     reference=Reference,
     hooks={"touch": touch},
     counters=(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmulab.mmu.hardware.walks import arm, riscv
 from mmulab.mmu.hardware.walks.two_dimensional import WALK
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.kernels.parts import as_struct
@@ -25,6 +26,8 @@ from mmulab.mmu.memory.entries import (
     EPT_W,
     EPT_WB,
     EPT_X,
+    INDEX_BITS,
+    PAGE_SHIFT,
     RW,
     XD,
     frame_of,
@@ -34,6 +37,7 @@ from mmulab.mmu.memory.entries import (
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
 from mmulab.mmu.memory.state import NPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
+from mmulab.mmu.presets.architectures import AARCH64, RISCV64, root_tables
 from mmulab.mmu.techniques import second_dimension
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
@@ -47,6 +51,24 @@ class NestedState(Struct):
 
 
 _state = as_struct(NestedState)
+
+
+@kernel
+def _new_root(machine):
+    """An empty root: (status, hfn of its first table). Tables of a wide one lie side by side,
+    from a multiple of what they take together."""
+    regs = machine.vcpu.regs[0]
+    wider = max(0, regs.physical_bits - PAGE_SHIFT - INDEX_BITS * regs.root_levels)
+    host = machine.host.frames
+    hfn = frames.allocate(host, wider, NPT_PAGE, machine.vm.record[0].id, NIL)
+    if hfn == NIL:
+        return OUT_OF_HOST_FRAMES, hfn
+    frames.split(host, hfn, 0)
+    for table in range(hfn, hfn + (1 << wider)):
+        if not memory.open_table(machine.host.memory, table):
+            return OUT_OF_TABLES, hfn
+        machine.vm.record[0].host_tables += 1
+    return OK, hfn
 
 
 @kernel
@@ -65,7 +87,7 @@ def _new_table(machine):
 @kernel
 def start(machine):
     """Makes the nPT's top-level table and turns EPT on."""
-    status, hfn = _new_table(machine)
+    status, hfn = _new_root(machine)
     if status == OK:
         _state(machine.vm.private).root[0] = hfn
         machine.vcpu.regs[0].root = hfn
@@ -90,13 +112,16 @@ def leaf_address(machine, gfn):
     """HPA of the EPT entry that ends the walk of a gfn, and its level."""
     level = machine.vcpu.regs[0].root_levels
     table = _state(machine.vm.private).root[0]
+    # Of a wide root all bits that are left: it may be more than one table.
+    index = gfn >> (INDEX_BITS * (level - 1))
     while True:
-        hpa = (table << 12) | (index_of(gfn << 12, level) << 3)
+        hpa = (table << PAGE_SHIFT) + (index << 3)
         entry = memory.load(machine.host.memory, hpa)
         if not entry & EPT_RWX or level == 1 or entry & EPT_LARGE:
             return hpa, level
         table = frame_of(entry)
         level -= 1
+        index = index_of(gfn << PAGE_SHIFT, level)
 
 
 def make_map_page(new_table: Any) -> Any:
@@ -144,11 +169,14 @@ class NestedReference(Reference):
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
         self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
+        regs = tables.regs
+        self._roots = root_tables(int(regs["physical_bits"]), int(regs["root_levels"]))
         self._nested = leaves_of(self.nested_entries())
 
     def nested_entries(self) -> Iterator[Entry]:
-        levels = int(self.tables.regs["root_levels"])
-        return self.tables.entries(self.root, levels, EPT_RWX, lambda frame: frame)
+        regs = self.tables.regs
+        levels = int(regs["root_levels"])
+        return self.tables.entries(self.root, levels, EPT_RWX, lambda frame: frame, self._roots)
 
     def below(self, gfn: int) -> tuple[int, int, int] | None:
         """What maps a guest frame: (entry, hfn, size of the page); None where nothing does."""
@@ -176,7 +204,8 @@ class NestedReference(Reference):
 
     def host_tables(self) -> dict[int, int]:
         below = {entry.frame for entry in self.nested_entries() if not entry.is_leaf}
-        return dict.fromkeys({self.root} | below, NPT_PAGE)
+        roots = range(self.root, self.root + self._roots)
+        return dict.fromkeys(below.union(roots), NPT_PAGE)
 
 
 TECHNIQUE = Technique(
@@ -185,6 +214,7 @@ TECHNIQUE = Technique(
     source="Intel SDM vol. 3C, 29.3; Bhargava et al., ASPLOS 2008",
     module=__name__,
     walk=WALK,
+    walks={AARCH64: arm.TWO_STAGES, RISCV64: riscv.TWO_STAGES},
     reference=NestedReference,
     hooks={"start": start, "stop": stop, **HOOKS},
     parameters=(HOST_PAGE_SIZE,),

@@ -73,12 +73,17 @@ class Tables:
         return max(0, int(self.vm.p2m[gfn]) >> 2) - 1 if self.virtual else gfn
 
     def entries(
-        self, root: int, levels: int, present: int, locate: Callable[[int], int]
+        self,
+        root: int,
+        levels: int,
+        present: int,
+        locate: Callable[[int], int],
+        roots: int = 1,
     ) -> Iterator[Entry]:
         """Every present entry of a tree, upper levels first. `root` is an hfn; `locate`
-        turns the frame of a table into its hfn."""
+        turns the frame of a table into its hfn. roots: tables side by side at the root."""
         level = levels
-        tables = [(0, root, RW | US)]
+        tables = [(n << (12 + 9 * levels), root + n, RW | US) for n in range(roots)]
         while tables:
             below = []
             for start, hfn, rights in tables:
@@ -90,7 +95,8 @@ class Tables:
                     value = int(contents[index])
                     address = start + (index << (12 + 9 * (level - 1)))
                     here = (rights & value & (RW | US)) | ((rights | value) & XD)
-                    entry = Entry(_sign_extend(address, levels), level, hfn, index, value, here)
+                    at = _sign_extend(address, levels) if roots == 1 else address
+                    entry = Entry(at, level, hfn, index, value, here)
                     yield entry
                     if not entry.is_leaf:
                         below.append((address, locate(entry.frame), here))

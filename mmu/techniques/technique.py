@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
+from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
@@ -74,7 +75,8 @@ class Technique:
     """A way to get from GVA to HPA.
 
     name: as users write it. source: the paper or manual. module: `__name__` of its file.
-    walk: what its hardware does on a TLB miss. hooks: kernels by name, of those in
+    walk: what its hardware does on a TLB miss, on x86-64; walks: on other architectures that it is
+    there for. hooks: kernels by name, of those in
     `seam.HOOKS`; those that it leaves out take the default. exits, counters: at the index that
     its kernels count them by (`vmm.exits.vm_exit`, `VCPU.own`). state: makes its private
     state from sizes and its parameters' values. reference: the slow, obvious translation that
@@ -108,6 +110,8 @@ class Technique:
     eager: bool = False
     machine_frames: bool = False
     fixed: str = ""
+    walks: Mapping[str, Walk] = field(default_factory=dict)
+    arch: str = X86_64  # that `walk` is of: see `on`
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():
@@ -132,6 +136,26 @@ class Technique:
                 f"expected ({', '.join(expected)})"
             )
 
+    def on(self, arch: str) -> Technique:
+        """The same with the walk of an architecture: one object for each. Raises InputError
+        where there is none."""
+        if arch == self.arch:
+            return self
+        if arch not in self.walks:
+            raise InputError(
+                f"technique {self.name}: it is not there on {arch}; expected a preset of "
+                f"{' or '.join((X86_64, *self.walks))}"
+            )
+        if arch not in self.on_others:
+            walks = {**self.walks, self.arch: self.walk}
+            other = replace(self, walk=self.walks[arch], arch=arch, walks=walks)
+            object.__setattr__(other, "link", self.link)  # the hooks are the same
+            self.on_others[arch] = other
+        return self.on_others[arch]
+
+    on_others: dict[str, Technique] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
     link: Any = field(init=False, repr=False, compare=False)
 
     @property

@@ -29,7 +29,8 @@ _SHADES = dict(zip(CATEGORIES, "█▌░▒▓·xwc+", strict=True))
 def machine(comparison: Comparison) -> str:
     """The machine in words: the preset, and all in which it is not as published or as usual."""
     settings = comparison.settings
-    usual = asdict(Config())
+    arch = comparison.input["preset"]["numbers"]["arch"]["value"]
+    usual = asdict(Config(levels=settings["levels"]).on(arch)) | {"levels": Config.levels}
     shown = ("page_size", "host_page_size", "seed")
     differs = comparison.differs | {
         name: value

@@ -70,4 +70,7 @@ def details(technique: Technique) -> str:
         (_cost(f"{technique.name}.{name}", cost) for name, cost in costs),
     )
     lines += _section("Assumptions", (_below(each, 2) for each in technique.assumptions))
-    return "\n".join([*lines, "", f"Capabilities: {_capabilities(technique)}"])
+    lines += ["", f"Capabilities: {_capabilities(technique)}"]
+    if technique.walks:
+        lines += ["", f"Architectures: {', '.join((technique.arch, *technique.walks))}"]
+    return "\n".join(lines)

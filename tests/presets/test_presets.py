@@ -27,6 +27,7 @@ def test_names_are_the_documented_ones():
         "zen-5",
         "neoverse-n1",
         "neoverse-v2",
+        "kunminghu",
     }
     assert presets.DEFAULT in presets.names()
 

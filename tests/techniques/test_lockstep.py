@@ -117,6 +117,23 @@ def test_it_shows_the_guest_what_bare_metal_does(
         compare_contents(guest.simulators)
 
 
+@pytest.mark.parametrize("name", ["4k on 4k", "thp on 2m", "4k on 2m, flushes"])
+@pytest.mark.parametrize("arch", ["aarch64", "riscv64"])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(steps, min_size=1, max_size=40))
+def test_other_architectures_show_the_guest_what_x86_does(
+    arch: str, name: str, history: list[tuple]
+) -> None:
+    preset = replace(SMALL, arch=arch)
+    there = [build(each, preset, CONFIGS[name]) for each in ("native", "shadow", "nested")]
+    guest = Guest([build("native", SMALL, CONFIGS[name]), *there])
+    for step in history:
+        guest.play(step)
+        for simulator in guest.simulators:
+            check(simulator)
+        compare_contents(guest.simulators)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:

@@ -9,6 +9,8 @@
     flattened         the same over tables whose pairs of levels are merged
     direct_segment    a walk in two dimensions, or one, or none, beside segments
     segments          ranges that are translated by an addition
+    second_stage      what RISC-V and Arm have otherwise below a guest's table
+    riscv, arm        Sv39 to Sv57 and their x4 forms; stage 1 and stage 2
     sites             which reference of a walk is which
     walk              what a walk is to the run loop
 

@@ -45,14 +45,16 @@ class Form(NamedTuple):
 
     entry_shift: log2 of an entry's bytes. page_shift, index_bits: an address's bits below the
     first index, and a level's. root_bits: the root's, which may be wider. large: bit of a
-    leaf above level 1. accessed, dirty: bits that the walker sets. rights: those that a walk
-    begins with; path: those that walk caches keep. cache: row of its paging-structure caches.
+    leaf above level 1. accessed, dirty: bits that the walker sets in a leaf; above: in entries
+    above one. rights: those that a walk begins with; path: those that walk caches keep. cache:
+    row of its paging-structure caches.
 
-    Kernels: root(vcpu) -> (frame, levels). present(entry). reserved(entry, level), of a
-    present one. narrow(rights, entry): rights of the path with one more entry. denies(rights,
-    kind, user). marks(vcpu): whether A and D bits are set. leaf(entry, rights, level): a leaf
-    with the rights of its path. fault(vcpu, address, entry, kind, user) -> status, which notes
-    why the walk stopped.
+    Kernels: root(vcpu) -> (frame, levels). beyond(vcpu, address): True where an address has bits
+    that no level translates. present(entry). reserved(entry, level), of a present one.
+    narrow(rights, entry): rights of the path with one more entry. denies(rights, kind, user).
+    marks(vcpu): whether A and D bits are set. leaf(entry, rights, level): a leaf with the rights
+    of its path. fault(vcpu, address, entry, kind, user) -> status, which notes why the walk
+    stopped.
     """
 
     name: str
@@ -63,10 +65,12 @@ class Form(NamedTuple):
     large: int
     accessed: int
     dirty: int
+    above: int
     rights: int
     path: int
     cache: int
     root: Any
+    beyond: Any
     present: Any
     reserved: Any
     narrow: Any
@@ -87,6 +91,12 @@ PAT_LARGE = 1 << 12  # memory type bit of a large x86 leaf, below its frame's bi
 @inlined
 def _x86_root(vcpu):
     return vcpu.regs[0].cr3, vcpu.regs[0].levels
+
+
+@inlined
+def never(vcpu, address):
+    """No address is beyond the tables: who makes it sees to that."""
+    return False
 
 
 @inlined
@@ -143,10 +153,12 @@ X86 = Form(
     large=PS,
     accessed=A,
     dirty=D,
+    above=A,
     rights=RW | US,
     path=_LIMITS,
     cache=ROUTE_PSC,
     root=_x86_root,
+    beyond=never,
     present=_x86_present,
     reserved=_x86_reserved,
     narrow=x86.narrow,
@@ -213,10 +225,12 @@ EPT = Form(
     large=PS,
     accessed=EPT_A,
     dirty=EPT_D,
+    above=EPT_A,
     rights=EPT_RWX,
     path=EPT_RWX,
     cache=ROUTE_EPT_PSC,
     root=_ept_root,
+    beyond=never,
     present=_ept_present,
     reserved=_ept_reserved,
     narrow=_ept_narrow,

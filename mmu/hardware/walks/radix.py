@@ -5,7 +5,7 @@ A cold walk of g guest and h nested levels makes (g + 1)(h + 1) - 1 references.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmulab.mmu.hardware.caches import reference
 from mmulab.mmu.hardware.fetch_ahead import NESTED
@@ -62,13 +62,63 @@ def _lines_of(form: Form) -> Any:
     return line_of
 
 
-def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = None) -> Any:
+class Stores(NamedTuple):
+    """Whether a walker may set bits in a table, where the nested table decides.
+
+    keeps(vcpu): whether walk caches may have the table that was located last. admit(core, vcpu,
+    memory, table, level) -> status, before the walker writes to it; table: its frame, as the entry
+    above has it.
+    """
+
+    keeps: Any
+    admit: Any
+
+
+@inlined
+def _always(vcpu):
+    return True
+
+
+def _checked_end(form: Form, stores: Stores | None) -> Any:
+    """`make_end`'s kernel, and before it, where it will write, `Stores.admit`."""
+    end = make_end(form)
+    if stores is None:
+
+        @inlined
+        def unasked(core, vcpu, memory, table, address, slot, entry, rights, level, kind, user):
+            return end(vcpu, memory, address, slot, entry, rights, level, kind, user)
+
+        return unasked
+    denies, marks, admit = form.denies, form.marks, stores.admit
+    accessed, dirty = form.accessed, form.dirty
+
+    @inlined
+    def asked(core, vcpu, memory, table, address, slot, entry, rights, level, kind, user):
+        used = entry | accessed | (dirty if kind == STORE else 0)
+        if used != entry and marks(vcpu) and not denies(rights, kind, user):
+            status = admit(core, vcpu, memory, table, level)
+            if status != OK:
+                return status, 0, level
+        return end(vcpu, memory, address, slot, entry, rights, level, kind, user)
+
+    return asked
+
+
+def make_walk(
+    form: Form,
+    locate: Any,
+    step: int,
+    hints: int,
+    line_of: Any = None,
+    stores: Stores | None = None,
+) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
     locate(core, vcpu, memory, frame, level) -> (status, hfn): where the table of a level in
     that frame lies. step: of its sites, from one level to the next. hints: first record of
     `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
-    the line that entry `number` of a level lies in, both counted from address 0.
+    the line that entry `number` of a level lies in, both counted from address 0. stores: None
+    where a walker may write to what it may read.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -80,18 +130,22 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = Non
     """
     page_shift, index_bits, entry_shift = form.page_shift, form.index_bits, form.entry_shift
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
-    large, accessed = form.large, form.accessed
+    large, above, beyond = form.large, form.above, form.beyond
     all_rights, path_rights, caches = form.rights, form.path, form.cache
     line_of, nested = line_of or _lines_of(form), hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
-    marks, fault, end = form.marks, form.fault, make_end(form)
+    marks, fault, end = form.marks, form.fault, _checked_end(form, stores)
+    keeps = stores.keeps if stores else _always
     dimension = NESTED_ENTRIES if form.cache == ROUTE_EPT_PSC else GUEST_ENTRIES
 
     @inlined
     def walk(core, vcpu, memory, address, kind, user, site):
         frame, level = root(vcpu)
         top = level
+        table = frame
         rights = all_rights
+        if beyond(vcpu, address):
+            return fault(vcpu, address, 0, level, kind, user), 0, level
         cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
             level = cached - 1
@@ -121,15 +175,17 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = Non
                 remember_entry(core, dimension, hpa)
             if last:
                 break
-            if not entry & accessed and marks(vcpu):
-                memory.entry[slot] = entry | accessed
-            status, frame = locate(core, vcpu, memory, frame_of(entry), level - 1)
+            if entry & above != above and marks(vcpu):
+                memory.entry[slot] = entry | above
+            table = frame_of(entry)
+            status, frame = locate(core, vcpu, memory, table, level - 1)
             if status != OK:
                 return status, 0, level
-            remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
+            if keeps(vcpu):
+                remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
             level -= 1
             if level == 1:
                 remember_leaf_table(core, memory, hints, address, frame)
-        return end(vcpu, memory, address, slot, entry, rights, level, kind, user)
+        return end(core, vcpu, memory, table, address, slot, entry, rights, level, kind, user)
 
     return walk

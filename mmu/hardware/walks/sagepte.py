@@ -31,7 +31,7 @@ def _line(vcpu, level, number):
     return number >> (3 - vcpu.regs[0].leaf_shift if level <= _LEVELS else 3)
 
 
-_guest_walk = make_walk(X86, locate, STEP, GUEST, _line)
+_guest_walk = make_walk(X86, locate, STEP, GUEST, line_of=_line)
 _look_guest = make_look(X86, frame_behind)
 _end = make_end(EPT)
 _fault = EPT.fault

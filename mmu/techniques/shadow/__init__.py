@@ -10,7 +10,9 @@ reference     the same, slowly, to check against
 from __future__ import annotations
 
 from mmulab.mmu.config import SHADOW_POLICIES
+from mmulab.mmu.hardware.walks import arm, riscv
 from mmulab.mmu.hardware.walks.one_dimensional import WALK
+from mmulab.mmu.presets.architectures import AARCH64, RISCV64
 from mmulab.mmu.presets.cited import DALL_2017, Cited
 from mmulab.mmu.techniques.costs import HOST_ALLOCATION
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
@@ -25,6 +27,7 @@ TECHNIQUE = Technique(
     source="Linux KVM, Documentation/virt/kvm/x86/mmu.rst",
     module=__name__,
     walk=WALK,
+    walks={AARCH64: arm.ONE_STAGE, RISCV64: riscv.ONE_STAGE},
     table="sPT",
     reference=ShadowReference,
     hooks={
