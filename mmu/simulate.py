@@ -240,7 +240,7 @@ class _Worker:
         end = work.chunk.accesses
         pause = work.measured_from if self.simulator.accesses < self.warmup else 0
         for stop in self._stops(work.chunk, pause, end):
-            event = self.simulator.run(work.chunk, work.kinds, position, stop, event, work.lines)
+            event = self.simulator.run(work.chunk, work.marks, position, stop, event, work.lines)
             position = stop
             if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()

@@ -9,8 +9,11 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU
 from mmulab.mmu.hardware.walks.sites import Site
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.formats import FORMATS
 from mmulab.mmu.presets.architectures import X86_64
@@ -113,10 +116,12 @@ def walk(
     events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
     kinds = np.full(2, STORE if store else LOAD, np.uint8)
     chunk = Chunk(np.array([signed, signed]), kinds, np.ones(2, np.uint16), events)
-    event = simulator.run(chunk, kinds, 0, 1, 0)
+    marks = np.empty(2, MARK)
+    engine.prepare(*map(to_read, chunk[:3]), marks, np.zeros(3, np.int64), config.levels)
+    event = simulator.run(chunk, marks, 0, 1, 0)
     core = simulator.machine.core
     core.record[0]["logging"] = 0
-    simulator.run(chunk, kinds, 1, 2, event)
+    simulator.run(chunk, marks, 1, 2, event)
     used = int(core.record[0]["logging"])
     records = core.log[:used]
     names = [cache.name for cache in preset.caches]

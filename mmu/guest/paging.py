@@ -249,7 +249,7 @@ def copy_page(machine, source, size):
         return OUT_OF_GUEST_FRAMES, gfn
     machine.vcpu.stats[0].pages_copied += pages_in(size)
     for page in range(pages_in(size)):
-        contents.write(machine, gfn + page, contents.settle(machine, source + page))
+        contents.write(machine, gfn + page, contents.look(machine, source + page))
     return status, gfn
 
 

@@ -41,6 +41,7 @@ from mmulab.mmu.hardware.state import (
     VCPU,
     Core,
 )
+from mmulab.mmu.hardware.tlb import NO_PAGE
 from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
@@ -51,7 +52,6 @@ LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
 #: Lines of all caches, sets padded: 2 GiB of tags, an assumption.
 MOST_SLOTS = 1 << 29
-_NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
 _WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 _PAGE_WALK_CACHES = {
@@ -291,7 +291,7 @@ def _arrays(
         data=np.zeros(slots, np.int64),
         tree=np.zeros(max(1, words), np.int64),
         owner=owner,
-        first=np.full(l1_slots, _NOWHERE, np.int64),
+        first=np.full(l1_slots, NO_PAGE, np.int64),
         span=np.full(l1_slots, -1, np.int64),
         weight=np.zeros(l1_slots, np.int64),
         hint=np.full(2 * HINTS, NIL, HINT),

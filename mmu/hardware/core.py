@@ -32,7 +32,7 @@ def _mark_store(core, memory, kind, entry, gva, size):
 def _predict(core, kind, gva, slot, size, entry):
     """Predicts where the next access of this kind to this 4 KiB page hits: a slot.
 
-    A store is not predicted where it must be marked and its page is large: low bits tell 4 KiB
+    A store is not predicted where it must be marked and its page is large: marks tell 4 KiB
     pages apart, and the store may be the first to its frame. A load predicts the store that
     may follow it where that needs no walk and no mark.
     """

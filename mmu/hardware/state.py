@@ -80,6 +80,7 @@ CORE_RECORD = np.dtype(
         ("adjacent_line", np.int64),
         ("stream", np.int64),
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
+        ("predicts", np.int64),  # 1: there may be predictions, see hardware.replay
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         # Of hits of L1 arrays: see hardware.lookups.
@@ -158,7 +159,7 @@ GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
 
-PREDICTOR_BITS = 8
+PREDICTOR_BITS = 10  # of the hash of a page number: see hardware.marks
 PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
 
 #: One memory reference of a page walk, as `mmulab walk` prints it.
@@ -300,7 +301,7 @@ class Core(Struct):
     served: np.ndarray  # [caches.NOTED]: the cache level that had a line of a step
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
-    predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
+    predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by an access's mark
 
     FIELDS = {
         "record": ArrayField(CORE_RECORD),

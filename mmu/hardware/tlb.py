@@ -23,6 +23,7 @@ from mmulab.mmu.hardware.assoc import (
     touch,
     unit_of,
 )
+from mmulab.mmu.hardware.marks import STRADDLES, mark_of
 from mmulab.mmu.hardware.state import (
     PAGE_SIZES,
     PREDICTOR_BITS,
@@ -40,10 +41,8 @@ from mmulab.mmu.trace import FETCH, STORE
 PAGE_BITS = 45  # of a page number: 57-bit addresses, 4 KiB pages
 CONTEXT_SHIFT = PAGE_BITS + 2
 _PAGE_NUMBER = (1 << PAGE_BITS) - 1
-_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 STORABLE = RW | D  # a store needs no walk
-
-STRADDLES = 4  # flag beside the kind of an access that touches two pages
+NO_PAGE = 1 << 60  # no page number: what an empty L1 slot compares against
 
 
 @inlined
@@ -102,21 +101,20 @@ def _guest_size(entry):
 def _forget(core, kind, gva, size, slot):
     """Forgets that accesses of a kind hit a slot, which a new page has come to.
 
-    The prediction was made for the page before it. The new one may have the same low bits, and
+    The prediction was made for the page before it. The new one may have the same mark, and
     deny what that allowed, or have had no store marked yet.
     """
-    row = kind << PREDICTOR_BITS
     if size == 0:
-        core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
+        core.predictor[np.uint64(mark_of(kind, gva))] = 0
     else:
-        _forget_slot(core, row, slot)
+        _forget_slot(core, kind, slot)
 
 
 @kernel
-def _forget_slot(core, row, slot):
+def _forget_slot(core, kind, slot):
     """`_forget` for a large page, whose 4 KiB pages have many predictions."""
     seldom()
-    for index in range(row, row + _LOW_PAGE + 1):
+    for index in range(kind << PREDICTOR_BITS, kind + 1 << PREDICTOR_BITS):
         if core.predictor[np.uint64(index)] == slot:
             core.predictor[np.uint64(index)] = 0
 
@@ -201,14 +199,17 @@ def fill_l2(core, vcpu, kind, gva, entry, size, held):
 @inlined
 def predict(core, kind, gva, slot):
     """Remembers where the next access of this kind to this 4 KiB page will hit."""
-    low = (gva >> PAGE_SHIFT) & ((1 << PREDICTOR_BITS) - 1)
-    core.predictor[np.uint64((kind << PREDICTOR_BITS) | low)] = slot
+    core.predictor[np.uint64(mark_of(kind, gva))] = slot
+    core.record[0].predicts = 1
 
 
-@inlined
+@kernel
 def forget_predictions(core):
-    """After any invalidation, change of rights or switch: slot 0 matches no page."""
-    core.predictor[:] = 0
+    """After a switch, a flush, or where stores must be marked anew: slot 0 matches no page."""
+    seldom()
+    if core.record[0].predicts:
+        core.record[0].predicts = 0
+        core.predictor[: STRADDLES << PREDICTOR_BITS] = 0  # no more are ever made
 
 
 @inlined
@@ -221,6 +222,14 @@ def touch_l2(core, kind, size, slot):
     unit = unit_of(core, route_to(core, ROUTE_L2I if kind == FETCH else ROUTE_L2D, size))
     unit.hits += 1
     touch(core, unit, slot, tick(unit))
+
+
+@inlined
+def _drop(core, slot):
+    """Drops an entry, so that what is predicted to hit in its slot does not."""
+    drop(core, slot)
+    if slot < core.first.size:
+        core.first[slot] = NO_PAGE
 
 
 @kernel
@@ -236,10 +245,9 @@ def drop_page(core, vcpu, gva):
             for context in (regs.context, regs.global_context):
                 slot = find(core, route, page, tag_of(context, size, page))
                 if slot != NIL:
-                    drop(core, slot)
+                    _drop(core, slot)
     if core.record[0].fragments:
         _drop_fragments(core, vcpu, gva)
-    forget_predictions(core)
 
 
 @kernel
@@ -265,7 +273,7 @@ def _drop_fragments(core, vcpu, gva):
                 page = core.tag[slot] & _PAGE_NUMBER
                 wanted = (gva >> core.shift[whole]) & (_PAGE_NUMBER >> pieces)
                 if page >> pieces == wanted:
-                    drop(core, slot)
+                    _drop(core, slot)
 
 
 @kernel

@@ -114,7 +114,7 @@ def reached(machine: Machine, gfns):
 def settle(machine: Machine, gfns, tags):
     """Looks at pages: writes the tag of each to `tags`."""
     for position in range(gfns.size):
-        tags[position] = contents.settle(machine, gfns[position])
+        tags[position] = contents.look(machine, gfns[position])
 
 
 @entry

@@ -9,8 +9,8 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import Core, Machine
-from mmulab.mmu.hardware.tlb import STRADDLES
 from mmulab.mmu.host import devices, power
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
@@ -85,7 +85,7 @@ class Guest:
         self.started = self.finished = self.off = False
         self.ended_at = 0.0
         self._feed = Feed(trace)
-        self._chunk, self._marked, self._position, _, self._event = boot_chunk()
+        self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._filled = 0  # bytes of a CONTENT event that are done
 
     def _link(self, vm: VM) -> None:
@@ -173,7 +173,7 @@ class Guest:
                 self.machine,
                 self.spec.technique.walk,
                 to_read(self._chunk.address),
-                to_read(self._marked),
+                to_read(self._marks),
                 to_read(self._chunk.events),
                 self._event,
                 self._position,
@@ -185,7 +185,7 @@ class Guest:
             status = self._carry_out(status)
         ran = self._position - first
         if ran:
-            kinds = self._marked[first : self._position] & (STRADDLES - 1)
+            kinds = self._chunk.kind[first : self._position]
             self.kinds += np.bincount(kinds, minlength=3)
         self.accesses += ran
         return status, ran
@@ -197,7 +197,7 @@ class Guest:
         if status == GUEST_PAGED_OUT:
             vm = self.vm
             pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._marked[self._position]) & (STRADDLES - 1)
+            kind = int(self._chunk.kind[self._position])
             return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
         if status == CONTENT_DUE:
             return self._fill(self._chunk.events[self._event])
@@ -245,13 +245,13 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marked = np.empty_like(chunk.kind)
+        marks = np.empty(chunk.accesses, MARK)
         counts = np.zeros(3, np.int64)
         bad = engine.prepare(
             to_read(chunk.address),
             to_read(chunk.kind),
             to_read(chunk.size),
-            marked,
+            marks,
             counts,
             self.config.levels,
         )
@@ -262,7 +262,7 @@ class Guest:
                 f"{address:#x} is not canonical for {self.config.levels} levels of page table"
             )
         check_events(f"vm {self.name}: {self.trace.name}", chunk.events, self.config.levels)
-        self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
+        self._chunk, self._marks, self._position, self._event = chunk, marks, 0, 0
         return True
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.guest.process import BOOT
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
@@ -57,7 +58,7 @@ class Simulator:
     def run(
         self,
         chunk: Chunk,
-        kinds: np.ndarray,
+        marks: np.ndarray,
         start: int,
         end: int,
         event: int,
@@ -65,8 +66,8 @@ class Simulator:
     ) -> int:
         """Runs accesses [start, end) of a chunk with its events from `event` on.
 
-        kinds: the chunk's kinds as `engine.prepare` marks them. lines: of the whole chunk, as
-        `data.Lines` finds them. Returns the next event.
+        marks: of the chunk's accesses, as `engine.prepare` makes them. lines: of the whole chunk,
+        as `data.Lines` finds them. Returns the next event.
         Raises RunError where the run cannot go on, InputError for an impossible event.
         """
         if start == 0:
@@ -75,7 +76,7 @@ class Simulator:
             self.machine,
             self.spec.technique.walk,
             to_read(chunk.address),
-            to_read(kinds),
+            to_read(marks),
             to_read(chunk.events),
             event,
             start,
@@ -124,6 +125,5 @@ def boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
     events = np.zeros(1, EVENT)
     events[0]["kind"] = BOOT
     events[0]["pid"] = FIRST_PID
-    nothing = np.zeros(0, np.uint8)
-    chunk = Chunk(np.zeros(0, np.int64), nothing, np.zeros(0, np.uint16), events)
-    return chunk, nothing, 0, 0, 0
+    chunk = Chunk(np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint16), events)
+    return chunk, np.zeros(0, MARK), 0, 0, 0
