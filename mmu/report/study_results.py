@@ -261,4 +261,6 @@ def _cell(rows: Sequence[Row]) -> Cell:
     likely = [float(row[1]) for row in rows]
     low = fmean(float(row[0] or row[1]) for row in rows)
     high = fmean(float(row[2] or row[1]) for row in rows)
-    return Cell(low, fmean(likely), high, min(likely), max(likely), len(rows))
+    least, most = min(likely), max(likely)
+    mean = min(max(fmean(likely), least), most)  # not beyond them by a rounding
+    return Cell(min(low, mean), mean, max(high, mean), least, most, len(rows))
