@@ -201,7 +201,8 @@ def _for_mrc(settings: Settings) -> dict[str, Any]:
     for key in settings:
         if key not in _OF_MRC and not key.startswith(_PARAMETER):
             raise unknown("key", key, _OF_MRC)
-    found = {key: of for key, of in settings.items() if key in _OF_MRC and key != "sizes"}
+    known = [key for key in _OF_MRC if key != "sizes"]
+    found: dict[str, Any] = {key: of for key, of in settings.items() if key in known}
     if "sample" in found:
         try:
             found["sample"] = float(found["sample"])

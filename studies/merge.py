@@ -34,9 +34,9 @@ def merge(folders: Sequence[Path], into: Path) -> None:
         for run in manifest["runs"]:
             axes = {key: run["axes"].get(key, base.get(key, "")) for key in keys}
             runs.setdefault(run["run"], {**run, "axes": axes})
-        for run, found in kept.items():
-            if rows.setdefault(run, found) != found:
-                axes = long_rows.in_words(runs[run]["axes"])
+        for key, found in kept.items():
+            if rows.setdefault(key, found) != found:
+                axes = long_rows.in_words(runs[key]["axes"])
                 raise InputError(f"{printable(str(folder))}: {axes}: has other rows elsewhere")
     into.mkdir(parents=True)
     _write(into, manifests, keys, runs, rows)

@@ -101,7 +101,8 @@ def parse(table: Mapping[str, Any], name: str) -> Study:
         raise unknown("command", str(command), COMMANDS)
     rest = {key: value for key, value in table.items() if key not in _OWN}
     axes = {key: listed(key, values) for key, values in _table(table, "axes").items()}
-    base, scenario = {}, None
+    base: dict[str, str] = {}
+    scenario = None
     if command == "run":
         from mmulab.mmu.scenario import parsing
 
@@ -135,7 +136,7 @@ def axes_of(sweeps: Iterable[str], what: str = "--sweep") -> dict[str, tuple[str
 
 
 def _base(rest: Mapping[str, Any]) -> dict[str, str]:
-    base = {}
+    base: dict[str, str] = {}
     for key, value in rest.items():
         name = key.replace("-", "_")
         if key == "set":
