@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.report.files import check_writable, replacing
@@ -30,6 +30,10 @@ COLOURS = {
     "shadow": "#009e73",
 }
 
+#: Colours and markers of series, in order: the same palette, dark ones first.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a8a")
+MARKERS = "osv^Dx+*"
+
 
 def check_path(path: str | Path) -> Path:
     """The path of a figure to be. Raises InputError for another format or no directory."""
@@ -52,6 +56,11 @@ def new_figure(width: float, height: float) -> Figure:
     rcParams["svg.fonttype"] = "none"  # text stays text
     rcParams["pdf.fonttype"] = 42
     return _figure_class()(figsize=(width, height), layout="constrained")
+
+
+def tidy(axes: Any) -> None:
+    """No frame but where the scales are."""
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 @cache

@@ -21,7 +21,7 @@ from mmulab import workloads
 from mmulab.mmu.config.toml import tomllib
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("mmulab", "mmu", "workloads", "plots", "coursework", "commands")
+FOLDERS = ("mmulab", "mmu", "workloads", "plots", "coursework", "studies", "commands")
 
 
 def setup() -> configparser.ConfigParser:

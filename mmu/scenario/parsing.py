@@ -80,7 +80,7 @@ def parse(text: str, where: str) -> Scenario:
     except ValueError as error:
         raise InputError(f"scenario {where}: not TOML: {error}") from None
     try:
-        return _scenario(table, Path(where).stem)
+        return of_table(table, Path(where).stem)
     except MMULabError as error:
         raise InputError(f"scenario {where}: {error}") from None
 
@@ -142,7 +142,8 @@ def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     return replace(settings, **{name: _value(where, value, wanted, name)})
 
 
-def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
+def of_table(table: Mapping[str, Any], name: str) -> Scenario:
+    """A scenario from the tables of its file. name: unless it has one. Raises InputError."""
     for key in table:
         if key not in _TOP:
             raise unknown("key", key, _TOP)

@@ -68,7 +68,7 @@ def run(
     that runs out of memory ends the run, with a report in the result.
     """
     system = build(scenario, open_trace, balloon_policy)
-    making = Making(files_of(guest.trace for guest in system.guests) | _code(scenario))
+    making = Making(files_of(guest.trace for guest in system.guests) | code_of(scenario))
     timeline = Timeline(system)
     end, report = "finished", ""
     try:
@@ -87,7 +87,7 @@ def run(
     return replace(result, input=_input(scenario, variant, system, making), made=making.made())
 
 
-def _code(scenario: Scenario) -> dict[str, str]:
+def code_of(scenario: Scenario) -> dict[str, str]:
     """Python files of the user's that take part: techniques, a balloon policy."""
     named = [parse(vm.technique).origin for vm in scenario.vms]
     named += [scenario.balloon.policy] if scenario.balloon else []
