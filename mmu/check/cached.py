@@ -8,6 +8,7 @@ import numpy as np
 
 from mmulab.mmu.hardware.contexts import GLOBAL
 from mmulab.mmu.hardware.state import (
+    COALESCED,
     PAGE_SIZES,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
@@ -79,8 +80,14 @@ def _check_tlbs(reference: Reference, units: Sequence[str]) -> None:
                 if process is None:
                     continue
                 size = tag >> PAGE_BITS
-                page = _signed(tag & ((1 << PAGE_BITS) - 1), PAGE_BITS) << (9 * size)
-                _same(reference, units[number], page, size, data, process)
+                page = _signed(tag & ((1 << PAGE_BITS) - 1), PAGE_BITS)
+                if size < COALESCED:
+                    _same(reference, units[number], page << (9 * size), size, data, process)
+                    continue
+                group = int(core.record[0]["coalescing"])
+                for each in range(1 << group):
+                    of_page = data + (each << 12)
+                    _same(reference, units[number], (page << group) + each, 0, of_page, process)
 
 
 def _same(reference: Reference, unit: str, page: int, size: int, data: int, process: int) -> None:

@@ -14,6 +14,7 @@ from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
+    COALESCED,
     CORE_RECORD,
     FIRST_TOUCHES,
     GUEST_ENTRIES,
@@ -37,6 +38,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_PWC,
     ROUTE_ROWS,
     STATS,
+    TLB_SIZES,
     UNIT,
     VCPU,
     Core,
@@ -64,11 +66,13 @@ _PAGE_WALK_CACHES = {
 class _Builder:
     """Collects units, then lays their slots out one after another."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, coalescing: int) -> None:
+        """coalescing: log2 of the 4 KiB pages that an entry can stand for."""
         self.units: list[tuple[int, int, int]] = []  # sets, ways, policy
         self.names: list[str] = []
         self.route = np.full((ROUTE_ROWS, ROUTE_COLUMNS), NIL, np.int64)
         self.seed = seed
+        self.shifts = [*_SHIFTS, _SHIFTS[0] + coalescing]
 
     def add(self, name: str, sets: int, ways: int, policy: str) -> int:
         check_geometry(name, sets, ways, policy)
@@ -113,8 +117,8 @@ class _Builder:
         for name in ("base", "stride"):
             route[name][there] = serving[name]
         route["set_mask"][there] = serving["sets"] - 1
-        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, : len(SIZES)]
-        by_size["shift"] = _SHIFTS
+        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, :TLB_SIZES]
+        by_size["shift"] = self.shifts
         return route
 
 
@@ -124,6 +128,8 @@ def _add_tlb(builder: _Builder, tlb: TLB) -> None:
     for kind in tlb.kinds:
         for size in tlb.page_sizes:
             builder.connect(_TLB_ROWS[tlb.level, kind], SIZE_NAMES.index(size), number)
+        if SIZE_NAMES[0] in tlb.page_sizes:
+            builder.connect(_TLB_ROWS[tlb.level, kind], COALESCED, number)
 
 
 def _touch_mode(policies: set[str]) -> int:
@@ -146,7 +152,8 @@ def build_core(
     TLB. log_size: references that can be logged. caches, llc: as in `Config`. Raises InputError
     where the geometry is impossible or no L1 TLB holds 4 KiB pages.
     """
-    builder = _Builder(seed)
+    coalescing = _coalescing(preset)
+    builder = _Builder(seed, coalescing)
     first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
     for tlb in first_level:
         _add_tlb(builder, tlb)
@@ -176,6 +183,7 @@ def build_core(
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
+    record["coalescing"] = coalescing
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
     prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache
@@ -183,6 +191,15 @@ def build_core(
     record["adjacent_line"] = "adjacent-line" in prefetchers
     record["stream"] = bool({"stream", "stride"} & prefetchers)
     return core, builder.names
+
+
+def _coalescing(preset: Preset) -> int:
+    """Log2 of the pages of a group. Raises InputError where they are no power of two to 16: the
+    most that hardware takes, Arm's contiguous pages of 4 KiB."""
+    pages = preset.coalescing.value
+    if pages not in (1, 2, 4, 8, 16):
+        raise InputError(f"coalescing: {pages:g} pages; expected 1 (none), 2, 4, 8 or 16")
+    return int(pages).bit_length() - 1
 
 
 def _entered(preset: Preset, names: list[str]) -> int:
@@ -281,7 +298,7 @@ def _arrays(
     return Core(
         record=record,
         context=make_contexts(),
-        shift=np.array(_SHIFTS, np.int64),
+        shift=np.array(builder.shifts, np.int64),
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
         route=builder.route_array(unit),

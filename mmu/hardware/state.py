@@ -81,6 +81,11 @@ CORE_RECORD = np.dtype(
         ("stream", np.int64),
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
         ("predicts", np.int64),  # 1: there may be predictions, see hardware.replay
+        # Of TLB entries for groups of pages: see walks.coalescing.
+        ("coalescing", np.int64),  # log2 of the pages of a group; 0: there are none
+        ("guest_leaf", np.int64),  # slot of the leaf of the last walk, of the guest's table
+        ("nested_leaf", np.int64),  # and of the nested one
+        ("nested_level", np.int64),  # its level
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         # Of hits of L1 arrays: see hardware.lookups.
@@ -158,6 +163,8 @@ GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
+COALESCED = PAGE_SIZES  # and, beside them, groups of 4 KiB pages: see walks.coalescing
+TLB_SIZES = PAGE_SIZES + 1
 
 PREDICTOR_BITS = 10  # of the hash of a page number: see hardware.marks
 PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
@@ -280,7 +287,7 @@ class Core(Struct):
 
     record: np.ndarray  # [1]
     context: np.ndarray  # [contexts.CONTEXTS]
-    shift: np.ndarray  # [PAGE_SIZES]: log2 of the bytes of a page of each size
+    shift: np.ndarray  # [TLB_SIZES]: log2 of the bytes of a page of each size
     log: np.ndarray  # [records]
     unit: np.ndarray  # [units]
     route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]

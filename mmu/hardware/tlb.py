@@ -1,6 +1,7 @@
 """TLBs of a core: two levels, any number of arrays, any mixture of page sizes.
 
-A tag is | context (16 bits) | page size (2) | page number (45) |; see `contexts`.
+A tag is | context (16 bits) | page size (2) | page number (45) |; see `contexts`. The fourth size
+is a group of 4 KiB pages (`walks.coalescing`), in arrays that hold those.
 Global entries have a context of their own. An array that holds several page sizes
 indexes each by its own page number. An L1 without a page size holds fragments of the
 largest smaller size it has; an L2 without it does not hold it.
@@ -25,12 +26,13 @@ from mmulab.mmu.hardware.assoc import (
 )
 from mmulab.mmu.hardware.marks import STRADDLES, mark_of
 from mmulab.mmu.hardware.state import (
-    PAGE_SIZES,
+    COALESCED,
     PREDICTOR_BITS,
     ROUTE_L1D,
     ROUTE_L1I,
     ROUTE_L2D,
     ROUTE_L2I,
+    TLB_SIZES,
 )
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.vectors import seldom
@@ -66,7 +68,7 @@ def _find_global(core, vcpu, row, size, page):
 def probe(core, vcpu, row, gva):
     """(slot, page size) of the valid entry for gva in a level's arrays, or (NIL, 0)."""
     context = vcpu.regs[0].context
-    for size in range(PAGE_SIZES):
+    for size in range(TLB_SIZES):
         route = route_to(core, row, size)
         if not route.used:
             continue
@@ -98,6 +100,12 @@ def _guest_size(entry):
 
 
 @inlined
+def is_of_small_page(entry):
+    """Whether a TLB entry is of a page that is of 4 KiB to the guest, too."""
+    return _guest_size(entry) == 0
+
+
+@inlined
 def _forget(core, kind, gva, size, slot):
     """Forgets that accesses of a kind hit a slot, which a new page has come to.
 
@@ -106,6 +114,10 @@ def _forget(core, kind, gva, size, slot):
     """
     if size == 0:
         core.predictor[np.uint64(mark_of(kind, gva))] = 0
+    elif size == COALESCED:
+        span = 1 << core.shift[COALESCED]
+        for page in range(gva & -span, (gva & -span) + span, PAGE_BYTES):
+            core.predictor[np.uint64(mark_of(kind, page))] = 0
     else:
         _forget_slot(core, kind, slot)
 
@@ -145,7 +157,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
         context = vcpu.regs[0].global_context
         core.record[0].globals = 1
     page = gva >> route.shift
-    aligned = entry & ~((_pages_of(route) - 1) << PAGE_SHIFT)
+    first = entry - (gva & ((_pages_of(route) - 1) << PAGE_SHIFT))  # its page's first frame
     stamp = clock if clock else tick(unit)
     tag = tag_of(context, size, page)
     slot = NIL if looked_up else look_up(core, route, page, tag)
@@ -154,7 +166,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     else:  # a walk again: new rights, or D set
         touch(core, unit, slot, stamp)
     at = np.uint64(slot)
-    core.data[at] = aligned
+    core.data[at] = first
     if clock:  # L1
         span = ~(_pages_of(route) - 1)
         core.span[at] = span
@@ -171,7 +183,7 @@ def exact_frame(core, entry, gva, size):
     """The entry with the frame of gva's own 4 KiB page in place of its page's first."""
     if size == 0:
         return entry
-    return entry | (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
+    return entry + (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
 
 
 @inlined
@@ -233,19 +245,31 @@ def _drop(core, slot):
 
 
 @kernel
-def drop_page(core, vcpu, gva):
-    """Drops the page's entries of the current context, and global ones, of every size."""
+def _drop_size(core, vcpu, gva, size):
     regs = vcpu.regs[0]
     for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
-        for size in range(PAGE_SIZES):
-            route = route_to(core, row, size)
-            if not route.used:
-                continue
-            page = gva >> route.shift
-            for context in (regs.context, regs.global_context):
-                slot = find(core, route, page, tag_of(context, size, page))
-                if slot != NIL:
-                    _drop(core, slot)
+        route = route_to(core, row, size)
+        if not route.used:
+            continue
+        page = gva >> route.shift
+        for context in (regs.context, regs.global_context):
+            slot = find(core, route, page, tag_of(context, size, page))
+            if slot != NIL:
+                _drop(core, slot)
+
+
+@kernel
+def drop_group(core, vcpu, gva):
+    """Drops the entries for the group of pages that a page is of, see `walks.coalescing`."""
+    seldom()
+    _drop_size(core, vcpu, gva, COALESCED)
+
+
+@kernel
+def drop_page(core, vcpu, gva):
+    """Drops the page's entries of the current context, and global ones, of every size."""
+    for size in range(TLB_SIZES):
+        _drop_size(core, vcpu, gva, size)
     if core.record[0].fragments:
         _drop_fragments(core, vcpu, gva)
 

@@ -81,8 +81,9 @@ class Preset:
     walks at once. miss_registers: misses of the first data cache at once. window: instructions
     in flight. llc_size: bytes of the last cache that the core reaches without leaving its die or
     complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
-    cache that walks look into. prefetchers: of PREFETCHERS, into any data cache. base: the preset
-    that a file changes.
+    cache that walks look into. coalescing: neighbouring 4 KiB pages that one TLB entry can stand
+    for (`hardware.walks.coalescing`); 1: none. prefetchers: of PREFETCHERS, into any data cache.
+    base: the preset that a file changes.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Preset:
     llc_slices: Cited
     walks_enter: Stated
     prefetchers: Stated
+    coalescing: Cited = Cited(1, "none; what a core finds by itself is left out unless asked for")
     arch: str = "x86-64"
     va_levels: int = 4  # 5 where LA57 exists and is on by default
     pcid: bool = True
@@ -120,6 +122,7 @@ NUMBERS = (
     "window",
     "llc_size",
     "llc_slices",
+    "coalescing",
 )
 STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
 FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad")

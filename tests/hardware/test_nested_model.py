@@ -87,6 +87,7 @@ class Both:
 
     def __init__(self, preset: Preset, config: Config) -> None:
         self.preset = preset
+        config = config.on(preset.arch)
         self.simulator = build("nested", preset, config)
         for process in PROCESSES:
             self._event(SWITCH, process, 0, 0, 0)

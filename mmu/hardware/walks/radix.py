@@ -171,6 +171,11 @@ def make_walk(
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
             last = level == 1 or entry & large
+            if last and nested:
+                core.record[0].nested_leaf = slot
+                core.record[0].nested_level = level
+            elif last:
+                core.record[0].guest_leaf = slot
             if not found and (site > 0 or not last):
                 remember_entry(core, dimension, hpa)
             if last:

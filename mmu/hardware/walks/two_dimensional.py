@@ -7,6 +7,7 @@ from typing import Any
 
 from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_nested
 from mmulab.mmu.hardware.walk_caches import nested_find, nested_remember
+from mmulab.mmu.hardware.walks.coalescing import in_two_dimensions
 from mmulab.mmu.hardware.walks.forms import EPT, X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -99,4 +100,4 @@ def fetch_ahead(core, vcpu, memory, address, position, end):
     fetch_nested(core, memory, address, position, end)
 
 
-WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX)
+WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX, in_two_dimensions)

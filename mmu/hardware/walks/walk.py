@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmulab.mmu.hardware.walks.coalescing import never
 from mmulab.mmu.hardware.walks.sites import MOST_SITES, Site
 from mmulab.mmu.kernels.namespaces import Kernels
 
@@ -35,14 +36,24 @@ class Walk(Kernels):
     fetch_ahead(core, vcpu, memory, address, position, end): after a walk, asks the machine
     that simulates for what the walks of the accesses to come will read; changes no result.
 
+    coalesces(core, vcpu, memory, gva) -> bool: see `coalescing`.
+
     sites: what each reference is; `caches.reference` is told its number. A walk notes at
     most `caches.MOST_OF_A_WALK` references.
     """
 
     def __init__(
-        self, module: str, name: str, translate: Any, fetch_ahead: Any, sites: tuple[Site, ...]
+        self,
+        module: str,
+        name: str,
+        translate: Any,
+        fetch_ahead: Any,
+        sites: tuple[Site, ...],
+        coalesces: Any = never,
     ) -> None:
         if len(sites) > MOST_SITES:
             raise ValueError(f"{len(sites)} sites; expected at most {MOST_SITES}")
-        super().__init__(module, name, translate=translate, fetch_ahead=fetch_ahead)
+        super().__init__(
+            module, name, translate=translate, fetch_ahead=fetch_ahead, coalesces=coalesces
+        )
         self.sites = sites
