@@ -25,8 +25,8 @@ from mmulab.mmu.trace import FETCH, SWITCH, Chunk
 NO_LINES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 
 #: Lines of the program after which the latest of each set is let through again, see above: an
-#: assumption, fewer than the kernel lets pass between as many faults as a set has ways.
-LONGEST = 64
+#: assumption, by which cycles of data are off by less than 1 % (`benchmarks/caches.py`).
+LONGEST = 1024
 
 _VM = 1  # the number of the only VM
 #: Lines of one access at most: its size has 16 bits.
