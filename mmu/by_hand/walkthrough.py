@@ -165,7 +165,7 @@ def walk(
 def _reference(record: np.void, site: Site, table: str, caches: list[str]) -> Reference:
     """A logged reference. table: the guest's that hardware walks. caches: names of levels."""
     nested = site.dimension == "nested"
-    of_guest = table if site.dimension == "guest" else site.dimension
+    of_guest = site.table or (table if site.dimension == "guest" else site.dimension)
     in_memory = record["cache"] == CACHE_LEVELS - 1
     return Reference(
         table="nPT" if nested else of_guest,

@@ -18,6 +18,7 @@ LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go b
 REGS = np.dtype(
     [
         ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under nested paging
+        ("guest_cr3", np.int64),  # of agile paging: see walks.agile
         ("levels", np.int64),  # 4 or 5
         ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
         ("root_levels", np.int64),

@@ -50,7 +50,7 @@ _state = as_struct(NestedState)
 
 
 @kernel
-def _new_table(machine):
+def new_table(machine):
     """An empty nPT page: (status, hfn)."""
     hfn = frames.allocate(machine.host.frames, 0, NPT_PAGE, machine.vm.record[0].id, NIL)
     if hfn == NIL:
@@ -65,7 +65,7 @@ def _new_table(machine):
 @kernel
 def start(machine):
     """Makes the nPT's top-level table and turns EPT on."""
-    status, hfn = _new_table(machine)
+    status, hfn = new_table(machine)
     if status == OK:
         _state(machine.vm.private).root[0] = hfn
         machine.vcpu.regs[0].root = hfn
@@ -89,7 +89,7 @@ def stop(machine):
 def leaf_address(machine, gfn):
     """HPA of the EPT entry that ends the walk of a gfn, and its level."""
     level = machine.vcpu.regs[0].root_levels
-    table = _state(machine.vm.private).root[0]
+    table = machine.vcpu.regs[0].root
     while True:
         hpa = (table << 12) | (index_of(gfn << 12, level) << 3)
         entry = memory.load(machine.host.memory, hpa)
@@ -128,7 +128,7 @@ def make_map_page(new_table: Any) -> Any:
 
 @kernel
 def _below(machine, above, index, level):
-    return _new_table(machine)
+    return new_table(machine)
 
 
 map_page = make_map_page(_below)
@@ -143,7 +143,7 @@ class NestedReference(Reference):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
+        self.root = int(tables.regs["root"])
         self._nested = leaves_of(self.nested_entries())
 
     def nested_entries(self) -> Iterator[Entry]:

@@ -47,6 +47,15 @@ TABLE = (
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
+    Row("agile:start=shadow", 4, 3, "n, in shadow mode: Gandhi et al., ISCA 2016"),
+    # g + k h, of the k lowest tables of the walk nested: those of levels up to `switch`, of which
+    # a walk to a leaf of 2 MiB has one fewer.
+    Row("agile:switch=0", 4, 3, "k = 0"),
+    Row("agile:switch=1", 8, 3, "k = 1, 0"),
+    Row("agile:switch=2", 12, 6, "k = 2, 1"),
+    Row("agile:switch=3", 16, 9, "k = 3, 2"),
+    Row("agile:switch=4", 20, 12, "k = 4, 3"),
+    Row("agile:switch=nested", 24, 15, "N(g, h)"),
 )
 
 

@@ -92,6 +92,11 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "agile:interval=3,start=shadow",
+    "agile:interval=40,start=shadow,dirty=exit,roots=0",
+    "agile:interval=3,roots=1",
+    "agile:switch=2",
+    "agile:switch=4",
 )
 
 

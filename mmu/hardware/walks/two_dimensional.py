@@ -51,15 +51,13 @@ def make_locate(nested_walk: Any) -> Any:
     return locate
 
 
-def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
-    """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+def make_below(nested_walk: Any) -> Any:
+    """A kernel that ends a walk in two dimensions by the host's, of the page itself."""
 
     @inlined
-    def translate(core, vcpu, memory, gva, kind, user):
-        """See `walk.Walk`. The page size is the smaller of the guest's leaf and the host's."""
-        status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
-        if status != OK:
-            return status, leaf, level - 1
+    def below_leaf(core, vcpu, memory, gva, kind, leaf, level):
+        """What `walk.Walk` says of a translation whose guest's leaf is known. The page size is the
+        smaller of the guest's leaf and the host's."""
         gfn = frame_at(leaf, gva, level)
         gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
         status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
@@ -76,6 +74,21 @@ def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
             vcpu.stats[0].splintered += 1
         hfn = frame_at(below, gpa, host_level)
         return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+
+    return below_leaf
+
+
+def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
+    """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+    below_leaf = make_below(nested_walk)
+
+    @inlined
+    def translate(core, vcpu, memory, gva, kind, user):
+        """See `walk.Walk`."""
+        status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
+        if status != OK:
+            return status, leaf, level - 1
+        return below_leaf(core, vcpu, memory, gva, kind, leaf, level)
 
     return translate
 
