@@ -45,8 +45,12 @@ def _grid(axes: Any, walk: Walk) -> None:
         axes.add_patch(_box(x, y, colour))
         colour = "white" if reference.is_nested else "black"
         axes.annotate(f"{number}", (x, y), ha="center", va="center", color=colour, fontsize=11)
-    kind = next(reference.table for reference in walk.references if not reference.is_nested)
-    columns = [f"{kind[0]}{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)]
+    of_guest = [one for one in walk.references if not one.is_nested]
+    kinds = {one.guest_level: one.table for one in of_guest}
+    kind = "/".join(dict.fromkeys(one.table for one in of_guest))
+    columns = [
+        f"{kinds.get(level, kind)[0]}{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)
+    ]
     columns += ["page"] if nested else []
     rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
     axes.set_xticks(range(len(columns)), columns)

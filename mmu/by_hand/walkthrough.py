@@ -140,7 +140,7 @@ def _reference(
 ) -> Reference:
     """A logged reference. about: the technique whose walk it is of. caches: names of levels."""
     nested = site.dimension == "nested"
-    of_guest = about.table if site.dimension == "guest" else site.dimension
+    of_guest = site.table or (about.table if site.dimension == "guest" else site.dimension)
     in_memory = record["cache"] == CACHE_LEVELS - 1
     index = int(record["address"]) >> 3 & 511
     if nested and site.level == vcpu.regs[0]["root_levels"] and about.arch != X86_64:

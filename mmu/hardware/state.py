@@ -20,6 +20,7 @@ MAX_TEAS = 16
 REGS = np.dtype(
     [
         ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under nested paging
+        ("guest_cr3", np.int64),  # of agile paging: see walks.agile
         ("levels", np.int64),  # 3 to 5
         ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
         ("root_levels", np.int64),

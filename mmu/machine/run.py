@@ -132,6 +132,7 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
         stop = min(end, position + STRETCH)
         if event < events.size and events[event].position < stop:
             stop = events[event].position
+        begun = position
         while position < stop:
             position = hits(machine.core, address, mark, position, stop)
             if position < stop:
@@ -153,6 +154,9 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
                         machine.core, machine.vcpu, machine.host.memory, address, position, end
                     )
                 position += 1
+        status = seam.elapsed(machine, position - begun)
+        if status != OK:
+            return status, position, event
 
 
 @entry

@@ -72,7 +72,7 @@ def _new_root(machine):
 
 
 @kernel
-def _new_table(machine):
+def new_table(machine):
     """An empty nPT page: (status, hfn)."""
     hfn = frames.allocate(machine.host.frames, 0, NPT_PAGE, machine.vm.record[0].id, NIL)
     if hfn == NIL:
@@ -111,7 +111,7 @@ def stop(machine):
 def leaf_address(machine, gfn):
     """HPA of the EPT entry that ends the walk of a gfn, and its level."""
     level = machine.vcpu.regs[0].root_levels
-    table = _state(machine.vm.private).root[0]
+    table = machine.vcpu.regs[0].root
     # Of a wide root all bits that are left: it may be more than one table.
     index = gfn >> (INDEX_BITS * (level - 1))
     while True:
@@ -153,7 +153,7 @@ def make_map_page(new_table: Any) -> Any:
 
 @kernel
 def _below(machine, above, index, level):
-    return _new_table(machine)
+    return new_table(machine)
 
 
 map_page = make_map_page(_below)
@@ -168,8 +168,8 @@ class NestedReference(Reference):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
         regs = tables.regs
+        self.root = int(regs["root"])
         self._roots = root_tables(int(regs["physical_bits"]), int(regs["root_levels"]))
         self._nested = leaves_of(self.nested_entries())
 

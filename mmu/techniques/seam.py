@@ -203,6 +203,12 @@ place_page = _hook(
 
 world_in = _hook("world_in", "", "the VM begins to run on this core", _nothing)
 world_out = _hook("world_out", "", "the VM stops running on this core", _nothing)
+elapsed = _hook(
+    "elapsed",
+    "accesses",
+    "so many accesses have been made, at most 2,048, since this was last called: a timer",
+    _nothing_1,
+)
 pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its address", _nothing_1)
 
 

@@ -50,6 +50,15 @@ TABLE = (
     Row("dmt", 3, 3, "G4H4 + G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("dmt:pv=yes", 2, 2, "G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
+    Row("agile:start=shadow", 4, 3, "n, in shadow mode: Gandhi et al., ISCA 2016"),
+    # g + k h, of the k lowest tables of the walk nested: those of levels up to `switch`, of which
+    # a walk to a leaf of 2 MiB has one fewer.
+    Row("agile:switch=0", 4, 3, "k = 0"),
+    Row("agile:switch=1", 8, 3, "k = 1, 0"),
+    Row("agile:switch=2", 12, 6, "k = 2, 1"),
+    Row("agile:switch=3", 16, 9, "k = 3, 2"),
+    Row("agile:switch=4", 20, 12, "k = 4, 3"),
+    Row("agile:switch=nested", 24, 15, "N(g, h)"),
 )
 
 

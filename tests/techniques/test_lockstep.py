@@ -96,6 +96,11 @@ OTHERS = (
     "sagepte",
     "dmt:least=0",
     "dmt:pv=yes,least=0",
+    "agile:interval=3,start=shadow",
+    "agile:interval=40,start=shadow,dirty=exit,roots=0",
+    "agile:interval=3,roots=1",
+    "agile:switch=2",
+    "agile:switch=4",
 )
 
 

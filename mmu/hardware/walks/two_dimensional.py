@@ -69,8 +69,26 @@ def combined(vcpu, leaf, level, below, host_level, gpa):
     return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
 
 
+def make_below(nested_walk: Any) -> Any:
+    """A kernel that ends a walk in two dimensions by the host's, of the page itself."""
+
+    @inlined
+    def below_leaf(core, vcpu, memory, gva, kind, leaf, level):
+        """What `walk.Walk` says of a translation whose guest's leaf is known. The page size is the
+        smaller of the guest's leaf and the host's."""
+        gfn = frame_at(leaf, gva, level)
+        gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
+        status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
+        if status != OK:
+            return status, leaf, level - 1
+        return combined(vcpu, leaf, level, below, host_level, gpa)
+
+    return below_leaf
+
+
 def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
     """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+    below_leaf = make_below(nested_walk)
 
     @inlined
     def translate(core, vcpu, memory, gva, kind, user):
@@ -78,12 +96,7 @@ def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
         status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
         if status != OK:
             return status, leaf, level - 1
-        gfn = frame_at(leaf, gva, level)
-        gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
-        status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
-        if status != OK:
-            return status, leaf, level - 1
-        return combined(vcpu, leaf, level, below, host_level, gpa)
+        return below_leaf(core, vcpu, memory, gva, kind, leaf, level)
 
     return translate
 

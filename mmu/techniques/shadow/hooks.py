@@ -111,8 +111,9 @@ def allowed(machine, process, gva, kind, user):
 
 
 @kernel
-def _descend(machine, process, gva):
-    """Builds the sPT down to the guest's leaf: (status, shadow page, gPTE, its table).
+def descend(machine, process, gva, lowest):
+    """Builds the sPT down to the guest's leaf, or to a level: (status, shadow page, gPTE, its
+    table).
 
     Sets A in each gPTE on the way, as the processor would have.
     """
@@ -126,7 +127,7 @@ def _descend(machine, process, gva):
         if not entry & A:
             entry |= A
             guest_tables.store_entry(machine, table, index, entry)
-        if shadow.level == 1 or entry & PS:
+        if shadow.level == lowest or entry & PS:
             return OK, page, entry, table
         child = state_of(machine).shadowed[frame_of(entry)]
         if child and state_of(machine).page[child].level != shadow.level - 1:
@@ -148,14 +149,17 @@ def compose(machine, entry, level, gva):
     """The sPTE for the part of a guest leaf that contains gva: (sPTE, its level).
 
     As large as the host's page allows. Writable only where the gPTE is dirty already,
-    so that the first store exits and D can be set, and where it maps neither a shadowed gPT
-    page nor a merged page.
+    so that the first store exits and D can be set, unless the walker does, and where it maps
+    neither a shadowed gPT page nor a merged page.
     """
     gfn = frame_at(entry, gva, level)
     size = min(level - 1, host_size_of(machine, gfn))
     first = gfn & ~(pages_in(size) - 1)
     spte = (hfn_of(machine, first) << 12) | (entry & (US | XD)) | P | A
-    if entry & RW and entry & D and not is_merged(machine, first):
+    walker_dirty = state_of(machine).record[0].walker_dirty
+    if walker_dirty:
+        spte |= entry & D
+    if entry & RW and (entry & D or walker_dirty) and not is_merged(machine, first):
         if not pages.any_shadowed(machine, first, pages_in(size)):
             spte |= RW
     return spte | (PS if size else 0), size + 1
@@ -165,7 +169,7 @@ def compose(machine, entry, level, gva):
 def fill(machine, process, gva, kind):
     """Hidden fault: builds the sPT for gva. Returns a status."""
     machine.vcpu.own[SHADOW_FILLS] += 1
-    status, page, entry, table = _descend(machine, process, gva)
+    status, page, entry, table = descend(machine, process, gva, 1)
     if status != OK:
         return status
     level = state_of(machine).page[page].level
