@@ -46,6 +46,7 @@ TABLE = (
     Row("direct-segment:mode=vmm", 4, 3, "g: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
+    Row("tpt", 4, 3, "n: one dimension: Bergman et al., USENIX ATC 2023, abstract"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

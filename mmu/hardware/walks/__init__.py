@@ -3,6 +3,7 @@
     forms             the bits of a table's entries, and what they mean to a walker
     radix             the one loop over the levels of a radix table of any form
     one_dimensional   CR3 -> leaf
+    owned             the same, the owner of each frame compared
     base_and_bound    the same in memory that lies in one piece: a base is added
     two_dimensional   the same, where each table and the page are located by a nested walk
     flat              a walk in two dimensions over a nested table of one level
