@@ -16,6 +16,7 @@ from mmulab.mmu.memory.status import (
     OUT_OF_STATE,
     OUT_OF_TABLES,
     OUT_OF_VMAS,
+    REFUSED_BY_HOST,
 )
 from mmulab.mmu.memory.tables import MAX_TABLES
 from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS
@@ -49,6 +50,11 @@ def failure_text(status: int, machine: Machine) -> str:
         FOREIGN_FRAME: (
             f"the guest maps frame {machine.vcpu.regs[0]['fault_gpa'] >> 12:#x} of the host, "
             f"which is not its own: the VM is stopped"
+        ),
+        REFUSED_BY_HOST: (
+            f"the host OS refuses a process of {_size(len(machine.vm.p2m))}: it has "
+            f"{_size(host[TOTAL])} of memory and {_size(len(machine.host.swap.references))} of "
+            f"swap; give more with --host-memory"
         ),
         OUT_OF_DISK: "the disk that the guest pages to is full",
         OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",

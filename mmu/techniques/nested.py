@@ -13,7 +13,7 @@ import numpy as np
 
 from mmulab.mmu.hardware.walks import arm, riscv
 from mmulab.mmu.hardware.walks.two_dimensional import WALK
-from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField, Struct
 from mmulab.mmu.memory import frames
@@ -85,12 +85,19 @@ def _new_table(machine):
 
 
 @kernel
-def start(machine):
+def make_root(machine):
     """Makes the nPT's top-level table and turns EPT on."""
     status, hfn = _new_root(machine)
     if status == OK:
-        _state(machine.vm.private).root[0] = hfn
         machine.vcpu.regs[0].root = hfn
+    return status
+
+
+@kernel
+def start(machine):
+    status = make_root(machine)
+    if status == OK:
+        _state(machine.vm.private).root[0] = machine.vcpu.regs[0].root
     return status
 
 
@@ -107,26 +114,40 @@ def stop(machine):
     return OK
 
 
-@kernel
-def leaf_address(machine, gfn):
-    """HPA of the EPT entry that ends the walk of a gfn, and its level."""
-    level = machine.vcpu.regs[0].root_levels
-    table = _state(machine.vm.private).root[0]
-    # Of a wide root all bits that are left: it may be more than one table.
-    index = gfn >> (INDEX_BITS * (level - 1))
-    while True:
-        hpa = (table << PAGE_SHIFT) + (index << 3)
-        entry = memory.load(machine.host.memory, hpa)
-        if not entry & EPT_RWX or level == 1 or entry & EPT_LARGE:
-            return hpa, level
-        table = frame_of(entry)
-        level -= 1
-        index = index_of(gfn << PAGE_SHIFT, level)
+def make_leaf_address(root_of: Any) -> Any:
+    """The kernel that finds an entry. root_of(machine): hfn of the root."""
+
+    @kernel
+    def leaf_address(machine, gfn):
+        """HPA of the EPT entry that ends the walk of a gfn, and its level."""
+        level = machine.vcpu.regs[0].root_levels
+        table = root_of(machine)
+        # Of a wide root all bits that are left: it may be more than one table.
+        index = gfn >> (INDEX_BITS * (level - 1))
+        while True:
+            hpa = (table << PAGE_SHIFT) + (index << 3)
+            entry = memory.load(machine.host.memory, hpa)
+            if not entry & EPT_RWX or level == 1 or entry & EPT_LARGE:
+                return hpa, level
+            table = frame_of(entry)
+            level -= 1
+            index = index_of(gfn << PAGE_SHIFT, level)
+
+    return leaf_address
 
 
-def make_map_page(new_table: Any) -> Any:
+@inlined
+def _root_of(machine):
+    return _state(machine.vm.private).root[0]
+
+
+leaf_address = make_leaf_address(_root_of)
+
+
+def make_map_page(new_table: Any, leaf_address: Any = leaf_address) -> Any:
     """The kernel that maps a page. new_table(machine, above, index, level) -> (status, hfn): an
-    empty nPT page of a level, to which entry `index` of the one in frame `above` will point."""
+    empty nPT page of a level, to which entry `index` of the one in frame `above` will point.
+    leaf_address: as `make_leaf_address` makes them."""
 
     @kernel
     def map_page(machine, gfn):
@@ -152,11 +173,11 @@ def make_map_page(new_table: Any) -> Any:
 
 
 @kernel
-def _below(machine, above, index, level):
+def new_below(machine, above, index, level):
     return _new_table(machine)
 
 
-map_page = make_map_page(_below)
+map_page = make_map_page(new_below)
 EPT_VIOLATIONS = second_dimension.EPT_VIOLATIONS
 HOOKS = second_dimension.hooks_for(leaf_address, map_page)
 touch, read, fault = HOOKS["touch"], HOOKS["read"], HOOKS["fault"]
@@ -168,10 +189,13 @@ class NestedReference(Reference):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        self.root = int(tables.vm.private.root[0])  # type: ignore[attr-defined]
+        self.root = self.root_of(tables)
         regs = tables.regs
         self._roots = root_tables(int(regs["physical_bits"]), int(regs["root_levels"]))
         self._nested = leaves_of(self.nested_entries())
+
+    def root_of(self, tables: Tables) -> int:
+        return int(tables.vm.private.root[0])  # type: ignore[attr-defined]
 
     def nested_entries(self) -> Iterator[Entry]:
         regs = self.tables.regs

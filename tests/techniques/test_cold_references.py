@@ -47,6 +47,8 @@ TABLE = (
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("tpt", 4, 3, "n: one dimension: Bergman et al., USENIX ATC 2023, abstract"),
+    Row("hosted", 24, 15, "N(g, h), as nested: what a host OS does is no reference"),
+    Row("hosted:mmu=shadow", 4, 3, "n, as shadow"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
 )
 

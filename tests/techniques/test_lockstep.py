@@ -52,6 +52,8 @@ def machines(config: Config, **changes: object) -> list[Simulator]:
         build("softmmu:window=50", SMALL, config),
         build("pvm", SMALL, config),
         build("tpt", SMALL, config),
+        build("hosted", SMALL, config),
+        build("hosted:mmu=shadow", SMALL, config),
         build("pvm:prefault=off,policy=trap", SMALL, config),
     ]
 
