@@ -11,7 +11,6 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU
-from mmulab.mmu.hardware.walks.sites import Site
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.simulator import FIRST_PID, build
@@ -19,7 +18,6 @@ from mmulab.mmu.memory.formats import FORMATS
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import Technique
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
 #: Name of an entry by its level; a table is named after its entries.
@@ -125,22 +123,22 @@ def walk(
     used = int(core.record[0]["logging"])
     records = core.log[:used]
     names = [cache.name for cache in preset.caches]
-    about = simulator.spec.technique
     references = tuple(
-        _reference(record, about.walk.sites[record["site"]], about, names, simulator.machine.vcpu)
-        for record in records
+        _reference(record, simulator.spec, names, simulator.machine.vcpu) for record in records
     )
     return Walk(
         simulator.technique, signed & (1 << 64) - 1, config.levels, config.host_levels, references
     )
 
 
-def _reference(
-    record: np.void, site: Site, about: Technique, caches: list[str], vcpu: VCPU
-) -> Reference:
-    """A logged reference. about: the technique whose walk it is of. caches: names of levels."""
+def _reference(record: np.void, spec: Spec, caches: list[str], vcpu: VCPU) -> Reference:
+    """A logged reference. spec: the technique whose walk it is of. caches: names of levels."""
+    about = spec.technique
+    site = about.walk.sites[record["site"]]
     nested = site.dimension == "nested"
-    of_guest = site.table or (about.table if site.dimension == "guest" else site.dimension)
+    of_guest = site.table or (
+        about.table_of(spec.values) if site.dimension == "guest" else site.dimension
+    )
     in_memory = record["cache"] == CACHE_LEVELS - 1
     index = int(record["address"]) >> 3 & 511
     if nested and site.level == vcpu.regs[0]["root_levels"] and about.arch != X86_64:

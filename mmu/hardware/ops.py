@@ -76,16 +76,25 @@ class Section:
         return {name: op.default for name, op in self.ops.items() if op.default is not None}
 
     def linker(self, module: str, kernels: Mapping[str, Any]) -> Any:
-        """An entry that writes the addresses of kernels, by the names of their ops, into a
-        table. module: whose part it is, and which it is kept with."""
-        # A tuple, so that what is kept on disk can be told by what it is made of.
-        write = addresses_of(
-            tuple((self.ops[name].number, _far(self.ops[name], k)) for name, k in kernels.items())
+        """As `linker`, of one section."""
+        return linker(module, (self, kernels))
+
+
+def linker(module: str, *parts: tuple[Section, Mapping[str, Any]]) -> Any:
+    """An entry that writes the addresses of kernels, by the names of their ops, into a table.
+    module: whose part it is, and which it is kept with."""
+    # A tuple, so that what is kept on disk can be told by what it is made of.
+    write = addresses_of(
+        tuple(
+            (section.ops[name].number, _far(section.ops[name], kernel))
+            for section, kernels in parts
+            for name, kernel in kernels.items()
         )
+    )
 
-        def link(table):
-            write(table)
+    def link(table):
+        write(table)
 
-        link.__module__ = module
-        link.__qualname__ = "link"
-        return entry(link)
+    link.__module__ = module
+    link.__qualname__ = "link"
+    return entry(link)

@@ -6,6 +6,7 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.memory.frames import IN_USE, OF_KIND, TOTAL
 from mmulab.mmu.memory.state import FRAME_KINDS, Frames
 from mmulab.mmu.memory.status import (
+    FOREIGN_FRAME,
     LIVELOCK,
     NOT_CONTIGUOUS,
     OUT_OF_DISK,
@@ -15,6 +16,7 @@ from mmulab.mmu.memory.status import (
     OUT_OF_STATE,
     OUT_OF_TABLES,
     OUT_OF_VMAS,
+    REFUSED_BY_HOST,
 )
 from mmulab.mmu.memory.tables import MAX_TABLES
 from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS
@@ -44,6 +46,15 @@ def failure_text(status: int, machine: Machine) -> str:
         OUT_OF_GUEST_FRAMES: (
             f"guest memory is too small: {_size(guest[IN_USE])} of {_size(guest[TOTAL])} "
             f"in use; give more with --memory"
+        ),
+        FOREIGN_FRAME: (
+            f"the guest maps frame {machine.vcpu.regs[0]['fault_gpa'] >> 12:#x} of the host, "
+            f"which is not its own: the VM is stopped"
+        ),
+        REFUSED_BY_HOST: (
+            f"the host OS refuses a process of {_size(len(machine.vm.p2m))}: it has "
+            f"{_size(host[TOTAL])} of memory and {_size(len(machine.host.swap.references))} of "
+            f"swap; give more with --host-memory"
         ),
         OUT_OF_DISK: "the disk that the guest pages to is full",
         OUT_OF_TABLES: f"more than {MAX_TABLES:,} page-table pages",

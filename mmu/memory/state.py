@@ -61,6 +61,8 @@ class Memory(Struct):
     spare: np.ndarray  # [tables + 2]: count in use, count of spares, spares
     contents: np.ndarray  # [host frames]: tag of what a frame holds
     written: np.ndarray  # [host frames]: 1: stored to since its tag was last looked at
+    #: [host frames]: the VM that a frame is assigned to, which hardware compares; 0: none
+    owner: np.ndarray
 
     FIELDS = {
         "entry": ArrayField(np.int64),
@@ -68,6 +70,7 @@ class Memory(Struct):
         "spare": ArrayField(np.int64),
         "contents": ArrayField(np.int64),
         "written": ArrayField(np.uint8),
+        "owner": ArrayField(np.int32),
     }
 
 

@@ -20,6 +20,8 @@ NO_SUCH_PROCESS = 8
 LIVELOCK = 9  # the same access faults over and over: a bug in a technique
 OUT_OF_STATE = 10  # what a technique keeps for itself is full
 OUT_OF_DISK = 11  # a guest's disk is full
+FOREIGN_FRAME = 17  # a guest that may name the host's frames has named one that is not its own
+REFUSED_BY_HOST = 18  # the host OS gives no process so much memory
 NOT_CONTIGUOUS = 16  # the host has no free run of frames as long as a technique needs one
 
 # --- Requests: Python carries them out, and the kernel goes on -------------------

@@ -29,6 +29,7 @@ def make_memory(frames: int, tables: int = MAX_TABLES, tracked: bool = False) ->
         spare=np.zeros(tables + 2, np.int64),
         contents=np.zeros(frames if tracked else 1, np.int64),
         written=np.zeros(frames if tracked else 1, np.uint8),
+        owner=np.zeros(frames, np.int32),
     )
 
 

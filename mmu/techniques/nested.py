@@ -85,12 +85,19 @@ def new_table(machine):
 
 
 @kernel
-def start(machine):
+def make_root(machine):
     """Makes the nPT's top-level table and turns EPT on."""
     status, hfn = _new_root(machine)
     if status == OK:
-        _state(machine.vm.private).root[0] = hfn
         machine.vcpu.regs[0].root = hfn
+    return status
+
+
+@kernel
+def start(machine):
+    status = make_root(machine)
+    if status == OK:
+        _state(machine.vm.private).root[0] = machine.vcpu.regs[0].root
     return status
 
 
@@ -152,11 +159,11 @@ def make_map_page(new_table: Any) -> Any:
 
 
 @kernel
-def _below(machine, above, index, level):
+def new_below(machine, above, index, level):
     return new_table(machine)
 
 
-map_page = make_map_page(_below)
+map_page = make_map_page(new_below)
 EPT_VIOLATIONS = second_dimension.EPT_VIOLATIONS
 HOOKS = second_dimension.hooks_for(leaf_address, map_page)
 touch, read, fault = HOOKS["touch"], HOOKS["read"], HOOKS["fault"]
@@ -168,8 +175,8 @@ class NestedReference(Reference):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
+        self.root = int(tables.regs["root"])
         regs = tables.regs
-        self.root = int(regs["root"])
         self._roots = root_tables(int(regs["physical_bits"]), int(regs["root_levels"]))
         self._nested = leaves_of(self.nested_entries())
 

@@ -13,6 +13,7 @@ from typing import Any
 from numba.core.errors import NumbaError
 
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.hardware.ops import linker
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
@@ -21,6 +22,7 @@ from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.reference import Reference
+from mmulab.mmu.vmm import calls
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Technique:
     its kernels count them by (`vmm.exits.vm_exit`, `VCPU.own`). state: makes its private
     state from sizes and its parameters' values. reference: the slow, obvious translation that
     --check compares with. table: the guest's table that its hardware walks, "gPT" or "sPT".
-    assumptions: where it departs from its source.
+    assumptions: where it departs from its source. tables: `table` where a parameter decides,
+    by "KEY=VALUE". backing: kernels that stand in for those of `vmm.calls`, by name.
 
     Capabilities. virtual: a VMM runs below the guest, which can share the host's memory with
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
@@ -112,6 +115,8 @@ class Technique:
     fixed: str = ""
     walks: Mapping[str, Walk] = field(default_factory=dict)
     arch: str = X86_64  # that `walk` is of: see `on`
+    backing: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():
@@ -121,7 +126,10 @@ class Technique:
                 f"technique {self.name}: expected at most {MAX_REASONS} exit reasons and "
                 f"{MAX_COUNTERS} counters"
             )
-        object.__setattr__(self, "link", seam.HOOK_SECTION.linker(self.module, self.hooks))
+        parts = [(seam.HOOK_SECTION, self.hooks)]
+        if self.backing:
+            parts.append((calls.SECTION, self.backing))
+        object.__setattr__(self, "link", linker(self.module, *parts))
 
     def _check_hook(self, name: str, function: Any) -> None:
         if name not in seam.HOOKS:
@@ -152,6 +160,11 @@ class Technique:
             object.__setattr__(other, "link", self.link)  # the hooks are the same
             self.on_others[arch] = other
         return self.on_others[arch]
+
+    def table_of(self, values: Mapping[str, Any]) -> str:
+        """The guest's table that its hardware walks, with its parameters at these values."""
+        said = (self.tables.get(f"{key}={value}") for key, value in values.items())
+        return next(filter(None, said), self.table)
 
     on_others: dict[str, Technique] = field(
         init=False, repr=False, compare=False, default_factory=dict

@@ -41,6 +41,7 @@ def place(machine, gfn, size):
     for offset in range(count):
         vm.p2m[first + offset] = (hfn + offset + 1) << 2 | size
         machine.host.frames.frame[hfn + offset].reverse = first + offset + 1
+    machine.host.memory.owner[hfn : hfn + count] = vm.record[0].id
     vm.record[0].held += count
     if vm.record[0].tracked:
         machine.host.memory.contents[hfn : hfn + count] = 0
@@ -190,6 +191,7 @@ def release(machine, gfn):
     else:
         for frame in range(hfn, hfn + count):
             machine.host.frames.frame[frame].reverse = 0
+            machine.host.memory.owner[frame] = 0
     vm.p2m[first : first + count] = 0
     frames.release(machine.host.frames, hfn)
     return first

@@ -8,18 +8,18 @@ from __future__ import annotations
 from mmulab.mmu.hardware.ops import Section
 from mmulab.mmu.vmm import backing
 
-_SECTION = Section(16, 16)
+SECTION = Section(16, 16)
 
-back = _SECTION.op(
+back = SECTION.op(
     "back", "gfn", "backs a guest frame: with zeros of the VM's page size, or what was paged out"
 )
-overwrite = _SECTION.op(
+overwrite = SECTION.op(
     "overwrite",
     "gfn by_device",
     "backs a guest frame that is about to be overwritten whole, by a device or the guest",
 )
-own = _SECTION.op("own", "gfn", "a store to a merged page: the guest frame gets a copy")
+own = SECTION.op("own", "gfn", "a store to a merged page: the guest frame gets a copy")
 
-link = _SECTION.linker(
+link = SECTION.linker(
     __name__, {"back": backing.back, "overwrite": backing.overwrite, "own": backing.own}
 )

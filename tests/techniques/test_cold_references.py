@@ -49,6 +49,9 @@ TABLE = (
     Row("sagepte", 20, 12, "N(g, h) - h: README of amirmnoohi/SagePTE-AE"),
     Row("dmt", 3, 3, "G4H4 + G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("dmt:pv=yes", 2, 2, "G4 + UDH4: Zhang et al., ASPLOS 2024"),
+    Row("tpt", 4, 3, "n: one dimension: Bergman et al., USENIX ATC 2023, abstract"),
+    Row("hosted", 24, 15, "N(g, h), as nested: what a host OS does is no reference"),
+    Row("hosted:mmu=shadow", 4, 3, "n, as shadow"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
     Row("agile:start=shadow", 4, 3, "n, in shadow mode: Gandhi et al., ISCA 2016"),
     # g + k h, of the k lowest tables of the walk nested: those of levels up to `switch`, of which

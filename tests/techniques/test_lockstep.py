@@ -51,6 +51,9 @@ def machines(config: Config, **changes: object) -> list[Simulator]:
         *(build(f"paravirt:writes={how}", SMALL, config) for how in WRITES),
         build("softmmu:window=50", SMALL, config),
         build("pvm", SMALL, config),
+        build("tpt", SMALL, config),
+        build("hosted", SMALL, config),
+        build("hosted:mmu=shadow", SMALL, config),
         build("pvm:prefault=off,policy=trap", SMALL, config),
     ]
 
@@ -142,7 +145,7 @@ def test_other_architectures_show_the_guest_what_x86_does(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm"):
+    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm", "tpt"):
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:

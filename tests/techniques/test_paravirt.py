@@ -350,9 +350,10 @@ balloon = 0
 """
 
 
-def test_a_balloon_and_free_page_reporting_take_what_is_not_in_use(tmp_path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("technique", ["paravirt", "tpt"])
+def test_a_balloon_and_free_page_reporting_take_what_is_not_in_use(tmp_path, technique) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "scenario.toml"
-    path.write_text(BALLOONED)
+    path.write_text(BALLOONED.replace("paravirt", technique))
     result = run(parsing.load(str(path)), of_vm, check=True)
     assert result.services["reporting"]["frames_freed"] > 1000
     (one,) = result.vms

@@ -3,8 +3,10 @@
     forms             the bits of a table's entries, and what they mean to a walker
     radix             the one loop over the levels of a radix table of any form
     one_dimensional   CR3 -> leaf
+    owned             the same, the owner of each frame compared
     base_and_bound    the same in memory that lies in one piece: a base is added
     two_dimensional   the same, where each table and the page are located by a nested walk
+    one_or_two        one or the other, by what is in use
     flat              a walk in two dimensions over a nested table of one level
     flattened         the same over tables whose pairs of levels are merged
     direct_segment    a walk in two dimensions, or one, or none, beside segments
