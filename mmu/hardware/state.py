@@ -22,6 +22,8 @@ REGS = np.dtype(
         ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
         ("root_levels", np.int64),
         ("root_ad", np.int64),  # A and D bits of the nested table in use
+        ("pml", np.int64),  # 1: pages whose D bit is set are logged: see hardware.pml
+        ("pml_index", np.int64),  # of the next entry of the log, downwards
         ("pcid", np.int64),
         ("vpid", np.int64),
         # Segments, of linear addresses and of guest-physical ones: see walks.segments.
@@ -235,6 +237,7 @@ class VCPU(Struct):
     before: np.ndarray  # [1]: MENDING, as it was when the fault at hand came
     before_exits: np.ndarray
     before_own: np.ndarray
+    pml: np.ndarray  # [512]: guest-physical addresses: see hardware.pml
 
     FIELDS = {
         "regs": ArrayField(REGS),
@@ -248,6 +251,7 @@ class VCPU(Struct):
         "before": ArrayField(np.dtype(MENDING)),
         "before_exits": ArrayField(np.int64),
         "before_own": ArrayField(np.int64),
+        "pml": ArrayField(np.int64),
     }
 
 

@@ -42,6 +42,7 @@ TECHNIQUE = Technique(
             "drop_mapping",
             "is_mapped",
             "was_accessed",
+            "protect",
         )
     },
     parameters=(
@@ -154,4 +155,5 @@ TECHNIQUE = Technique(
         "global",
     ),
     guest_pcid=False,
+    movable=True,
 )
