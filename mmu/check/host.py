@@ -38,7 +38,7 @@ def check_system(system: System) -> None:
         if guest.started and not guest.off:
             _check_guest(system, guest, expected, blocks_of)
         elif not guest.off:
-            _expect_reserved(guest, expected)
+            _expect_reserved(guest, expected, blocks_of)
     for frozen in system.frozen:
         _check_frozen(system, frozen, expected, blocks_of)
     for service in system.services:
@@ -56,13 +56,18 @@ def check_system(system: System) -> None:
     check_sharers(system)
 
 
-def _expect_reserved(guest: Guest, expected: dict[int, tuple[int, int]]) -> None:
+def _expect_reserved(
+    guest: Guest, expected: dict[int, tuple[int, int]], blocks_of: dict[int, np.ndarray]
+) -> None:
     """What a VM has before it begins: its pages of hugetlbfs, or what a migration has brought."""
     entries = guest.machine.vm.p2m
     backed = np.flatnonzero(entries > 0)
     heads = backed[backed & ((1 << (INDEX_BITS * (entries[backed] & 3))) - 1) == 0]
     for entry in entries[heads].tolist():
         expected[(entry >> 2) - 1] = GUEST_PAGE, 1
+    _, kinds, blocks = elsewhere(entries)
+    for kind, counted in blocks_of.items():
+        np.add.at(counted, blocks[kinds == kind], 1)
 
 
 def _check_guest(

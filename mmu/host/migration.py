@@ -264,6 +264,7 @@ class Migration:
         guest, place, target = self.guest, self.place, self.target
         target.now = max(target.now, self.source.now)
         copies.copy_guest(guest.vm, place.vm)
+        transport.forget_tables(place.machine)
         place.take_over(guest)
         target.run_now(place, lambda: int(copies.wake(place.machine)))
         place.ready_at = target.now

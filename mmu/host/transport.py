@@ -122,6 +122,14 @@ def send(machine: Machine, other: Machine, gfns, first, zeros):
 
 
 @entry
+def forget_tables(machine: Machine):
+    """Pages that came as gPT pages, and are none any more, hold no entries."""
+    for gfn in range(machine.vm.p2m.size):
+        if is_backed(machine, gfn) and not is_table(machine, gfn):
+            memory.close_table(machine.host.memory, hfn_of(machine, gfn))
+
+
+@entry
 def leave_behind(machine: Machine, other: Machine, zeros):
     """gPT pages go to the other host; every other page is there on demand, and lies in a block of
     what it calls remote. Returns (status, pages sent, pages left, pages of zeros)."""

@@ -47,6 +47,7 @@ _SIZES = {
 }  # fmt: skip
 _TIMES = {
     "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",
+    "every",
 }  # fmt: skip
 _MECHANISMS: dict[str, type] = {
     "balloon": BalloonSettings,
@@ -59,6 +60,8 @@ _TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
 BUNDLED = {
     "double-paging": "a guest that pages on a host that pages: the anomaly, and what cures it",
     "desktops": "six guests of one image: what merging saves, and what it costs",
+    "clones": "a template and 200 clones: what they share, and what each adds",
+    "migration": "a VM that moves to another host: rounds, downtime, pages sent twice",
     "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 
@@ -111,7 +114,8 @@ def overridden(scenario: Scenario, changes: Iterable[tuple[str, str]]) -> Scenar
 
 def override(scenario: Scenario, key: str, text: str) -> Scenario:
     """The scenario with one setting changed: host.KEY (of every host), vm.KEY (of every VM),
-    vm.NAME.KEY, balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
+    vm.NAME.KEY, event.KEY (of every event that has it), balloon.KEY, ksm.KEY, reporting.KEY (which
+    turns the mechanism on), or seed.
 
     Raises InputError for an unknown key, with the nearest, or a value of the wrong type.
     """
@@ -130,11 +134,37 @@ def override(scenario: Scenario, key: str, text: str) -> Scenario:
             _changed(vm, where, last, text) if who in ("", vm.name) else vm for vm in scenario.vms
         )
         return replace(scenario, vms=tuple(vms))
+    if group == "event":
+        return replace(scenario, events=_changed_events(scenario.events, where, name, text))
     if group in _MECHANISMS:
         settings = getattr(scenario, group) or _MECHANISMS[group]()
         changed: dict[str, Any] = {group: _changed(settings, where, name, text)}
         return replace(scenario, **changed)
-    raise InputError(f"{where}: {unknown('key', group, ['host', 'vm', 'seed', *_MECHANISMS])}")
+    raise InputError(
+        f"{where}: {unknown('key', group, ['host', 'vm', 'event', 'seed', *_MECHANISMS])}"
+    )
+
+
+def _changed_events(events: Iterable[Event], where: str, name: str, text: str) -> tuple[Event, ...]:
+    """Events, each that has an argument with it changed. Raises InputError where none has."""
+    changed = []
+    known: set[str] = set()
+    for event in events:
+        mine = {key for key, _ in event.arguments}
+        known |= mine
+        if name in mine:
+            kind = _type(ACTIONS[event.do], name)
+            value = _value(where, _as_flag(text) if kind is bool else text, kind, name)
+            pairs = ((key, value if key == name else old) for key, old in event.arguments)
+            event = replace(event, arguments=tuple(pairs))
+        changed.append(event)
+    if name not in known:
+        raise InputError(f"{where}: {unknown('argument of an event', name, known)}")
+    return tuple(changed)
+
+
+def _as_flag(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _changed(settings: Any, where: str, name: str, text: str) -> Any:
@@ -145,8 +175,7 @@ def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     if name not in known:
         raise InputError(f"{where}: {unknown('key', name, known)}")
     wanted = _type(kind, name)
-    flags = {"true": True, "false": False}
-    value = flags.get(text.lower(), text) if wanted is bool else text
+    value = _as_flag(text) if wanted is bool else text
     return replace(settings, **{name: _value(where, value, wanted, name)})
 
 
@@ -204,7 +233,7 @@ def _given(table: Mapping[str, Any], scenario: Scenario) -> list[str]:
     vms = iter(scenario.vms)
     for each in table["vm"]:
         for vm in islice(vms, int(parse_count(str(each.get("count", 1))))):
-            given += [f"vm.{vm.name}.{_named(key)}" for key in each]
+            given += [f"vm.{vm.name}.{_named(key)}" for key in each if key != "every"]
     return given
 
 
@@ -237,14 +266,16 @@ def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
         count = _value("[[vm]] count", table.get("count", 1), int)
         if not 1 <= count <= 1000:
             raise InputError(f"[[vm]] count = {count}; expected 1 to 1,000")
-        body = {key: value for key, value in table.items() if key != "count"}
+        every = _value("[[vm]] every", table.get("every", 0), float, "every")
+        body = {key: value for key, value in table.items() if key not in ("count", "every")}
         for number in range(1, count + 1):
             name = str(body.get("name", f"vm{len(vms) + 1}"))
             named = {**body, "name": f"{name}-{number}" if count > 1 else name}
             if "clone_of" in named:
                 named = {**_inherited(named, vms), **named}
             named.setdefault("seed", seed + len(vms))
-            vms.append(_settings(VMSettings, f"[[vm]] {named['name']}", named))
+            one = _settings(VMSettings, f"[[vm]] {named['name']}", named)
+            vms.append(replace(one, start=one.start + (number - 1) * every) if every else one)
     return tuple(vms)
 
 
