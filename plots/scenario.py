@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.plots import lives
 from mmulab.plots.figures import new_figure, save
 
 if TYPE_CHECKING:
@@ -36,9 +37,14 @@ _FRAMES_PER_MIB = 256
 
 
 def draw(runs: Sequence[RunResult]) -> Figure:
-    """One run: its VMs' memory and its paging over time. Several variants: the host's memory
+    """One run: a migration over time, the memory of many clones, or its VMs' memory and its paging
+    over time. Several variants: the host's memory
     over time under each, slowdowns by VM, and pages moved."""
-    return _draw_run(runs[0]) if len(runs) == 1 else _draw_variants(runs)
+    if len(runs) > 1:
+        return _draw_variants(runs)
+    if runs[0].migrations:
+        return lives.draw_migration(runs[0])
+    return lives.draw_clones(runs[0]) if lives.has_clones(runs[0]) else _draw_run(runs[0])
 
 
 def _draw_run(run: RunResult) -> Figure:

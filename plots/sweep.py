@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmulab.plots import lives
 from mmulab.plots.figures import new_figure, save
 from mmulab.plots.scenario import VARIANTS, thousands
 from mmulab.plots.terminal.sweep import Sweep, cost, saved
@@ -73,4 +74,5 @@ def _tidy(axis: Any) -> None:
 
 def write(key: str, sweep: Sweep, path: str | Path) -> None:
     """Draws a sweep into a .svg, .png or .pdf file."""
-    save(draw(key, sweep), path)
+    of_migrations = lives.is_of_migrations(key, sweep)
+    save(lives.draw_downtime(key, sweep) if of_migrations else draw(key, sweep), path)

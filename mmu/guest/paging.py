@@ -29,7 +29,7 @@ from mmulab.mmu.memory.entries import (
     pages_in,
 )
 from mmulab.mmu.memory.guest_tables import load_entry, lookup
-from mmulab.mmu.memory.p2m import hfn_of
+from mmulab.mmu.memory.p2m import hfn_of, is_merged
 from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
 from mmulab.mmu.memory.status import (
     EPT_VIOLATION,
@@ -115,7 +115,10 @@ def new_table(machine, level, gva, above):
 @kernel
 def free_table(machine, gfn):
     seam.table_freed(machine, gfn)
-    memory.close_table(machine.host.memory, hfn_of(machine, gfn))
+    if is_merged(machine, gfn):  # it stays another's
+        machine.vm.record[0].shared_tables -= 1
+    else:
+        memory.close_table(machine.host.memory, hfn_of(machine, gfn))
     machine.vm.record[0].tables -= 1
     frames.release(machine.vm.frames, gfn)
 

@@ -205,7 +205,8 @@ def _make_room(machine, kind):
     """An event that has begun must be able to end: enough frames first, of the host and of
     the guest. A fork copies every table."""
     tables = machine.vm.record[0].tables + SPARE_TABLES if kind == FORK else 0
-    status = frames_at_hand(machine, 2 * tables)
+    shared = machine.vm.record[0].shared_tables  # each is copied when it is written to
+    status = frames_at_hand(machine, 2 * tables + (shared + SPARE_TABLES if shared else 0))
     return status if status != OK else paging.guest_frames_at_hand(machine, tables)
 
 

@@ -10,6 +10,7 @@ from mmulab.mmu.hardware.caches import MISSED, NOTED, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.fetch_ahead import HINTS
 from mmulab.mmu.hardware.lines import LINE_SHIFT
+from mmulab.mmu.hardware.pml import PML_ENTRIES
 from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
@@ -263,6 +264,7 @@ def build_vcpu(sites: int) -> VCPU:
         before=np.zeros(1, MENDING),
         before_exits=np.zeros(MAX_REASONS, np.int64),
         before_own=np.zeros(MAX_COUNTERS, np.int64),
+        pml=np.zeros(PML_ENTRIES, np.int64),
     )
 
 

@@ -28,6 +28,8 @@ REGS = np.dtype(
         ("physical_bits", np.int64),  # of a guest-physical address
         # 1: the walker may store to the table that it located last: see walks.second_stage.
         ("storable", np.int64),
+        ("pml", np.int64),  # 1: pages whose D bit is set are logged: see hardware.pml
+        ("pml_index", np.int64),  # of the next entry of the log, downwards
         ("pcid", np.int64),
         ("vpid", np.int64),
         # Segments, of linear addresses and of guest-physical ones: see walks.segments.
@@ -261,6 +263,7 @@ class VCPU(Struct):
     before: np.ndarray  # [1]: MENDING, as it was when the fault at hand came
     before_exits: np.ndarray
     before_own: np.ndarray
+    pml: np.ndarray  # [512]: guest-physical addresses: see hardware.pml
 
     FIELDS = {
         "regs": ArrayField(REGS),
@@ -275,6 +278,7 @@ class VCPU(Struct):
         "before": ArrayField(np.dtype(MENDING)),
         "before_exits": ArrayField(np.int64),
         "before_own": ArrayField(np.int64),
+        "pml": ArrayField(np.int64),
     }
 
 

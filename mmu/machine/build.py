@@ -53,6 +53,8 @@ def machine_of(
         frames=make_frames(host_frames),
         memory=make_memory(host_frames),
         swap=make_disk(0),
+        images=make_disk(0),
+        remote=make_disk(0),
         sharers=make_sharers(0),
     )
     # A walk that is logged stands alone.
@@ -125,6 +127,7 @@ def make_vm(
         used=np.zeros(count, np.int32),
         p2m=np.zeros(per_gfn, np.int64),
         sharer=np.zeros(per_gfn, np.int32),
+        dirty=np.zeros(per_gfn, np.uint8),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
         reservation=np.zeros(blocks, RESERVATION),
@@ -150,6 +153,7 @@ def _no_vm() -> VM:
         used=np.zeros(0, np.int32),
         p2m=np.zeros(0, np.int64),
         sharer=np.zeros(0, np.int32),
+        dirty=np.zeros(0, np.uint8),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
         reservation=np.zeros(1, RESERVATION),

@@ -7,7 +7,7 @@ arch/x86/xen/mmu_pv.c, pte_pfn_to_mfn() and pte_mfn_to_pfn().
 
 from __future__ import annotations
 
-from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import (
     BESIDE,
     FRAME,
@@ -19,7 +19,14 @@ from mmulab.mmu.memory.entries import (
     level_shift,
 )
 from mmulab.mmu.memory.p2m import gfn_of, hfn_of
+from mmulab.mmu.memory.state import GPT_PAGE
 from mmulab.mmu.memory.tables import load, store
+
+
+@inlined
+def is_table(machine, gfn):
+    """True where the guest has a page table in the frame."""
+    return machine.vm.frames.frame[gfn].kind == GPT_PAGE
 
 
 @kernel

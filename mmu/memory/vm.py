@@ -36,6 +36,8 @@ VM_RECORD = np.dtype(
         ("host_tables", np.int64),  # page tables of the VMM
         ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
         ("hand_gva", np.int64),
+        ("shared_tables", np.int64),  # gPT pages on frames that other VMs may share
+        ("logging", np.int64),  # how stores are logged by page: see vmm.dirty_log
         ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk
         ("hugetlb", np.int64),  # 1: its memory lies in pages of hugetlbfs: see host.hugetlb
         ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
@@ -104,6 +106,7 @@ class VM(Struct):
     used: np.ndarray  # [gfns]: entries in use in a gPT page
     p2m: np.ndarray  # [gfns]: see memory.p2m
     sharer: np.ndarray  # [gfns]: its node in Host.sharers; 0: it shares no frame
+    dirty: np.ndarray  # [gfns]: 1: stored to since the log was last emptied; see vmm.dirty_log
     process: np.ndarray
     vma: np.ndarray
     reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
@@ -120,6 +123,7 @@ class VM(Struct):
         "used": ArrayField(np.int32),
         "p2m": ArrayField(np.int64),
         "sharer": ArrayField(np.int32),
+        "dirty": ArrayField(np.uint8),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
         "reservation": ArrayField(RESERVATION),

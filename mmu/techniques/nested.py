@@ -34,7 +34,7 @@ from mmulab.mmu.memory.entries import (
     index_of,
     pages_in,
 )
-from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
+from mmulab.mmu.memory.p2m import hfn_of, host_size_of
 from mmulab.mmu.memory.state import NPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.presets.architectures import AARCH64, RISCV64, root_tables
@@ -42,6 +42,7 @@ from mmulab.mmu.techniques import second_dimension
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
 from mmulab.mmu.techniques.technique import Technique
+from mmulab.mmu.techniques.unshare import is_read_only
 
 
 class NestedState(Struct):
@@ -137,8 +138,8 @@ def make_map_page(new_table: Any) -> Any:
 
     @kernel
     def map_page(machine, gfn):
-        """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a
-        status."""
+        """Maps the host page that backs gfn into the nPT, read-only where its stores must be
+        seen. Returns a status."""
         size = host_size_of(machine, gfn)
         hpa, level = leaf_address(machine, gfn)
         while level > size + 1:
@@ -150,7 +151,7 @@ def make_map_page(new_table: Any) -> Any:
         # Where a table is left from smaller pages, a large page is mapped in pieces.
         first = gfn & ~(pages_in(level - 1) - 1)
         large = EPT_LARGE if level > 1 else 0
-        rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+        rights = EPT_R | EPT_X if is_read_only(machine, first) else EPT_RWX
         entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
         memory.store(machine.host.memory, hpa, entry)
         return OK
@@ -225,6 +226,7 @@ TECHNIQUE = Technique(
     reference=NestedReference,
     hooks={"start": start, "stop": stop, **HOOKS},
     parameters=(HOST_PAGE_SIZE,),
-    exits=second_dimension.EXITS,
+    exits=second_dimension.WITH_PML,
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
+    movable=True,
 )

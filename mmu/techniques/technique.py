@@ -90,6 +90,9 @@ class Technique:
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
     touches. machine_frames: the guest's tables hold the host's frames. fixed: why the VMM cannot
     change what backs a page that the guest uses, by sharing it or paging it out; "" where it can.
+    movable: a VM can be stopped, copied and begun again elsewhere: `start` and a CR3 load make all
+    that it keeps from what the guest's memory holds, gPT pages may be shared until they are
+    written to, and `protect` sees stores.
 
     Raises InputError where a hook is not one of the seam's, is no kernel or takes other
     arguments, or where there are too many exits or counters.
@@ -113,6 +116,7 @@ class Technique:
     eager: bool = False
     machine_frames: bool = False
     fixed: str = ""
+    movable: bool = False
     walks: Mapping[str, Walk] = field(default_factory=dict)
     arch: str = X86_64  # that `walk` is of: see `on`
     backing: Mapping[str, Any] = field(default_factory=dict)

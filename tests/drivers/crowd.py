@@ -71,13 +71,15 @@ class Crowd:
     """Some VMs on one host, and their models. VMs are counted from 0; one that is off, or has
     not begun, leaves out the steps that it would need to run for."""
 
+    images = 0  # blocks of the store of images
+
     def __init__(
         self, host: HostSettings, vms: Sequence[VMSettings], ksm: KSMSettings, late: int = 0
     ) -> None:
         """late: VMs that begin with their first access, the last ones."""
         self.feeds = {vm.name: Feed() for vm in vms}
         dynamic = BalloonSettings(period=0.01, sample_period=0.02)
-        self.system = System(host, vms, 1, lambda vm: self.feeds[vm.name])
+        self.system = System(host, vms, 1, lambda vm: self.feeds[vm.name], self.images)
         self.ksm = KSM(ksm, self.system)
         self.balloon = Balloon(dynamic, self.system)
         self.system.services += [self.ksm, self.balloon]
@@ -321,8 +323,8 @@ def _read(guest: Guest, gfn: int) -> tuple[int, bool]:
         hfn = (entry >> 2) - 1
         return int(host.memory.contents[hfn]), bool(host.memory.written[hfn])
     assert entry < 0, f"gfn {gfn:#x} is mapped by its guest, and nothing is behind it"
-    block = (-entry >> 1) - 1
-    disk = vm.disk if -entry & 1 else host.swap
+    block = (-entry >> 2) - 1
+    disk = (host.swap, vm.disk, host.images, host.remote)[-entry & 3]
     return int(disk.contents[block]), False
 
 

@@ -21,7 +21,7 @@ from mmulab.mmu.hardware.walk_caches import (
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, frame_of
-from mmulab.mmu.memory.status import NIL, OK
+from mmulab.mmu.memory.status import NIL, OK, PML_FULL
 from mmulab.mmu.memory.tables import slot_of
 from mmulab.mmu.trace import STORE
 
@@ -37,6 +37,7 @@ def make_end(form: Form) -> Any:
     rights: of the path. slot: of the entry."""
     accessed, dirty = form.accessed, form.dirty
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    logs = form.logs
 
     @inlined
     def end(vcpu, memory, address, slot, entry, rights, level, kind, user):
@@ -45,6 +46,8 @@ def make_end(form: Form) -> Any:
         if marks(vcpu):
             used = entry | accessed | (dirty if kind == STORE else 0)
             if used != entry:
+                if (used ^ entry) & dirty and not logs(vcpu, address):
+                    return PML_FULL, entry, level
                 memory.entry[slot] = entry = used
         return OK, with_rights(entry, rights, level), level
 

@@ -86,7 +86,8 @@ def create(machine, gfn, level, direct, gva, process):
     shadow.process = NIL if gva < 0 and level < vm.levels else process
     if not direct:
         state.shadowed[gfn] = page
-        reverse_map.write_protect(machine, gfn)
+        if reverse_map.write_protect(machine, gfn):
+            instructions.flush_vpid(machine)
     return OK, page
 
 
