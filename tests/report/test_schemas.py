@@ -21,6 +21,7 @@ COMMANDS = {
     "scenario": ["run", "@double-paging", "--compare", "--set",
                  "vm.workload=zipf:keys=2k,accesses=20K"],
     "miss-ratio": ["mrc", SMALL],
+    "geometries": ["mrc", SMALL, "--sets", "16", "--l1", "4x2"],
     "trace-info": ["trace", "info", SMALL],
 }  # fmt: skip
 
