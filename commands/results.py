@@ -175,3 +175,15 @@ def merge(folders: tuple[str, ...], output: str) -> None:
 
     put_together([Path(folder) for folder in folders], Path(output))
     click.echo(f"{printable(output)}: {len(load(output).runs):,} runs")
+
+
+@results.command()
+@click.argument("name", required=False)
+def schema(name: str | None) -> None:
+    """List the JSON Schemas of what --json writes, or print one."""
+    from mmulab.mmu.report import schemas
+
+    if name is None:
+        click.echo("\n".join(schemas.names()))
+    else:
+        click.echo(schemas.text(name), nl=False)

@@ -57,6 +57,7 @@ def sweep(
     """
     from mmulab.studies import study as studies
     from mmulab.studies.points import expand
+    from mmulab.studies.public import engine_of
 
     axes = sweeping.axes(sweeps, seeds)
     found = studies.load(study) if study else studies.parse({}, "sweep")
@@ -66,27 +67,14 @@ def sweep(
         return
     if not folder:
         raise InputError("no folder to keep the study in; expected -o DIR, or --list")
-    _make(found, folder, _engine(engine, jobs, scheduler), retry)
+    made_by = engine_of(engine, jobs, scheduler, lambda _done: signals.check())
+    _make(found, folder, made_by, retry)
 
 
 def _list(points: list[Point]) -> None:
     for point in points:
         axes = " ".join(f"{key}={value}" for key, value in point.axes)
         click.echo(f"{point.key} {axes}{': ' * bool(point.refused)}{point.refused}")
-
-
-def _engine(name: str, jobs: int | None, scheduler: str | None) -> Engine:
-    from mmulab.mmu.kernels.warm import cores
-    from mmulab.studies import engines
-
-    if scheduler:
-        from mmulab.studies.cluster import Cluster
-
-        return Cluster(scheduler)
-    count = jobs or cores()
-    if count == 1:
-        return engines.Inline(lambda _done: signals.check())
-    return engines.Threads(count) if name == "threads" else engines.Processes(count)
 
 
 def _make(study: Study, folder: str, engine: Engine, retry: bool) -> None:

@@ -14,6 +14,7 @@ from mmulab.arguments import (
     PAGE_SIZES,
     Machine,
     address,
+    geometry,
     listed,
     machine,
     number,
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.tlb_stream.stream import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
@@ -229,6 +232,39 @@ def miss_ratio(
     most = None if max is None else number("max", max, parse_count)
     source = _trace(trace, format=format, seed=seed, levels=5)
     return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
+
+
+def geometries(
+    trace: PathLike | Trace,
+    *,
+    sets: int = 4096,
+    ways: int = 16,
+    l1: str | Geometry | None = None,
+    page_sizes: Listed = "4k",
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    ignore_invalidations: bool = False,
+    format: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Geometries:
+    """Misses of every LRU TLB of up to so many sets and ways, in one pass: `mmulab mrc --sets`.
+
+    sets: a power of two. l1: an LRU TLB in front, "16x4" for 16 sets of 4 ways; what it serves is
+    not looked up. ignore_invalidations: take the trace as though no event took translations away.
+    The others: as for `miss_ratio`.
+
+    Raises InputError for a bad trace, page size or geometry, and for a trace with such events.
+    """
+    from mmulab.workloads.analysis import geometries as analysis
+
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    front = geometry(l1) if isinstance(l1, str) else l1
+    source = _trace(trace, format=format, seed=seed, levels=5)
+    return analysis.measure(
+        source, listed(page_sizes), sets, ways, front, skipped, most, ignore_invalidations, progress
+    )
 
 
 def trace_info(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.tlb_stream.stream import Geometry
 
     PathLike = str | os.PathLike[str]
     Listed = str | Iterable[str]  # "a,b", or the names themselves
@@ -143,6 +144,16 @@ def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
         raise InputError(f"{name.replace('_', ' ')} {error}") from None
     except TypeError:
         raise InputError(f"{name.replace('_', ' ')} {value!r}: expected a whole number") from None
+
+
+def geometry(text: str) -> Geometry:
+    """A TLB of "SETSxWAYS", LRU. Raises InputError."""
+    from mmulab.mmu.tlb_stream.stream import Geometry
+
+    sets, _, ways = text.partition("x")
+    if not (sets.isdecimal() and ways.isdecimal()):
+        raise InputError(f"{text}: expected SETSxWAYS, such as 16x4")
+    return Geometry(int(sets), int(ways))
 
 
 def address(gva: int | str) -> int:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     Settings = Mapping[str, str]
     Progress = Callable[[int], None]
 
-_FLAGS = ("pcid", "vpid", "ept_ad", "walk_caches", "variants")
+_FLAGS = ("pcid", "vpid", "ept_ad", "walk_caches", "variants", "ignore_invalidations")
 _OF_COMPARE = ("trace", "format", "techniques", "technique", "preset", "warmup")
-_OF_MRC = ("trace", "format", "seed", "page_sizes", "sample", "sizes", "warmup", "max")
+_OF_CURVES = ("sample", "sizes")
+_OF_GEOMETRIES = ("sets", "ways", "l1", "ignore_invalidations")
+_OF_MRC = ("trace", "format", "seed", "page_sizes", "warmup", "max")
 _OF_RUN = ("technique", "preset", "seed", "variants")
 _PARAMETER = "trace."
 
@@ -194,41 +196,45 @@ def _run(settings: Settings, scenario: Any, progress: Progress | None) -> list[A
 
 
 def _for_mrc(settings: Settings) -> dict[str, Any]:
-    """Arguments of `api.miss_ratio`."""
+    """Arguments of `api.miss_ratio`, or with sets of `api.geometries`."""
     from mmulab.arguments import number
     from mmulab.mmu.config.units import parse_count
 
+    known = (*_OF_MRC, *(_OF_GEOMETRIES if "sets" in settings else _OF_CURVES))
     for key in settings:
-        if key not in _OF_MRC and not key.startswith(_PARAMETER):
-            raise unknown("key", key, _OF_MRC)
-    known = [key for key in _OF_MRC if key != "sizes"]
-    found: dict[str, Any] = {key: of for key, of in settings.items() if key in known}
+        if key not in known and not key.startswith(_PARAMETER):
+            raise unknown("key", key, (*known, "sets"))
+    found = _typed(settings, known)
+    found.pop("sizes", None)
     if "sample" in found:
         try:
             found["sample"] = float(found["sample"])
         except ValueError:
             raise InputError(f"sample={found['sample']}: expected a number") from None
-    if "seed" in found:
-        found["seed"] = number("seed", found["seed"], parse_count)
+    for key in ("seed", "sets", "ways"):
+        if key in found:
+            found[key] = number(key, found[key], parse_count)
     return {**found, "trace": trace_of(settings)}
 
 
 def _made_of_mrc(settings: Settings, _scenario: Scenario | None) -> Made:
     given = _for_mrc(settings)
-    seed = given.get("seed", 1)
-    about, files = _described(given.pop("trace"), given.get("format"), seed, 5)
-    return Made({"call": "miss_ratio", "trace": about, "sizes": settings.get("sizes"),
-                 **{key: str(value) for key, value in given.items()}}, files)  # fmt: skip
+    about, files = _described(given.pop("trace"), given.get("format"), given.get("seed", 1), 5)
+    call = "geometries" if "sets" in given else "miss_ratio"
+    shown = {key: str(value) for key, value in given.items()}
+    return Made({"call": call, "trace": about, "sizes": settings.get("sizes"), **shown}, files)
 
 
-def _miss_ratio(settings: Settings, _scenario: Any, progress: Progress | None) -> list[Any]:
+def _mrc(settings: Settings, _scenario: Any, progress: Progress | None) -> list[Any]:
     from mmulab import api
 
-    return [api.miss_ratio(**_for_mrc(settings), progress=progress)]
+    given = _for_mrc(settings)
+    call: Any = api.geometries if "sets" in given else api.miss_ratio
+    return [call(**given, progress=progress)]
 
 
 CALLS = {
     "compare": Call(_made_of_compare, _compare),
     "run": Call(_made_of_run, _run),
-    "mrc": Call(_made_of_mrc, _miss_ratio),
+    "mrc": Call(_made_of_mrc, _mrc),
 }

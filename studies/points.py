@@ -114,7 +114,9 @@ def _check_values(study: Study, points: list[Point]) -> None:
     for point in points:
         for pair in point.axes if point.refused else ():
             if pair not in fine:
-                raise InputError(f"{'='.join(pair)}: {point.refused}")
+                shown = "=".join(pair)
+                said = point.refused.startswith(shown)
+                raise InputError(point.refused if said else f"{shown}: {point.refused}")
     if not any(not point.refused for point in points):
         raise InputError(points[0].refused)
 

@@ -69,6 +69,9 @@ def _trace_of(result: Any, vm: str) -> str:
 
 
 def _of_curves(result: Any, settings: Mapping[str, str]) -> Iterator[Row]:
+    if "sets" in settings:
+        yield from _of_geometries(result)
+        return
     sizes = [int(size) for size in settings["sizes"].split(",")] if "sizes" in settings else None
     plain = result.to_dict(sizes)
     for curve in plain["curves"]:
@@ -77,6 +80,17 @@ def _of_curves(result: Any, settings: Mapping[str, str]) -> Iterator[Row]:
         about = {name: curve[name] for name in ("touches", "first_touches", "sampled")}
         for metric, numbers in _flat({**about, "miss_ratio": ratios}, prefix):
             yield (result.trace, "", "", "", metric, *numbers, "")
+
+
+def _of_geometries(result: Any) -> Iterator[Row]:
+    for each in result.sizes:
+        numbers: dict[str, Any] = {"touches": each.touches, "looked_up": each.looked_up}
+        for sets, row in zip(result.sets, each.table().tolist(), strict=True):
+            for ways, misses in enumerate(row, start=1):
+                numbers[f"misses.{sets}x{ways}"] = misses
+                numbers[f"miss_ratio.{sets}x{ways}"] = misses / each.touches
+        for metric, cells in _flat(numbers, f"{each.page_size}."):
+            yield (result.trace, "", "", "", metric, *cells, "")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Row]]:

@@ -1,7 +1,7 @@
 """The folder of a study, written: `mmu.report.long_rows` says what is in it.
 
-A line is appended at once and forced to the disk, so that a run is kept or not, whatever ends the
-process; what stands behind the last whole line is dropped. `rows.csv` is made of the lines when
+A line is appended at once, whole, so that a run is kept or not, whatever ends the process; what
+stands behind the last whole line is dropped. `rows.csv` is made of the lines when
 the last run is, so that it is the same in whatever order they came.
 """
 
@@ -84,11 +84,10 @@ class Store:
             self.failed.add(key)
 
     def append(self, point: Point, rows: Sequence[Row]) -> None:
-        """Keeps the rows of a run, on the disk when this returns."""
+        """Keeps the rows of a run."""
         line = json.dumps({"run": point.key, "rows": rows}, ensure_ascii=True)
         self._journal.write(line.encode() + b"\n")
         self._journal.flush()
-        os.fsync(self._journal.fileno())
         self._keep(point.key, rows)
 
     def finish(self) -> None:

@@ -202,10 +202,7 @@ class StudyResults:
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return (
-            f"<study {self.name}: {len(self.runs):,} runs of {self.command}{failed}, "
-            f"{len(self.rows):,} rows>"
-        )
+        return f"<study {self.name}: {len(self.runs):,} runs of {self.command}{failed}>"
 
 
 def imported(module: str, extra: str) -> Any:
