@@ -9,6 +9,7 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.hardware.caches import MOST_OF_A_WALK
 from mmulab.mmu.hardware.state import CACHE_LEVELS
 from mmulab.mmu.hardware.walks.sites import Site
 from mmulab.mmu.machine.simulator import FIRST_PID, build
@@ -63,7 +64,8 @@ class Reference:
     guest (or only) table that is read or, for a nested reference, located; 0: the page itself is
     located. host_level: level of the nested table that is read; 0: the guest's table is. index:
     into the table. hpa: of the entry. entry: as it was read, an unsigned 64-bit number.
-    served_by: cache level or "memory".
+    served_by: cache level or "memory". step: a number that references which go out at once have in
+    common; 0: it stands alone. background: nobody waits for it.
     """
 
     table: str
@@ -73,6 +75,8 @@ class Reference:
     hpa: int
     entry: int
     served_by: str
+    step: int = 0
+    background: bool = False
 
     @property
     def is_nested(self) -> bool:
@@ -120,6 +124,19 @@ class Walk:
     host_levels: int
     references: tuple[Reference, ...]
 
+    @property
+    def steps(self) -> list[list[Reference]]:
+        """References that go out at once, in the order of the walk."""
+        found: list[list[Reference]] = []
+        for each in self.references:
+            if each.background:
+                continue
+            if found and each.step and found[-1][0].step == each.step:
+                found[-1].append(each)
+            else:
+                found.append([each])
+        return found
+
 
 def walk(
     gva: int,
@@ -140,7 +157,7 @@ def walk(
     signed = gva - (1 << 64) if gva >> 63 else gva
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
         raise InputError(f"address {gva:#x}: not canonical in {bits} bits")
-    simulator = build(technique, preset, config, log_size=64)
+    simulator = build(technique, preset, config, log_size=MOST_OF_A_WALK)
     events = np.zeros(1, EVENT)
     events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
     kinds = np.full(2, STORE if store else LOAD, np.uint8)
@@ -175,4 +192,6 @@ def _reference(record: np.void, site: Site, table: str, caches: list[str]) -> Re
         hpa=int(record["address"]),
         entry=int(record["entry"]) & (1 << 64) - 1,
         served_by="memory" if in_memory else caches[int(record["cache"])],
+        step=abs(int(record["step"])),
+        background=bool(record["step"] < 0),
     )

@@ -47,6 +47,15 @@ TABLE = (
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
+    Row(
+        "elastic-cuckoo",
+        15,
+        15,
+        "d * d + d + d probes in 3 steps, each side having a table of one page size, d = 3 ways: "
+        "Stojkovic et al., ASPLOS 2022 (abstract: all but three steps). Direct walks, warm: 3",
+    ),
+    Row("elastic-cuckoo:sides=host", 19, 15, "g + (g + 1) d probes in 2g + 1 steps: the same"),
+    Row("elastic-cuckoo:sides=native", 3, 3, "d probes in 1 step: Skarlatos et al., ASPLOS 2020"),
 )
 
 

@@ -92,6 +92,10 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "elastic-cuckoo",
+    "elastic-cuckoo:sides=host",
+    "elastic-cuckoo:sides=native",
+    "elastic-cuckoo:ways=4,threshold=80,cwc=2",
 )
 
 
