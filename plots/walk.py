@@ -38,13 +38,13 @@ def _rows(walk: Walk) -> int:
 def _grid(axes: Any, walk: Walk) -> None:
     nested = _rows(walk) > 1
     bottom = _rows(walk) - 1
-    for number, reference in enumerate(walk.references, start=1):
-        x = _column(reference, walk.levels)
-        y = walk.host_levels - reference.host_level if reference.is_nested else bottom
-        colour = COLOURS["nested_walk" if reference.is_nested else "guest_walk"]
-        axes.add_patch(_box(x, y, colour))
-        colour = "white" if reference.is_nested else "black"
-        axes.annotate(f"{number}", (x, y), ha="center", va="center", color=colour, fontsize=11)
+    cells: dict[tuple[int, int], list[tuple[int, Reference]]] = {}
+    for number, step in enumerate(walk.steps, start=1):
+        for reference in step:
+            y = walk.host_levels - reference.host_level if reference.is_nested else bottom
+            cells.setdefault((_column(reference, walk.levels), y), []).append((number, reference))
+    for place, there in cells.items():
+        _fill(axes, place, there)
     of_guest = [one for one in walk.references if not one.is_nested]
     kinds = {one.guest_level: one.table for one in of_guest}
     kind = "/".join(dict.fromkeys(one.table for one in of_guest))
@@ -57,8 +57,10 @@ def _grid(axes: Any, walk: Walk) -> None:
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
     axes.set_xlim(-0.6, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
+    together = len(walk.steps) < len(walk.references)
+    steps = f" in {len(walk.steps)} steps" if together else ""
     axes.set_title(
-        f"{walk.technique}: {len(walk.references)} memory references for {walk.gva:#x}",
+        f"{walk.technique}: {len(walk.references)} memory references{steps} for {walk.gva:#x}",
         fontsize=10,
         loc="left",
     )
@@ -66,12 +68,26 @@ def _grid(axes: Any, walk: Walk) -> None:
     axes.tick_params(length=0, labelsize=9)
 
 
-def _box(x: float, y: float, colour: str) -> Any:
+def _fill(axes: Any, place: tuple[int, int], there: Sequence[tuple[int, Reference]]) -> None:
+    """The references of a cell, side by side, each with the number of its step."""
+    width = _CELL / len(there)
+    for at, (number, reference) in enumerate(there):
+        x = place[0] + (at - (len(there) - 1) / 2) * width
+        colour = COLOURS["nested_walk" if reference.is_nested else "guest_walk"]
+        axes.add_patch(_box(x, place[1], colour, width if len(there) == 1 else 0.9 * width))
+        colour = "white" if reference.is_nested else "black"
+        size = 11 if len(there) == 1 else 7
+        axes.annotate(
+            f"{number}", (x, place[1]), ha="center", va="center", color=colour, fontsize=size
+        )
+
+
+def _box(x: float, y: float, colour: str, width: float) -> Any:
     from matplotlib.patches import FancyBboxPatch
 
     return FancyBboxPatch(
-        (x - _CELL / 2, y - _CELL / 2),
-        _CELL,
+        (x - width / 2, y - _CELL / 2),
+        width,
         _CELL,
         boxstyle="round,pad=0,rounding_size=0.12",
         color=colour,

@@ -19,12 +19,17 @@ from mmulab.mmu.hardware.state import (
     CORE_RECORD,
     FIRST_TOUCHES,
     GUEST_ENTRIES,
+    HASHED_HOST,
+    HASHED_WAY,
+    HASHING,
     HINT,
     LOG,
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    MOST_WAYS,
     NESTED_ENTRIES,
+    PAGE_SIZES,
     PREDICTOR_SIZE,
     REGS,
     ROUTE,
@@ -56,7 +61,7 @@ _SHIFTS = [size.bit_length() - 1 for size in SIZES]
 #: Lines of all caches, sets padded: 2 GiB of tags, an assumption.
 MOST_SLOTS = 1 << 29
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
-_WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+_WALK_CACHE_LEVELS = {"pte": 1, "pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 _PAGE_WALK_CACHES = {
     "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
     "guest_pwc": (GUEST_ENTRIES,),
@@ -258,6 +263,9 @@ def build_vcpu(sites: int) -> VCPU:
         own=np.zeros(MAX_COUNTERS, np.int64),
         references=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
         hidden=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
+        way=np.zeros((HASHED_HOST + 1) * PAGE_SIZES * MOST_WAYS, HASHED_WAY),
+        hashing=np.zeros(1, HASHING),
+        found=np.zeros(PAGE_SIZES * MOST_WAYS, np.int64),
         first=np.zeros(1, FIRST_TOUCHES),
         first_exits=np.zeros(MAX_REASONS, np.int64),
         first_own=np.zeros(MAX_COUNTERS, np.int64),

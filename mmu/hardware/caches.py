@@ -9,9 +9,10 @@ charged to no one, since the cost of zeroing and copying contains their misses.
 
 References of a walk are waited for one after another, but those of a *step* (`begin_step`), which
 go out at once: of its *lanes*, the references that wait for each other, one is waited for, the
-first among those that reach furthest; the others are hidden behind it (`VCPU.hidden`). All are
-counted, and go through the caches, alike. So a step of single probes costs the longest of them. A
-longer lane is taken as longer than another that reaches less far, whatever the sum of its parts.
+first among those that reach furthest; the others are hidden behind it (`VCPU.hidden`), and so is
+what is read in the background. All are counted, and go through the caches, alike. So a step of
+single probes costs the longest of them. A lane that reaches further is taken to be longer, whatever
+the sum of another's parts.
 
 A set is chosen by the line's place in its page and, where a cache has more sets than a page has
 lines (64), by a hash of the page's name, its *colour*: as the index of a real cache has the bits
@@ -73,7 +74,8 @@ _NOTE = AS + 1  # from here on, of a line of a step: which of those noted it is,
 # Beside a noted line of a step:  | lane: 8 bits | step: 7 bits | position | what it is |
 STEP = 48
 _LANE = STEP + 7
-MOST_LANES = 1 << 8
+_BACKGROUND = (1 << 8) - 1  # the lane that nobody waits for
+MOST_LANES = _BACKGROUND
 _POSITION = (1 << (STEP - AS)) - 1
 
 
@@ -254,16 +256,19 @@ def _hide(core, vcpu, noted):
     first = 0
     while first < noted:
         step = core.noted_as[first] >> STEP & ((1 << (_LANE - STEP)) - 1)
-        end = first + 1
-        furthest, lane = core.served[first], core.noted_as[first] >> _LANE
-        while step and end < noted:
+        if step == 0:
+            first += 1
+            continue
+        furthest, lane = np.int64(NIL), np.int64(_BACKGROUND + 1)
+        end = first
+        while end < noted:
             what = core.noted_as[end]
             if what >> STEP & ((1 << (_LANE - STEP)) - 1) != step:
                 break
-            if core.served[end] > furthest:
-                furthest, lane = core.served[end], what >> _LANE
+            if what >> _LANE != _BACKGROUND and core.served[end] > furthest:
+                furthest, lane = np.int64(core.served[end]), what >> _LANE
             end += 1
-        for number in range(first, end if step else first):
+        for number in range(first, end):
             what = core.noted_as[number]
             if what >> _LANE != lane:
                 vcpu.hidden[(what & PAGE) + core.served[number]] += 1
@@ -326,12 +331,31 @@ def begin_step(core):
 @inlined
 def next_lane(core):
     """References of a step from now on wait for none before. At most MOST_LANES lanes a step."""
-    core.record[0].step += 1 << _LANE
+    record = core.record[0]
+    if record.step >> _LANE != _BACKGROUND:
+        record.step += 1 << _LANE
 
 
 @inlined
 def end_step(core):
     core.record[0].step = 0
+
+
+@inlined
+def begin_background(core):
+    """References until `end_background` are waited for by nobody, within a step or outside. Returns
+    what `end_background` takes."""
+    record = core.record[0]
+    step = record.step
+    if step == 0:
+        begin_step(core)
+    record.step = record.step & ((1 << _LANE) - 1) | _BACKGROUND << _LANE
+    return step
+
+
+@inlined
+def end_background(core, step):
+    core.record[0].step = step
 
 
 @inlined
@@ -359,5 +383,7 @@ def _log(core, vcpu, hpa, entry, site):
         record.address = hpa
         record.entry = entry
         record.cache = level
-        record.step = (core.record[0].step >> STEP) & ((1 << (_LANE - STEP)) - 1)
+        step = core.record[0].step
+        number = step >> STEP & ((1 << (_LANE - STEP)) - 1)
+        record.step = -number if step >> _LANE == _BACKGROUND else number
         core.record[0].logging = used + 1

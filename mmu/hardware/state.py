@@ -179,7 +179,7 @@ LOG = np.dtype(
         ("address", np.int64),  # HPA of the entry
         ("entry", np.int64),
         ("cache", np.int64),  # cache level that served it
-        ("step", np.int64),  # which references went out together; 0: it went out alone
+        ("step", np.int64),  # its step's number; 0: it stands alone; below 0: in the background
     ]
 )
 
@@ -246,6 +246,35 @@ MAX_REASONS = 32
 MAX_COUNTERS = 32
 
 
+#: One way of a hashed page table: see memory.hashed_lines. Frames are of the address space that the
+#: table lies in.
+HASHED_WAY = np.dtype(
+    [
+        ("base", np.int64),  # first frame
+        ("lines", np.int64),  # a power of two; 0: there is no table
+        ("pointer", np.int64),  # lines below it have moved to the next table
+        ("next_base", np.int64),
+        ("next_lines", np.int64),  # 0: the table is not being resized
+    ]
+)
+MOST_WAYS = 4
+HASHED_USER, HASHED_KERNEL, HASHED_HOST = 0, 1, 2  # whose tables, of a vCPU
+
+#: Registers of hashed page tables beside their ways'.
+HASHING = np.dtype(
+    [
+        ("ways", np.int64),  # of each table
+        ("of_guest", np.int64),  # 1: the guest's tables are hashed
+        ("walk_table", np.int64),  # first frame of the host's cuckoo walk table; NIL: none
+        ("regions", np.int64),  # of 2 MiB that it tells of
+        # Of the cache of leaf entries of that: see walks.elastic_cuckoo.
+        ("off", np.int64),  # 1: it is not used for pages
+        ("looked", np.int64),  # of this interval, look-ups
+        ("found", np.int64),  # and hits
+    ]
+)
+
+
 class VCPU(Struct):
     """What a virtual processor (or a processor on bare metal) has of its own."""
 
@@ -257,6 +286,9 @@ class VCPU(Struct):
     #: and of pages that the kernel zeroed or copied, by serving level
     references: np.ndarray
     hidden: np.ndarray  # of `references`, those not waited for: see caches.begin_step
+    way: np.ndarray  # [3 * PAGE_SIZES * MOST_WAYS]: HASHED_WAY, by whose, page size and number
+    hashing: np.ndarray  # [1]
+    found: np.ndarray  # [PAGE_SIZES * MOST_WAYS]: of a walk of them, where lines lie
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -272,6 +304,9 @@ class VCPU(Struct):
         "own": ArrayField(np.int64),
         "references": ArrayField(np.int64),
         "hidden": ArrayField(np.int64),
+        "way": ArrayField(HASHED_WAY),
+        "hashing": ArrayField(HASHING),
+        "found": ArrayField(np.int64),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -72,7 +73,8 @@ class System:
             refuse_fixed(vm, "page memory out", "leave the host's swap out")
         self.settings = settings
         self.hertz = settings.ghz * 1e9
-        techniques = [*registry.built_in(), *(specs.parse(vm.technique).technique for vm in vms)]
+        asked = [specs.parse(vm.technique) for vm in vms]
+        techniques = [*registry.built_in(), *(spec.technique for spec in asked)]
         costs = specs.costs(techniques)
         preset = preset_files.load(settings.preset, lambda: costs)
         for key, value in settings.set:
@@ -89,7 +91,10 @@ class System:
         )
         huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
-        self.core, self.units = build_core(preset, seed)
+        # Techniques that ask for different walk caches share the preset's.
+        own = {spec.technique.walk_caches(preset.walk_caches, spec.values) for spec in asked}
+        walk_caches = own.pop() if len(own) == 1 else preset.walk_caches
+        self.core, self.units = build_core(replace(preset, walk_caches=walk_caches), seed)
         self.guests = [
             Guest(
                 number, vm, open_trace(vm), self.host, self.core, preset,

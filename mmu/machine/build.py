@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmulab.mmu.config import HUGE_POLICIES, Config
@@ -59,6 +61,9 @@ def machine_of(
     )
     # A walk that is logged stands alone.
     caches = "off" if log_size else config.caches
+    preset = replace(
+        preset, walk_caches=spec.technique.walk_caches(preset.walk_caches, spec.values)
+    )
     core, units = build_core(preset, config.seed, config.walk_caches, log_size, caches, config.llc)
     vm = make_vm(spec, preset, config, host)
     vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)

@@ -44,9 +44,10 @@ class WalkCache:
 
     name: "pml5e", "pml4e", "pdpte", "pde" (paging-structure caches of linear
     addresses; combined mappings when EPT is on), "ept_pml5e", "ept_pml4e",
-    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), "ntlb" (nested TLB: gfn -> hfn
-    of page-table pages), or "pwc" (page walk cache: table entries of both dimensions by
-    system-physical address; "guest_pwc" and "nested_pwc" are of one). ways: 0 where it is absent.
+    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), "ept_pte" (a cuckoo walk cache,
+    that no processor has), "ntlb" (nested TLB: gfn -> hfn of page-table pages), or "pwc" (page walk
+    cache: table entries of both dimensions by system-physical address; "guest_pwc" and
+    "nested_pwc" are of one). ways: 0 where it is absent.
     """
 
     name: str

@@ -44,12 +44,19 @@ WITH_PML = (
 )
 
 
-def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
+@kernel
+def _clear(machine, gfn, hpa, level):
+    memory.store(machine.host.memory, hpa, 0)
+
+
+def hooks_for(leaf_address: Any, map_page: Any, clear: Any = _clear) -> dict[str, Any]:
     """The hooks of a technique with such a table, by name, but for `start` and `stop`.
 
     leaf_address(machine, gfn) -> (HPA of the EPT entry that ends the walk of a gfn, level: the
     page that such an entry may map). map_page(machine, gfn) -> status: maps the host page that
-    backs gfn, a merged one read-only. A technique that has no exits `WITH_PML` is not logged so.
+    backs gfn, a merged one read-only. clear(machine, gfn, hpa, level): empties the entry there, of
+    that level, that `leaf_address` gives for gfn. A technique that has no exits `WITH_PML` is not
+    logged so.
     """
 
     @kernel
@@ -131,7 +138,7 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
         other = first
         while other < first + count:
             hpa, level = leaf_address(machine, other)
-            memory.store(machine.host.memory, hpa, 0)
+            clear(machine, other, hpa, level)
             other += pages_in(level - 1)
         return OK
 
@@ -173,7 +180,10 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
             hpa, level = leaf_address(machine, other)
             entry = memory.load(machine.host.memory, hpa)
             used |= entry & (EPT_A if has_bits else EPT_RWX) != 0
-            memory.store(machine.host.memory, hpa, entry & ~EPT_A if has_bits else 0)
+            if has_bits:
+                memory.store(machine.host.memory, hpa, entry & ~EPT_A)
+            else:
+                clear(machine, other, hpa, level)
             other = (other & ~(pages_in(level - 1) - 1)) + pages_in(level - 1)
         return int(used)
 

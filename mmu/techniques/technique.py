@@ -19,10 +19,13 @@ from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import WalkCache
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.reference import Reference
 from mmulab.mmu.vmm import calls
+
+WalkCaches = tuple[WalkCache, ...]
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ class Technique:
     `seam.HOOKS`; those that it leaves out take the default. exits, counters: at the index that
     its kernels count them by (`vmm.exits.vm_exit`, `VCPU.own`). state: makes its private
     state from sizes and its parameters' values. reference: the slow, obvious translation that
-    --check compares with. table: the guest's table that its hardware walks, "gPT" or "sPT".
-    assumptions: where it departs from its source. tables: `table` where a parameter decides,
+    --check compares with. walk_caches: what its walks are shortened by, from the preset's walk
+    caches and its parameters' values. table: the guest's table that its hardware walks, "gPT" or
+    "sPT". assumptions: where it departs from its source. tables: `table` where a parameter decides,
     by "KEY=VALUE". backing: kernels that stand in for those of `vmm.calls`, by name.
 
     Capabilities. virtual: a VMM runs below the guest, which can share the host's memory with
@@ -109,6 +113,9 @@ class Technique:
     exits: tuple[Exit, ...] = ()
     counters: tuple[Counter, ...] = ()
     state: Callable[[Sizes, Mapping[str, Any]], Struct] = lambda sizes, values: Nothing()
+    walk_caches: Callable[[WalkCaches, Mapping[str, Any]], WalkCaches] = lambda caches, values: (
+        caches
+    )
     table: str = "gPT"
     assumptions: tuple[str, ...] = ()
     virtual: bool = True

@@ -62,6 +62,15 @@ TABLE = (
     Row("agile:switch=3", 16, 9, "k = 3, 2"),
     Row("agile:switch=4", 20, 12, "k = 4, 3"),
     Row("agile:switch=nested", 24, 15, "N(g, h)"),
+    Row(
+        "elastic-cuckoo",
+        15,
+        15,
+        "d * d + d + d probes in 3 steps, each side having a table of one page size, d = 3 ways: "
+        "Stojkovic et al., ASPLOS 2022 (abstract: all but three steps). Direct walks, warm: 3",
+    ),
+    Row("elastic-cuckoo:sides=host", 19, 15, "g + (g + 1) d probes in 2g + 1 steps: the same"),
+    Row("elastic-cuckoo:sides=native", 3, 3, "d probes in 1 step: Skarlatos et al., ASPLOS 2020"),
 )
 
 

@@ -104,6 +104,10 @@ OTHERS = (
     "agile:interval=3,roots=1",
     "agile:switch=2",
     "agile:switch=4",
+    "elastic-cuckoo",
+    "elastic-cuckoo:sides=host",
+    "elastic-cuckoo:sides=native",
+    "elastic-cuckoo:ways=4,threshold=80,cwc=2",
 )
 
 

@@ -10,6 +10,8 @@
     flat              a walk in two dimensions over a nested table of one level
     flattened         the same over tables whose pairs of levels are merged
     direct_segment    a walk in two dimensions, or one, or none, beside segments
+    elastic_cuckoo    hashed tables, probed in parallel; its host's half: cuckoo_host; which
+                      probes a step needs: cuckoo_walk_caches
     segments          ranges that are translated by an addition
     second_stage      what RISC-V and Arm have otherwise below a guest's table
     riscv, arm        Sv39 to Sv57 and their x4 forms; stage 1 and stage 2

@@ -13,7 +13,8 @@ hardware sends out at once are a step:
 A lane is what waits for each other: one probe of a hashed table, or the references of an ordinary
 walk beside which others are fetched ahead. The program waits for the lane that reaches furthest
 down the caches, the first of those where several do; the others count as `VCPU.hidden`, and cost
-nothing. A walk that stops within a step ends it first. Steps are not nested.
+nothing. A walk that stops within a step ends it first. Steps are not nested. What is read in the
+background (`begin_background`), such as a missing entry of a walk cache, nobody waits for.
 """
 
 from __future__ import annotations
