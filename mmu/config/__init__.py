@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import PAGE_SIZES
@@ -30,7 +31,8 @@ class Config:
     program's own lines go through the caches: "exact", all of them; "sampled", see
     `mmu.hardware.caches`; "off": the caches hold page tables alone, and data costs nothing. llc:
     how much of the last cache the VM has: a core's "slice", the whole of the "socket", or bytes.
-    seed: of random replacement.
+    seed: of random replacement. guest_tables, host_tables: files of page tables that were dumped
+    from a machine (`machine.dumps`), in place of the simulated guest's.
     """
 
     memory: int = 16 << 30
@@ -47,6 +49,8 @@ class Config:
     caches: str = "sampled"
     llc: str | int = "socket"
     seed: int = 1
+    guest_tables: str = ""
+    host_tables: str = ""
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
@@ -68,6 +72,11 @@ class Config:
                 )
         if not 0 < self.seed < 1 << 62:
             raise InputError(f"seed {self.seed}: expected 1 to 2**62 - 1")
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, but for dumps where there are none."""
+        dumps = ("guest_tables", "host_tables")
+        return {name: each for name, each in asdict(self).items() if each or name not in dumps}
 
     @property
     def guest_frames(self) -> int:

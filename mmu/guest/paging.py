@@ -78,6 +78,23 @@ def _touch_page(machine, gfn, size):
 
 
 @kernel
+def make_table(machine, gfn, level, gva):
+    """A frame that is allocated becomes an empty gPT page. Returns a status."""
+    vm = machine.vm
+    vm.record[0].tables += 1
+    status = seam.touch(machine, gfn)
+    if status == OK and hfn_of(machine, gfn) == NIL:
+        status = EPT_VIOLATION  # that a technique has not mended
+    if status != OK:
+        return status
+    contents.write(machine, gfn, 0)
+    if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
+        return OUT_OF_TABLES
+    vm.used[gfn] = 0
+    return seam.table_allocated(machine, gfn, level, gva)
+
+
+@kernel
 def new_table(machine, level, gva, above):
     """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
     the table that will point to it, NIL of a top-level one."""
@@ -87,17 +104,7 @@ def new_table(machine, level, gva, above):
         gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES, gfn
-    vm.record[0].tables += 1
-    status = seam.touch(machine, gfn)
-    if status == OK and hfn_of(machine, gfn) == NIL:
-        status = EPT_VIOLATION  # that a technique has not mended
-    if status != OK:
-        return status, gfn
-    contents.write(machine, gfn, 0)
-    if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
-        return OUT_OF_TABLES, gfn
-    vm.used[gfn] = 0
-    return seam.table_allocated(machine, gfn, level, gva), gfn
+    return make_table(machine, gfn, level, gva), gfn
 
 
 @kernel

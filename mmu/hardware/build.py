@@ -176,6 +176,7 @@ def build_core(
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
+    record["final_uncached"] = not preset.final_walk_cached
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
     prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache

@@ -82,7 +82,8 @@ class Preset:
     in flight. llc_size: bytes of the last cache that the core reaches without leaving its die or
     complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
     cache that walks look into. prefetchers: of PREFETCHERS, into any data cache. base: the preset
-    that a file changes.
+    that a file changes. final_walk_cached: whether the nested walk of the page itself asks
+    paging-structure caches, as the walks that locate tables do.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Preset:
     pcid: bool = True
     vpid: bool = True
     ept_ad: bool = True
+    final_walk_cached: bool = True
     notes: tuple[str, ...] = field(default=())
     base: str = field(default="", compare=False)
 
@@ -122,4 +124,4 @@ NUMBERS = (
     "llc_slices",
 )
 STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
-FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad")
+FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad", "final_walk_cached")

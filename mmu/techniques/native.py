@@ -17,4 +17,5 @@ TECHNIQUE = Technique(
     walk=WALK,
     reference=Reference,
     virtual=False,
+    dumps=True,
 )

@@ -190,4 +190,5 @@ TECHNIQUE = Technique(
     parameters=(HOST_PAGE_SIZE,),
     exits=second_dimension.EXITS,
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
+    dumps=True,
 )

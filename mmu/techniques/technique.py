@@ -85,6 +85,7 @@ class Technique:
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
     touches. machine_frames: the guest's tables hold the host's frames. fixed: why the VMM cannot
     change what backs a page that the guest uses, by sharing it or paging it out; "" where it can.
+    dumps: it can run over page tables that were dumped from a machine (`machine.dumps`).
 
     Raises InputError where a hook is not one of the seam's, is no kernel or takes other
     arguments, or where there are too many exits or counters.
@@ -108,6 +109,7 @@ class Technique:
     eager: bool = False
     machine_frames: bool = False
     fixed: str = ""
+    dumps: bool = False
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():

@@ -92,7 +92,10 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = Non
         frame, level = root(vcpu)
         top = level
         rights = all_rights
-        cached, data = longest_prefix(core, vcpu, caches, address, level)
+        asks = not (nested and site == 0 and core.record[0].final_uncached)
+        cached, data = NIL, 0
+        if asks:
+            cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
             level = cached - 1
             rights = data & path_rights
@@ -126,7 +129,8 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = Non
             status, frame = locate(core, vcpu, memory, frame_of(entry), level - 1)
             if status != OK:
                 return status, 0, level
-            remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
+            if asks:
+                remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
             level -= 1
             if level == 1:
                 remember_leaf_table(core, memory, hints, address, frame)

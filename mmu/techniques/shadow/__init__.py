@@ -154,4 +154,5 @@ TECHNIQUE = Technique(
         "global",
     ),
     guest_pcid=False,
+    dumps=True,
 )
