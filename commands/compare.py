@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
 @click.option("--references", is_flag=True, help="Print the references of walks by level.")
+@click.option("--walk-latency", is_flag=True, help="Print the cycles of walks by reference.")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 )
 def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
             seeds: int | None, warmup: Any, format_: str | None, sensitivity: bool, check: bool,
-            references: bool, json_path: str | None, csv_path: str | None,
+            references: bool, walk_latency: bool, json_path: str | None, csv_path: str | None,
             plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
@@ -94,6 +95,8 @@ def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
             click.echo(terminal.table(comparison) + "\n")
         if references and not quiet:
             click.echo(grid.grids(comparison) + "\n")
+        if walk_latency and not quiet:
+            click.echo(grid.latencies(comparison) + "\n")
         if sensitivity and not quiet:
             click.echo(verdict.sensitivity(verdict.of_two(comparison)) + "\n")
     with options.together():

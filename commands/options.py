@@ -58,6 +58,10 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      "bytes."),
         click.option("--seed", type=int, default=1, show_default=True,
                      help="Of generators and random replacement."),
+        click.option("--guest-tables", default="", metavar="DUMP",
+                     help="Page tables dumped from a guest, in place of the simulated one's."),
+        click.option("--host-tables", default="", metavar="DUMP",
+                     help="Those of its host: what backs its memory."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                      help="Change a number of the preset, e.g. cost.vm_exit=2000, "
                      "tlb.stlb.ways=8. Repeatable."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -66,7 +65,9 @@ def compare(
     for spec in specs:
         cost.check_categories(spec.technique)
     making = Making(
-        files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        files_of([trace])
+        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        | {path: path for path in (config.guest_tables, config.host_tables) if path}
     )
     warmup = _warmup(trace, preset, config, warmup)
     compile_parts(specs)
@@ -97,7 +98,7 @@ def compare(
         for key, of_one in cost.costs_of(preset, spec.technique).items()
     }
     virtual = [spec.text for spec in specs if spec.technique.virtual]
-    settings = asdict(config)
+    settings = config.settings()
     return Comparison(
         trace=trace.name,
         preset=preset.name,
@@ -137,7 +138,7 @@ def _input(
         "files": making.files(),
         "techniques": [spec.text for spec in specs],
         "preset": described(preset, costs(spec.technique for spec in specs)),
-        "settings": asdict(config),
+        "settings": config.settings(),
         "warmup": warmup,
     }
 

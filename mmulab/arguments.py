@@ -37,7 +37,8 @@ class Machine(TypedDict, total=False):
     None: as the preset has it. walk_caches: paging-structure caches and nested TLB. caches:
     whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
     of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of
-    generators and random replacement.
+    generators and random replacement. guest_tables, host_tables: files of page tables that were
+    dumped from a machine (docs/techniques.md), in place of the simulated guest's.
     """
 
     memory: int | str
@@ -55,6 +56,8 @@ class Machine(TypedDict, total=False):
     caches: str
     llc: int | str
     seed: int
+    guest_tables: str
+    host_tables: str
 
 
 def listed(names: Listed) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets import architectures
@@ -33,7 +34,8 @@ class Config:
     caches and nested TLB. caches: whether the program's own lines go through the caches: "exact",
     all of them; "sampled", see `mmu.hardware.caches`; "off": the caches hold page tables alone,
     and data costs nothing. llc: how much of the last cache the VM has: a core's "slice", the whole
-    of the "socket", or bytes. seed: of random replacement.
+    of the "socket", or bytes. seed: of random replacement. guest_tables, host_tables: files of page
+    tables that were dumped from a machine (`machine.dumps`), in place of the simulated guest's.
     """
 
     memory: int = 16 << 30
@@ -51,6 +53,8 @@ class Config:
     caches: str = "sampled"
     llc: str | int = "socket"
     seed: int = 1
+    guest_tables: str = ""
+    host_tables: str = ""
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
@@ -99,6 +103,11 @@ class Config:
     def physical_bits(self, arch: str) -> int:
         """Bits of a guest-physical address, of a configuration that is `on` an architecture."""
         return architectures.OF[arch].physical[self.host_levels]
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, but for dumps where there are none."""
+        dumps = ("guest_tables", "host_tables")
+        return {name: each for name, each in asdict(self).items() if each or name not in dumps}
 
     @property
     def guest_frames(self) -> int:

@@ -90,6 +90,23 @@ def _allocate(machine, order, kind):
 
 
 @kernel
+def make_table(machine, gfn, level, gva):
+    """A frame that is allocated becomes an empty gPT page. Returns a status."""
+    vm = machine.vm
+    vm.record[0].tables += 1
+    status = seam.touch(machine, gfn)
+    if status == OK and hfn_of(machine, gfn) == NIL:
+        status = EPT_VIOLATION  # that a technique has not mended
+    if status != OK:
+        return status
+    contents.write(machine, gfn, 0)
+    if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
+        return OUT_OF_TABLES
+    vm.used[gfn] = 0
+    return seam.table_allocated(machine, gfn, level, gva)
+
+
+@kernel
 def new_table(machine, level, gva, above):
     """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
     the table that will point to it, NIL of a top-level one."""
@@ -99,17 +116,7 @@ def new_table(machine, level, gva, above):
         gfn = _allocate(machine, 0, GPT_PAGE)
     if gfn == NIL:
         return OUT_OF_GUEST_FRAMES, gfn
-    vm.record[0].tables += 1
-    status = seam.touch(machine, gfn)
-    if status == OK and hfn_of(machine, gfn) == NIL:
-        status = EPT_VIOLATION  # that a technique has not mended
-    if status != OK:
-        return status, gfn
-    contents.write(machine, gfn, 0)
-    if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
-        return OUT_OF_TABLES, gfn
-    vm.used[gfn] = 0
-    return seam.table_allocated(machine, gfn, level, gva), gfn
+    return make_table(machine, gfn, level, gva), gfn
 
 
 @kernel

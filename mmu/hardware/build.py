@@ -190,6 +190,7 @@ def build_core(
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
     record["coalescing"] = coalescing
+    record["final_uncached"] = not preset.final_walk_cached
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
     prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache

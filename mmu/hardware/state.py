@@ -82,6 +82,7 @@ CORE_RECORD = np.dtype(
         ("next_line", np.int64),  # prefetchers: 1 where there is such a one
         ("adjacent_line", np.int64),
         ("stream", np.int64),
+        ("final_uncached", np.int64),  # 1: the walk of the page itself asks no walk cache
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
         ("predicts", np.int64),  # 1: there may be predictions, see hardware.replay
         # Of TLB entries for groups of pages: see walks.coalescing.

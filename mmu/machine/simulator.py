@@ -10,6 +10,7 @@ from mmulab.mmu.guest.process import BOOT
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import dumped
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.build import machine_of
 from mmulab.mmu.machine.data import NO_LINES
@@ -34,6 +35,7 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     config = config.on(preset.arch)
     spec = parse(technique, config) if isinstance(technique, str) else technique
     spec = spec.on(preset.arch)
+    config = dumped.fitted(config, spec)
     machine, units = machine_of(spec, preset, config, log_size)
     with compiled_for(spec.technique):
         return Simulator(spec, machine, units, config)
@@ -50,6 +52,9 @@ class Simulator:
         self.config = config
         self.accesses = 0
         self.run(*boot_chunk())
+        if config.guest_tables:
+            dumped.load(self.machine, config, self.technique)
+            self.reset_counters()
         self.machine.vcpu.stats["cr3_loads"] = 0
         for number, each in enumerate(spec.technique.exits):
             if each.instead_of == "cr3_loads":

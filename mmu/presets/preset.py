@@ -84,7 +84,8 @@ class Preset:
     complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
     cache that walks look into. coalescing: neighbouring 4 KiB pages that one TLB entry can stand
     for (`hardware.walks.coalescing`); 1: none. prefetchers: of PREFETCHERS, into any data cache.
-    base: the preset that a file changes.
+    base: the preset that a file changes. final_walk_cached: whether the nested walk of the page
+    itself asks paging-structure caches, as the walks that locate tables do.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Preset:
     pcid: bool = True
     vpid: bool = True
     ept_ad: bool = True
+    final_walk_cached: bool = True
     notes: tuple[str, ...] = field(default=())
     base: str = field(default="", compare=False)
 
@@ -126,4 +128,4 @@ NUMBERS = (
     "coalescing",
 )
 STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
-FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad")
+FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad", "final_walk_cached")

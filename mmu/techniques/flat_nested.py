@@ -150,4 +150,5 @@ TECHNIQUE = Technique(
         "a large host page has an entry for each of its 4 KiB, with its size in bits that EPT "
         "ignores; its A and D bits are the OR of them",
     ),
+    dumps=True,
 )

@@ -229,4 +229,5 @@ TECHNIQUE = Technique(
     exits=second_dimension.WITH_PML,
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
     movable=True,
+    dumps=True,
 )

@@ -19,11 +19,11 @@ from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField
 from mmulab.mmu.memory import guest_tables
 from mmulab.mmu.memory import tables as memory
-from mmulab.mmu.memory.entries import BESIDE, ENTRIES, P, frame_of, pages_in
-from mmulab.mmu.memory.guest_tables import entry_address
+from mmulab.mmu.memory.entries import BESIDE, ENTRIES, P, frame_of, index_of, level_shift, pages_in
+from mmulab.mmu.memory.guest_tables import entry_address, next_leaf
 from mmulab.mmu.memory.p2m import host_size_of
 from mmulab.mmu.memory.state import GPT_PAGE
-from mmulab.mmu.memory.status import NIL
+from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
@@ -102,6 +102,22 @@ def _clear_halves(machine, gfn):
 
 
 @kernel
+def adopted(machine):
+    """All leaves of tables that were dumped from a machine have their halves."""
+    process = machine.vm.record[0].current
+    cr3 = machine.vm.process[process].cr3
+    gva, end = 0, 1 << level_shift(machine.vm.record[0].levels + 1) - 1
+    while gva < end:
+        gva, entry, level, table = next_leaf(machine, cr3, gva, end)
+        mapped = level and nested.is_mapped(machine, frame_of(entry))
+        if mapped and host_size_of(machine, frame_of(entry)) >= level - 1:
+            hpa = entry_address(machine, table, index_of(gva, level))
+            memory.store(machine.host.memory, hpa, entry | BESIDE)
+        gva += 1 << level_shift(level)
+    return OK
+
+
+@kernel
 def drop_mapping(machine, gfn):
     _clear_halves(machine, gfn)
     return _drop_mapping(machine, gfn)
@@ -147,6 +163,7 @@ TECHNIQUE = Technique(
         "start": start,
         "stop": nested.stop,
         "store": store,
+        "adopted": adopted,
         "drop_mapping": drop_mapping,
         "was_accessed": was_accessed,
     },
@@ -182,4 +199,5 @@ TECHNIQUE = Technique(
         "a leaf whose page lies in smaller host pages has no host half",
         "the second 4 KiB that a table of 512 entries of 16 bytes takes are not allocated",
     ),
+    dumps=True,
 )

@@ -62,6 +62,7 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "pcid": "off",
         "vpid": "false",
         "ept_ad": "no",
+        "final_walk_cached": "no",
     }.get(field, "8")
     changed = override(SKYLAKE, key, text)
     assert changed != SKYLAKE

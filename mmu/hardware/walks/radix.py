@@ -149,7 +149,10 @@ def make_walk(
         rights = all_rights
         if beyond(vcpu, address):
             return fault(vcpu, address, 0, level, kind, user), 0, level
-        cached, data = longest_prefix(core, vcpu, caches, address, level)
+        asks = not (nested and site == 0 and core.record[0].final_uncached)
+        cached, data = NIL, 0
+        if asks:
+            cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
             level = cached - 1
             rights = data & path_rights
@@ -189,7 +192,7 @@ def make_walk(
             status, frame = locate(core, vcpu, memory, table, level - 1)
             if status != OK:
                 return status, 0, level
-            if keeps(vcpu):
+            if asks and keeps(vcpu):
                 remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
             level -= 1
             if level == 1:

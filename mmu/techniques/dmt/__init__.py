@@ -1,6 +1,7 @@
 """Direct Memory Translation: leaves lie where an addition finds them (Zhang et al., ASPLOS 2024).
 
     areas        the guest kernel's: translation entry areas (TEAs), and how they grow
+    adopted      areas of tables that were dumped from a machine
     host         the host's: its own area, and the guest's in one piece (pvDMT)
     state        what is kept for both
     reference    the same, slowly, to check against
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from mmulab.mmu.hardware.walks.dmt import WALK
 from mmulab.mmu.presets.cited import Cited
-from mmulab.mmu.techniques.dmt import areas, host
+from mmulab.mmu.techniques.dmt import adopted, areas, host
 from mmulab.mmu.techniques.dmt.reference import DmtReference
 from mmulab.mmu.techniques.dmt.state import make_state
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
@@ -37,6 +38,7 @@ TECHNIQUE = Technique(
         "load_cr3": areas.load_cr3,
         "place_table": areas.place_table,
         "table_freed": areas.table_freed,
+        "adopted": adopted.adopted,
     },
     parameters=(
         Parameter(
@@ -116,4 +118,5 @@ TECHNIQUE = Technique(
         "memory that the trace tells no mapping of is taken in pieces of 32 tables",
         "a register's entry that is not present costs nothing before the walk of the tables",
     ),
+    dumps=True,
 )

@@ -54,7 +54,7 @@ def _load(machine, process):
 
 
 @kernel
-def _areas_changed(machine, process):
+def areas_changed(machine, process):
     if machine.vm.record[0].current == process:
         _load(machine, process)
 
@@ -124,7 +124,7 @@ def _take(machine, count):
 
 
 @kernel
-def _back(machine, base, count):
+def back(machine, base, count):
     """hfn of an area that the host backs in one piece; NIL without pvDMT."""
     return host.back_in_one_piece(machine, base, count) if state(machine.vm.private).pv[0] else NIL
 
@@ -143,11 +143,11 @@ def _make(machine, process, level, first, end):
             tea.start = first
             tea.count = end - first
             tea.base = base
-            tea.host = _back(machine, base, end - first)
+            tea.host = back(machine, base, end - first)
             tea.used = 0
             tea.loaded = int(level == 1)
             machine.vcpu.own[TEAS] += 1
-            _areas_changed(machine, process)
+            areas_changed(machine, process)
             return number
     return NIL
 
@@ -232,7 +232,7 @@ def _migrate(machine, process, number, first, end):
     base = _take(machine, end - first)
     if base == NIL:
         return False
-    backed = _back(machine, base, end - first)
+    backed = back(machine, base, end - first)
     of = state(machine.vm.private).of
     for gfn in range(tea.base, tea.base + tea.count):
         if of[gfn]:
@@ -263,7 +263,7 @@ def _grow(machine, process, number, table):
     first, end = _larger(machine, process, tea, table)
     if first != tea.start or not _append(machine, tea, end):
         _migrate(machine, process, number, first, end)
-    _areas_changed(machine, process)
+    areas_changed(machine, process)
 
 
 # --- Hooks --------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def table_freed(machine, gfn):
         _release(machine, tea.base, tea.count, tea.host)
         tea.level = 0
         tea.loaded = 0
-        _areas_changed(machine, number // SLOTS)
+        areas_changed(machine, number // SLOTS)
     return OK
 
 
@@ -326,7 +326,7 @@ def store(machine, table, index, entry):
         tea = state(machine.vm.private).tea[number]
         if tea.level == 2 and not tea.loaded:
             tea.loaded = 1
-            _areas_changed(machine, number // SLOTS)
+            areas_changed(machine, number // SLOTS)
     return _store(machine, table, index, entry)
 
 

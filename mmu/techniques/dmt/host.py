@@ -92,7 +92,8 @@ def _can_move(machine, first, count):
             return False
         if is_backed(machine, gfn):
             fixed = frames.is_pinned(machine.host.frames, hfn_of(machine, gfn))
-            if fixed or host_size_of(machine, gfn) or is_merged(machine, gfn):
+            holds_table = machine.host.memory.table[hfn_of(machine, gfn)] != 0
+            if fixed or holds_table or host_size_of(machine, gfn) or is_merged(machine, gfn):
                 return False
     return True
 

@@ -159,4 +159,5 @@ TECHNIQUE = Technique(
     ),
     guest_pcid=False,
     movable=True,
+    dumps=True,
 )
