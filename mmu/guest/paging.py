@@ -110,7 +110,6 @@ def make_table(machine, gfn, level, gva):
 def new_table(machine, level, gva, above):
     """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
     the table that will point to it, NIL of a top-level one."""
-    vm = machine.vm
     gfn = seam.place_table(machine, above, gva, level)
     if gfn == NIL:
         gfn = _allocate(machine, 0, GPT_PAGE)
