@@ -79,7 +79,7 @@ def compare(
     if failed and not workers:
         raise failed[0].error or AssertionError
     left_out = tuple(f"left out: {each.error}" for each in failed)
-    specs = tuple(worker.spec for worker in workers)
+    specs = [worker.spec for worker in workers]
     if check:
         from mmulab.mmu.check import compare_contents
 

@@ -64,7 +64,7 @@ def _renamed(theirs: Contents, contents: Contents) -> Contents:
         if key in theirs and frame not in given and theirs[key][0] not in names:
             names[theirs[key][0]] = frame
             given.add(frame)
-    return {key: (names.get(frame, -1), *rest) for key, (frame, *rest) in theirs.items()}
+    return {key: (names.get(frame, -1), tag, bits) for key, (frame, tag, bits) in theirs.items()}
 
 
 _FAULTS = ("kernel_entries", "guest_faults", "demand_fills", "cow_breaks", "granted", "pte_writes")

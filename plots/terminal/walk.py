@@ -33,7 +33,7 @@ def table(walk: Walk) -> str:
         if together:
             lines += _side_by_side(str(number), step)
         else:
-            lines.append(_row(number, *step, width))
+            lines.append(_row(number, step[0], width))
     aside = [each for each in walk.references if each.background]
     return "\n".join([*lines, *_side_by_side("-", aside, "in the background")])
 
