@@ -9,7 +9,7 @@ from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import MISSED, NOTED, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.fetch_ahead import HINTS
-from mmulab.mmu.hardware.lines import LINE_SHIFT
+from mmulab.mmu.hardware.lines import LINE_SHIFT, LINES_SHIFT
 from mmulab.mmu.hardware.pml import PML_ENTRIES
 from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
@@ -54,7 +54,7 @@ from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry, check_tlb
-from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
+from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
@@ -226,6 +226,11 @@ def size_of_last(preset: Preset, llc: str | int) -> int:
     return preset.caches[-1].size if llc == "slice" else int(llc)
 
 
+def fold_of(index: str) -> int:
+    """How far a line's name is shifted to take part in its row: all of it where it does not."""
+    return LINES_SHIFT if index == HASHED else 63
+
+
 def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
     """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
@@ -237,7 +242,7 @@ def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray
         check_geometry(f"cache {level.name}", 1, level.ways, "lru")
         colours, rows = shape_of(size // (LINE_BYTES * level.ways))
         stride = padded(level.ways)
-        cache[number] = (slots, colours, rows - 1, stride, level.ways)
+        cache[number] = (slots, colours, rows - 1, fold_of(level.index), stride, level.ways)
         slots += colours * rows * stride
         if slots > MOST_SLOTS:
             raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")

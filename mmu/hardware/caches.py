@@ -16,10 +16,13 @@ the sum of another's parts.
 
 A set is chosen by the line's place in its page and, where a cache has more sets than a page has
 lines (64), by a hash of the page's name, its *colour*: as the index of a real cache has the bits
-below the page offset as they are, and above them those of a frame that may be any. Last-level
-caches hash these as well (Maurice et al., Reverse engineering Intel last-level cache complex
-addressing, RAID 2015), and spread the lines of a page evenly, as the 64 rows do. Of the hash, 31
-bits tell lines of a set apart: of a hundred million look-ups, less than one finds another line.
+below the page offset as they are, and above them those of a frame that may be any. Intel's
+last-level caches choose the slice by a hash of all bits, and in it the set by bits 6 to 16 as they
+are (Maurice et al., Reverse engineering Intel last-level cache complex addressing, RAID 2015), so
+that lines at one page offset reach one set of 64 of theirs, too: index "straight". Index "hashed"
+is where they reach all: the place in the page is combined, by exclusive or, with bits of the page's
+hash, so that the lines of a page still lie in as many sets. Of the hash, 31 bits tell lines of a
+set apart: of a hundred million look-ups, less than one finds another line.
 
 Lines are not sampled by set (Kessler, Hill and Wood, IEEE Trans. Computers 1994) or by hash
 (SHARDS: Waldspurger et al., FAST 2015), which need more lines than the tables of a program have:
@@ -87,10 +90,11 @@ def shape_of(sets: int) -> tuple[int, int]:
 
 
 @inlined
-def first_slot(line, base, colours, row_mask, stride):
+def first_slot(line, base, colours, row_mask, fold, stride):
     """First slot of a line's set."""
     colour = ((line >> 32) * colours) >> 31
-    return np.uint64(base + (colour * (row_mask + 1) + (line & row_mask)) * stride)
+    row = (line ^ (line >> fold)) & row_mask
+    return np.uint64(base + (colour * (row_mask + 1) + row) * stride)
 
 
 @inlined
@@ -131,7 +135,7 @@ def _looked_up(core, first, last, stride, tag):
 def _has(core, line):
     """True where the first cache holds a line."""
     cache = core.cache[0]
-    first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+    first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.fold, cache.stride)
     tag = _tag(line)
     found = np.int64(0)
     for group in range(0, cache.stride, NARROW):
@@ -176,12 +180,12 @@ def _through_level(core, vcpu, level, count):
     the first ones afterwards. Returns how many."""
     cache = core.cache[level]
     base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
-    row_mask = cache.row_mask
+    row_mask, fold = cache.row_mask, cache.fold
     missed = np.uint64(0)
     for position in range(np.uint64(count)):
         line = core.missed[position]
         what = core.missed_as[position]
-        first = first_slot(line, base, colours, row_mask, stride)
+        first = first_slot(line, base, colours, row_mask, fold, stride)
         hit = _looked_up(core, first, last, stride, _tag(line))
         _count(core, vcpu, what, level, hit)
         core.missed[missed] = line
@@ -213,7 +217,9 @@ def _enter(core, vcpu, line, what, missed):
     of_walk = what & PAGE < vcpu.references.size - 2 * CACHE_LEVELS
     if record.levels and (record.enter == 0 or not of_walk):
         cache = core.cache[0]
-        first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+        first = first_slot(
+            line, cache.base, cache.colours, cache.row_mask, cache.fold, cache.stride
+        )
         tag = _tag(line)
         hit = _looked_up(core, first, cache.ways - 1, cache.stride, tag)
         if hit:
@@ -230,13 +236,13 @@ def _take_data(core, vcpu, at, line, until, missed):
     `_enter` does. Hits are not counted: what is no miss is one."""
     cache = core.cache[0]
     base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
-    row_mask = cache.row_mask
+    row_mask, fold = cache.row_mask, cache.fold
     what = vcpu.references.size - 2 * CACHE_LEVELS
     taken = core.record[0].taken
     while taken < at.size and at[np.uint64(taken)] < until:
         one = line[np.uint64(taken)]
         taken += 1
-        first = first_slot(one, base, colours, row_mask, stride)
+        first = first_slot(one, base, colours, row_mask, fold, stride)
         tag = _tag(one)
         if core.line[first] != tag and not _looked_up(core, first, last, stride, tag):
             core.missed[np.uint64(missed)] = one

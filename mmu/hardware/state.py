@@ -149,6 +149,7 @@ CACHE = np.dtype(
         ("base", np.int64),  # its first slot of Core.line
         ("colours", np.int64),
         ("row_mask", np.int64),  # rows - 1
+        ("fold", np.int64),  # a line's name, shifted down by so much, takes part in its row
         ("stride", np.int64),  # slots from one set to the next
         ("ways", np.int64),
     ]

@@ -121,6 +121,7 @@ def find_lines() -> tuple[Any, Any]:
         *(numbers,) * 2,
         types.int64,
         types.int64,
+        types.int64,
         *(types.Array(types.int32, 1, "C"), numbers) * 2,
     )
 

@@ -15,6 +15,9 @@ POLICIES = ("lru", "fifo", "plru", "random")
 #: Of a cache towards the one before it: it has all lines of that one; it is filled with what
 #: that one evicts; it is filled on a miss, and what it evicts stays in that one.
 INCLUSIONS = ("inclusive", "exclusive", "neither")
+
+#: How a cache finds a line's set, see `hardware.caches`.
+INDICES = (STRAIGHT, HASHED) = ("straight", "hashed")
 PREFETCHERS = ("next-line", "adjacent-line", "stream", "stride", "region", "temporal")
 ARCHITECTURES = ("x86-64", "aarch64", "riscv64")
 
@@ -63,7 +66,7 @@ class Cache:
 
     size in bytes for one core (a slice, where it is shared), line 64 bytes,
     latency in cycles from the start of the reference (load-to-use). inclusion: of
-    INCLUSIONS, towards the cache before it.
+    INCLUSIONS, towards the cache before it. index: of INDICES.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Cache:
     latency: Cited
     source: str
     inclusion: str = "neither"
+    index: str = STRAIGHT
 
 
 @dataclass(frozen=True)
