@@ -86,10 +86,10 @@ def stop(machine):
 
 
 @kernel
-def leaf_address(machine, gfn):
-    """HPA of the EPT entry that ends the walk of a gfn, and its level."""
+def leaf_below(machine, root, gfn):
+    """HPA of the EPT entry that ends the walk of a gfn from a root, and its level."""
     level = machine.vcpu.regs[0].root_levels
-    table = machine.vcpu.regs[0].root
+    table = root
     while True:
         hpa = (table << 12) | (index_of(gfn << 12, level) << 3)
         entry = memory.load(machine.host.memory, hpa)
@@ -97,6 +97,12 @@ def leaf_address(machine, gfn):
             return hpa, level
         table = frame_of(entry)
         level -= 1
+
+
+@kernel
+def leaf_address(machine, gfn):
+    """The same from the root that the hardware uses."""
+    return leaf_below(machine, machine.vcpu.regs[0].root, gfn)
 
 
 def make_map_page(new_table: Any) -> Any:
