@@ -56,6 +56,7 @@ TABLE = (
     Row("agile:switch=3", 16, 9, "k = 3, 2"),
     Row("agile:switch=4", 20, 12, "k = 4, 3"),
     Row("agile:switch=nested", 24, 15, "N(g, h)"),
+    Row("binary-translation", 4, 3, "n: the shadow's, Adams and Agesen, ASPLOS 2006"),
     Row("nested-on-nested", 24, 15, "N(g, h) over EPT02: Ben-Yehuda et al., OSDI 2010"),
     Row("nested-on-nested:mode=shadow-on-ept", 24, 15, "N(n, h) over EPT01"),
     Row("nested-on-nested:mode=pvm-on-ept", 24, 15, "N(n, h) over EPT01: derived"),

@@ -97,6 +97,7 @@ OTHERS = (
     "agile:interval=3,roots=1",
     "agile:switch=2",
     "agile:switch=4",
+    "binary-translation:traps=3,idle=2",
     "nested-on-nested",
     "nested-on-nested:sync=invept,l1=fresh",
     "nested-on-nested:mode=shadow-on-ept",

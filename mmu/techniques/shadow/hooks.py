@@ -220,6 +220,13 @@ def store(machine, table, index, entry):
         guest_tables.store_entry(machine, table, index, entry)
         return OK
     vm_exit(machine, PTE_WRITE)
+    return emulate_store(machine, page, table, index, entry)
+
+
+@kernel
+def emulate_store(machine, page, table, index, entry):
+    """A write to a gPTE that the VMM does for the guest: its shadow, in a page, follows."""
+    state = state_of(machine)
     guest_tables.store_entry(machine, table, index, entry)
     shadow = state.page[page]
     if shadow.level == 1:
