@@ -138,6 +138,6 @@ def _check_physical(reference: Reference, units: Sequence[str]) -> None:
                 fail(tables.where, _WALK_CACHES, f"{units[number]} {prefix:#x}")
     number = _number(core, ROUTE_NTLB, 0)
     for _, gfn, data in _slots(reference, number, PREFIX_BITS):
-        if tables.hfn_of(gfn) != data:
-            what = f"ntlb gfn {gfn:#x}: {data:#x}, p2m {tables.hfn_of(gfn):#x}"
+        if reference.locate(gfn) != data:
+            what = f"ntlb gfn {gfn:#x}: {data:#x}, it lies in {reference.locate(gfn):#x}"
             fail(tables.where, _WALK_CACHES, what)

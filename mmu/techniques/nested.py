@@ -116,10 +116,10 @@ def stop(machine):
 
 
 @kernel
-def leaf_address(machine, gfn):
-    """HPA of the EPT entry that ends the walk of a gfn, and its level."""
+def leaf_below(machine, root, gfn):
+    """HPA of the EPT entry that ends the walk of a gfn from a root, and its level."""
     level = machine.vcpu.regs[0].root_levels
-    table = machine.vcpu.regs[0].root
+    table = root
     # Of a wide root all bits that are left: it may be more than one table.
     index = gfn >> (INDEX_BITS * (level - 1))
     while True:
@@ -130,6 +130,12 @@ def leaf_address(machine, gfn):
         table = frame_of(entry)
         level -= 1
         index = index_of(gfn << PAGE_SHIFT, level)
+
+
+@kernel
+def leaf_address(machine, gfn):
+    """The same from the root that the hardware uses."""
+    return leaf_below(machine, machine.vcpu.regs[0].root, gfn)
 
 
 def make_map_page(new_table: Any) -> Any:

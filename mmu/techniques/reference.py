@@ -191,7 +191,8 @@ class Reference:
         return self.tables.guest_entries(int(self.tables.vm.process[process]["cr3"]))
 
     def locate(self, frame: int) -> int:
-        """hfn of a table of that frame, of those that the hardware walks first."""
+        """hfn of a table of that frame, of those that the hardware walks first, or that it locates
+        by another."""
         return self.tables.hfn_of(frame)
 
     def leaf(self, process: int, page: int) -> tuple[Entry, int] | None:

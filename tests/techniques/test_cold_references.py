@@ -71,6 +71,10 @@ TABLE = (
     ),
     Row("elastic-cuckoo:sides=host", 19, 15, "g + (g + 1) d probes in 2g + 1 steps: the same"),
     Row("elastic-cuckoo:sides=native", 3, 3, "d probes in 1 step: Skarlatos et al., ASPLOS 2020"),
+    Row("binary-translation", 4, 3, "n: the shadow's, Adams and Agesen, ASPLOS 2006"),
+    Row("nested-on-nested", 24, 15, "N(g, h) over EPT02: Ben-Yehuda et al., OSDI 2010"),
+    Row("nested-on-nested:mode=shadow-on-ept", 24, 15, "N(n, h) over EPT01"),
+    Row("nested-on-nested:mode=pvm-on-ept", 24, 15, "N(n, h) over EPT01: derived"),
 )
 
 

@@ -108,6 +108,11 @@ OTHERS = (
     "elastic-cuckoo:sides=host",
     "elastic-cuckoo:sides=native",
     "elastic-cuckoo:ways=4,threshold=80,cwc=2",
+    "binary-translation:traps=3,idle=2",
+    "nested-on-nested",
+    "nested-on-nested:sync=invept,l1=fresh",
+    "nested-on-nested:mode=shadow-on-ept",
+    "nested-on-nested:mode=pvm-on-ept",
 )
 
 

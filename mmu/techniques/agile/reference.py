@@ -50,6 +50,9 @@ class AgileReference(ShadowReference):
             tables = below
             level -= 1
 
+    def locate(self, frame: int) -> int:
+        return self.tables.hfn_of(frame)
+
     def _is_guests(self, entry: Entry) -> bool:
         return entry.table not in self._shadow
 

@@ -239,6 +239,13 @@ def store(machine, table, index, entry):
             vm_exit(machine, PTE_WRITE)
         return _write_entry(machine, table, index, entry)
     vm_exit(machine, PTE_WRITE)
+    return emulate_store(machine, page, table, index, entry)
+
+
+@kernel
+def emulate_store(machine, page, table, index, entry):
+    """A write to a gPTE that the VMM does for the guest: its shadow, in a page, follows."""
+    state = state_of(machine)
     status = _write_entry(machine, table, index, entry)
     if status != OK:
         return status
