@@ -95,6 +95,8 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "rmm",
+    "rmm:part=5",
 )
 
 

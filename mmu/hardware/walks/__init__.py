@@ -10,6 +10,7 @@
     flat              a walk in two dimensions over a nested table of one level
     flattened         the same over tables whose pairs of levels are merged
     direct_segment    a walk in two dimensions, or one, or none, beside segments
+    ranges            a walk in two dimensions, and ranges beside the last TLB
     segments          ranges that are translated by an addition
     second_stage      what RISC-V and Arm have otherwise below a guest's table
     riscv, arm        Sv39 to Sv57 and their x4 forms; stage 1 and stage 2

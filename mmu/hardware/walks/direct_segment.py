@@ -82,7 +82,7 @@ def _place_of(vcpu, memory, gfn):
 
 
 @inlined
-def _recorded(vcpu, memory, gva):
+def recorded(vcpu, memory, gva):
     """What the gPT says of a page: (slot of its leaf, level, rights); level 0: no page."""
     level = vcpu.regs[0].levels
     table = vcpu.regs[0].cr3
@@ -107,7 +107,7 @@ def _segment_or_walk(core, vcpu, memory, gva, kind, user, site):
     """The guest's walk, or none: inside the segment the leaf that the guest has recorded."""
     page = gva >> PAGE_SHIFT
     if is_inside(vcpu, LINEAR, page):
-        slot, level, rights = _recorded(vcpu, memory, gva)
+        slot, level, rights = recorded(vcpu, memory, gva)
         if level > 0 and not denies(rights, kind, user):
             entry = memory.entry[slot]
             if frame_at(entry, gva, level) == moved(vcpu, LINEAR, page):
