@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.hardware import contexts, tlb, walk_caches
+from mmulab.mmu.hardware import contexts, range_tlb, tlb, walk_caches
 from mmulab.mmu.hardware.lookups import (
     DENIED_BY_L1,
     IN_L2,
@@ -132,6 +132,7 @@ def invlpg(core, vcpu, gva):
     """INVLPG: the page's TLB entries, and all paging-structure caches of the PCID."""
     tlb.drop_page(core, vcpu, gva)
     walk_caches.drop_linear(core, vcpu)
+    range_tlb.drop_page(core, vcpu, gva)
 
 
 @kernel
@@ -152,6 +153,7 @@ def flush_context(core, vcpu):
     """Drops all non-global translations of the current PCID."""
     tlb.flush_context(core, vcpu)
     walk_caches.drop_linear(core, vcpu)
+    range_tlb.drop_context(core, vcpu)
 
 
 @kernel
@@ -160,6 +162,7 @@ def flush_vpid(core, vcpu):
     and INVVPID, single context (SDM vol. 3C, 29.4.3.1)."""
     tlb.flush_vpid(core, vcpu.regs[0].vpid)
     walk_caches.drop_vpid(core, vcpu.regs[0].vpid)
+    range_tlb.drop_all(core)
 
 
 @kernel
@@ -167,3 +170,4 @@ def flush_all(core):
     """Drops all translations of every kind: INVEPT and INVVPID, all contexts."""
     tlb.flush_all(core)
     walk_caches.drop_everything(core)
+    range_tlb.drop_all(core)

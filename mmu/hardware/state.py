@@ -40,6 +40,7 @@ REGS = np.dtype(
         ("directory_start", np.int64, 2),  # first frame
         ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
         ("leaf_shift", np.int64),  # log2 of a leaf's bytes, beyond 3: see walks.sagepte
+        ("ranges", np.int64),  # of the process that runs: see hardware.range_tlb
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
         ("global_context", np.int64),  # of this VPID's global pages
@@ -92,6 +93,7 @@ CORE_RECORD = np.dtype(
         ("nested_level", np.int64),  # its level
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
+        ("range_clock", np.int64),  # uses of the range TLB; 0: none yet
         # Of hits of L1 arrays: see hardware.lookups.
         ("joined", np.int64),  # 1: instructions and data share an array
         ("derived", np.int64, 2),  # by group: the array whose hits are not counted, NIL: none yet
@@ -109,6 +111,21 @@ CONTEXT = np.dtype(
         ("root", np.int64),
     ]
 )
+
+#: A range of pages, in a process's table; and in the range TLB. See hardware.range_tlb.
+RANGE = np.dtype([("start", np.int64), ("end", np.int64), ("offset", np.int64)])
+RANGE_ENTRY = np.dtype(
+    [
+        ("context", np.int64),
+        ("start", np.int64),  # first page
+        ("end", np.int64),  # first page after
+        ("offset", np.int64),  # from a page's number to its gfn
+        ("below", np.int64),  # from its gfn to its hfn
+        ("stamp", np.int64),  # of its last use; 0: invalid
+    ]
+)
+RANGE_ENTRIES = 32  # of the range TLB
+RANGES = 1024  # of a process that the hardware finds at most: an assumption
 
 #: One set-associative structure: a TLB, a paging-structure cache, the nested TLB.
 UNIT = np.dtype(
@@ -291,6 +308,7 @@ class VCPU(Struct):
     way: np.ndarray  # [3 * PAGE_SIZES * MOST_WAYS]: HASHED_WAY, by whose, page size and number
     hashing: np.ndarray  # [1]
     found: np.ndarray  # [PAGE_SIZES * MOST_WAYS]: of a walk of them, where lines lie
+    range: np.ndarray  # [RANGES]: the range table of the process that runs, by address
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -309,6 +327,7 @@ class VCPU(Struct):
         "way": ArrayField(HASHED_WAY),
         "hashing": ArrayField(HASHING),
         "found": ArrayField(np.int64),
+        "range": ArrayField(RANGE),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),
@@ -350,6 +369,7 @@ class Core(Struct):
     served: np.ndarray  # [caches.NOTED]: the cache level that had a line of a step
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
+    range_tlb: np.ndarray  # [RANGE_ENTRIES]
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by an access's mark
 
     FIELDS = {
@@ -376,6 +396,7 @@ class Core(Struct):
         "served": ArrayField(np.int8),
         "missed": ArrayField(np.int64),
         "missed_as": ArrayField(np.int64),
+        "range_tlb": ArrayField(RANGE_ENTRY),
         "predictor": ArrayField(np.int32),
     }
 

@@ -113,6 +113,8 @@ OTHERS = (
     "nested-on-nested:sync=invept,l1=fresh",
     "nested-on-nested:mode=shadow-on-ept",
     "nested-on-nested:mode=pvm-on-ept",
+    "rmm",
+    "rmm:part=5",
 )
 
 

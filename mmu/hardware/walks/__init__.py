@@ -12,6 +12,7 @@
     direct_segment    a walk in two dimensions, or one, or none, beside segments
     elastic_cuckoo    hashed tables, probed in parallel; its host's half: cuckoo_host; which
                       probes a step needs: cuckoo_walk_caches
+    ranges            a walk in two dimensions, and ranges beside the last TLB
     segments          ranges that are translated by an addition
     second_stage      what RISC-V and Arm have otherwise below a guest's table
     riscv, arm        Sv39 to Sv57 and their x4 forms; stage 1 and stage 2

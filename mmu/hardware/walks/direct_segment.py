@@ -63,7 +63,7 @@ def _place_of(vcpu, memory, gfn):
     return frame_behind(vcpu, memory, gfn)
 
 
-_recorded = make_look(X86, _place_of)
+recorded = make_look(X86, _place_of)
 
 
 @inlined
@@ -71,7 +71,7 @@ def _segment_or_walk(core, vcpu, memory, gva, kind, user, site):
     """The guest's walk, or none: inside the segment the leaf that the guest has recorded."""
     page = gva >> PAGE_SHIFT
     if is_inside(vcpu, LINEAR, page):
-        slot, level, rights = _recorded(vcpu, memory, gva)
+        slot, level, rights = recorded(vcpu, memory, gva)
         if level > 0 and not denies(rights, kind, user):
             entry = memory.entry[slot]
             if frame_at(entry, gva, level) == moved(vcpu, LINEAR, page):
