@@ -22,6 +22,7 @@ class Lives(Crowd):
     """Each VM has a model; so has each snapshot, which is a copy of it as it was then."""
 
     images = 1 << 16
+    holes = True
 
     def __init__(
         self, technique: str, vms: int = 3, late: int = 1, host_mib: int = 16, **changes: Any
