@@ -7,8 +7,7 @@ import numpy as np
 from mmulab.mmu.check.cached import check_cached
 from mmulab.mmu.check.frames import account, guest_references, host_references
 from mmulab.mmu.check.sharers import check_sharers
-from mmulab.mmu.host.protocols import Frozen
-from mmulab.mmu.host.system import System
+from mmulab.mmu.host.system import Frozen, System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import INDEX_BITS
 from mmulab.mmu.memory.p2m import IN_IMAGE, ON_GUEST_DISK, ON_OTHER_HOST, ON_SWAP, elsewhere

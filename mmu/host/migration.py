@@ -155,6 +155,7 @@ class Migration:
         guest.migration = self
         self.place.renew()
         self.place.paused = True
+        self.place.vm.record[0]["host_size"] = 0  # pages of 4 KiB come, and are put as they come
         self.source.migrations.append(self.report)
         if settings.fails:
             self.source.plan(_Failure(self.source.now + settings.fails, self))
@@ -263,8 +264,10 @@ class Migration:
     def _begin_there(self) -> None:
         guest, place, target = self.guest, self.place, self.target
         target.now = max(target.now, self.source.now)
+        transport.look_at_all(guest.machine)
         copies.copy_guest(guest.vm, place.vm)
         transport.forget_tables(place.machine)
+        place.vm.record[0]["host_size"] = guest.vm.record[0]["host_size"]
         place.take_over(guest)
         target.run_now(place, lambda: int(copies.wake(place.machine)))
         place.ready_at = target.now

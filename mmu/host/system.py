@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,9 +20,8 @@ from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.host import hugetlb, world_switch
-from mmulab.mmu.host.failures import why_it_ends
+from mmulab.mmu.host.failures import why_it_ends, why_short
 from mmulab.mmu.host.paging import HostPaging
-from mmulab.mmu.host.protocols import Driver, Due, Frozen, Service
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
@@ -33,6 +32,7 @@ from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Disk, Host
 from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
 from mmulab.mmu.techniques import registry, specs
@@ -43,6 +43,56 @@ OpenTrace = Callable[[VMSettings], Trace]
 
 class OutOfMemory(RunError):
     """The host has no frame left, nor a place to page to."""
+
+
+class Service(Protocol):
+    """The seam of a service: something that runs at times of its own beside the VMs.
+
+    name: of its table in a scenario. next_tick: seconds of simulated time; `tick` sets the
+    next one.
+    """
+
+    name: str
+    next_tick: float
+
+    def tick(self, system: System) -> None: ...
+
+    def counters(self, system: System) -> dict[str, float]:
+        """What it has done so far, by name."""
+        ...
+
+    def note(self, system: System) -> str:
+        """Why it has done nothing, or less than it seems; empty otherwise."""
+        ...
+
+
+class Driver(Protocol):
+    """Who drives the balloons of guests that cannot wait for the next tick."""
+
+    def hold_to_limit(self, system: System, guest: Guest) -> None:
+        """A guest is at its limit: its balloon grows, as far as it can."""
+        ...
+
+    def deflate_on_oom(self, guest: Guest) -> int:
+        """A guest is out of memory: frames that its balloon gives back."""
+        ...
+
+
+class Due(Protocol):
+    """Something that happens once: at, seconds of simulated time."""
+
+    at: float
+
+    def act(self, system: System) -> None: ...
+
+
+class Frozen(Protocol):
+    """A VM that never runs, and has frames all the same: see `host.life`."""
+
+    name: str
+
+    @property
+    def vm(self) -> VM: ...
 
 
 class System:
@@ -111,7 +161,7 @@ class System:
         self.services: list[Service] = []
         self.driver: Driver | None = None
         self.frozen: list[Frozen] = []
-        self.snapshots: dict[str, Frozen] = {}
+        self.snapshots: dict[str, Any] = {}
         self.agenda: list[Due] = []
         self.peers: dict[str, System] = {settings.name: self}
         self.network: Storage | None = None
@@ -314,7 +364,7 @@ class System:
             if self.paging.free_up(max(need, high)) < need:
                 fruitless += 1
             if fruitless:
-                raise OutOfMemory(self._report(guest))
+                raise OutOfMemory(why_short(self.host, guest, self.now))
 
     def _hold_to_limit(self, guest: Guest) -> None:
         """Takes from a guest that is at its limit: first by its balloon, then by the host's
@@ -322,7 +372,7 @@ class System:
         if self.driver:
             self.driver.hold_to_limit(self, guest)
         if guest.above_limit and not self.room_for(guest, 0):
-            raise OutOfMemory(self._report(guest))
+            raise OutOfMemory(why_short(self.host, guest, self.now))
 
     def _tick(self) -> None:
         """What is due, in the order of its time: a service that catches up sees those VMs that
@@ -350,22 +400,3 @@ class System:
             if 0 < guest.settings.stop <= time and guest.started and not guest.off:
                 guest.switch_off()
                 guest.note(time, "stop", "off")
-
-    def _report(self, guest: Guest) -> str:
-        swap = self.host.swap
-        why = (
-            "the host's swap device is full"
-            if len(swap.references) and int(swap.record[0]["used"]) == len(swap.references)
-            else "nothing is left that could be paged out"
-            if len(swap.references)
-            else "the host has no swap device"
-        )
-        if guest.above_limit:
-            return (
-                f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: it is at its "
-                f"limit of {guest.limit:,} frames, and {why}"
-            )
-        return (
-            f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: the host is out "
-            f"of memory: {self.free:,} of {self.total:,} frames free, and {why}"
-        )

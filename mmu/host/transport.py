@@ -122,6 +122,14 @@ def send(machine: Machine, other: Machine, gfns, first, zeros):
 
 
 @entry
+def look_at_all(machine: Machine):
+    """Tells what each page holds by now: a store that was not sent shows."""
+    for gfn in range(machine.vm.p2m.size):
+        if is_backed(machine, gfn):
+            contents.look(machine, gfn)
+
+
+@entry
 def forget_tables(machine: Machine):
     """Pages that came as gPT pages, and are none any more, hold no entries."""
     for gfn in range(machine.vm.p2m.size):

@@ -106,9 +106,13 @@ def start(machine):
 def stop(machine):
     """Frees the nPT. All its pages are the VM's frames of that kind: no walk is needed."""
     host = machine.host.frames
+    left = machine.vm.record[0].host_tables
     for hfn in range(host.frame.size):
+        if left == 0:
+            break
         head = host.frame[hfn]
         if head.kind == NPT_PAGE and head.owner == machine.vm.record[0].id:
+            left -= 1 << (int(head.order) - 1)
             memory.close_table(machine.host.memory, hfn)
             frames.release(host, hfn)
     machine.vm.record[0].host_tables = 0

@@ -22,13 +22,14 @@ class Lives(Crowd):
     """Each VM has a model; so has each snapshot, which is a copy of it as it was then."""
 
     images = 1 << 16
+    holes = True
 
     def __init__(
         self, technique: str, vms: int = 3, late: int = 1, host_mib: int = 16, **changes: Any
     ) -> None:
         settings = {"memory": 4 << 20, "disk": 32 << 20, "technique": technique, **changes}
         each = [VMSettings(name=f"vm{i}", workload="-", **settings) for i in range(vms)]
-        host = HostSettings(memory=host_mib << 20, swap=32 << 20)
+        host = HostSettings(memory=host_mib << 20, preset="skylake-sp", swap=32 << 20)
         merging = KSMSettings(max_page_sharing=3, use_zero_pages=True, smart_scan=False)
         self.snapshots: list[tuple[life.Frozen, Model]] = []
         super().__init__(host, each, merging, late)

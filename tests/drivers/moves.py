@@ -19,10 +19,12 @@ from mmulab.mmu.vmm.dirty_log import LOGS
 BASE, PAGE = 0x7F00_0000_0000, 4096
 
 
-def writer(pages: int, accesses: int, pause: int = 0, untouched: int = 0) -> Chunk:
+def writer(
+    pages: int, accesses: int, pause: int = 0, untouched: int = 0, growth: int = 1 << 40
+) -> Chunk:
     """Stores to one page after another, each followed by `pause` loads of one page; before them,
-    loads of `untouched` pages more."""
-    page = np.arange(accesses) % pages
+    loads of `untouched` pages more. growth: accesses after which the pages are one further on."""
+    page = np.arange(accesses) % pages + np.arange(accesses) // growth
     address = np.repeat(BASE + page * PAGE, 1 + pause)
     kind = np.full(len(address), LOAD, np.uint8)
     kind[:: 1 + pause] = STORE
@@ -49,13 +51,14 @@ class Moves:
 
     def __init__(
         self, technique: str = "nested", pages: int = 600, length: int = 200_000, pause: int = 0,
-        untouched: int = 0, quantum: int = 1000, check: bool = False, **migration: Any,
+        untouched: int = 0, quantum: int = 1000, check: bool = False, growth: int = 1 << 40,
+        **migration: Any,
     ) -> None:  # fmt: skip
         self.pages, self.check = pages, check
         migration = {"bandwidth": 1e9, "latency": 20e-6, **migration}
         self.settings = MigrationSettings(to="right", **migration)
         self.bandwidth, self.latency = self.settings.bandwidth, self.settings.latency
-        work = Work(writer(pages, length // (1 + pause), pause, untouched))
+        work = Work(writer(pages, length // (1 + pause), pause, untouched, growth))
         self.length = work.length
         vm = VMSettings(name="vm", workload="-", memory=16 << 20, technique=technique)
         self.systems = [

@@ -138,7 +138,7 @@ class Travels(Lives):
             guest = self._guest(vm)
             if guest.off or not guest.started:
                 continue
-            found = contents(guest)
+            found = contents(guest, self.holes)
             for key, held in model.pages.items():
                 where = f"{guest.name}: process {key[0]}, page {key[1]:#x}"
                 assert key in found, f"{where} is gone"

@@ -35,7 +35,7 @@ def histories(log: str) -> st.SearchStrategy:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_nothing_is_lost_on_the_way(name: str, data: st.DataObject) -> None:
     technique, log = CONFIGS[name]
