@@ -12,7 +12,10 @@ from mmulab.plots.figures import COLOURS, new_figure, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CELL = 0.86
+_CELL, _HIGH = 0.78, 0.66  # of a place that is 1 x 1
+
+_ARROW = {"arrowstyle": "-|>,head_length=0.3,head_width=0.15", "color": "#444444", "linewidth": 0.9,
+          "shrinkA": 0, "shrinkB": 0}  # fmt: skip
 
 
 def _column(reference: Reference, levels: int) -> int:
@@ -21,13 +24,27 @@ def _column(reference: Reference, levels: int) -> int:
 
 
 def draw(walks: Sequence[Walk]) -> Figure:
-    """One grid a technique; each cell is a reference, numbered in the order of the walk."""
-    heights = [0.75 + 0.55 * _rows(walk) for walk in walks]
-    figure = new_figure(7.5, sum(heights))
+    """One grid a technique; each cell is a reference, numbered in the order of the walk, which
+    arrows follow from the root pointers on."""
+    heights = [0.75 + 0.6 * _rows(walk) for walk in walks]
+    figure = new_figure(7.5, sum(heights) + 0.4)
     axes = figure.subplots(len(walks), 1, squeeze=False, height_ratios=heights)
     for walk, (one,) in zip(walks, axes, strict=True):
         _grid(one, walk)
+    handles = [_patch("guest_walk", "a guest's table, or the only one")]
+    if any(reference.is_nested for walk in walks for reference in walk.references):
+        handles.append(_patch("nested_walk", "the nested table"))
+    figure.legend(
+        handles=handles, title="a reference to", title_fontsize=9, loc="outside lower center",
+        ncols=2, frameon=False, fontsize=9,
+    )  # fmt: skip
     return figure
+
+
+def _patch(category: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=COLOURS[category], label=label)
 
 
 def _rows(walk: Walk) -> int:
@@ -38,11 +55,14 @@ def _rows(walk: Walk) -> int:
 def _grid(axes: Any, walk: Walk) -> None:
     nested = _rows(walk) > 1
     bottom = _rows(walk) - 1
+    before = _root(axes, nested)
     for number, reference in enumerate(walk.references, start=1):
         x = _column(reference, walk.levels)
         y = walk.host_levels - reference.host_level if reference.is_nested else bottom
         colour = COLOURS["nested_walk" if reference.is_nested else "guest_walk"]
         axes.add_patch(_box(x, y, colour))
+        _arrow(axes, before, (x, y))
+        before = (x, y)
         colour = "white" if reference.is_nested else "black"
         axes.annotate(f"{number}", (x, y), ha="center", va="center", color=colour, fontsize=11)
     kind = next(reference.table for reference in walk.references if not reference.is_nested)
@@ -51,7 +71,7 @@ def _grid(axes: Any, walk: Walk) -> None:
     rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
-    axes.set_xlim(-0.6, walk.levels + 0.6)
+    axes.set_xlim(-1.5, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
     axes.set_title(
         f"{walk.technique}: {len(walk.references)} memory references for {walk.gva:#x}",
@@ -62,13 +82,36 @@ def _grid(axes: Any, walk: Walk) -> None:
     axes.tick_params(length=0, labelsize=9)
 
 
+def _root(axes: Any, nested: bool) -> tuple[float, float]:
+    """Where a walk begins: its place."""
+    name = "gCR3, EPTP" if nested else "CR3"
+    axes.annotate(name, (-1, 0), ha="center", va="center", fontsize=9)
+    return (-1, 0)
+
+
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one reference to the next: down within a column, else through the gap between."""
+    (x, y), (to_x, to_y) = start, end
+    if x == to_x:
+        down = _HIGH / 2 if to_y > y else -_HIGH / 2
+        tail, head = (x, y + down), (to_x, to_y - down)
+    else:
+        turn = to_x - 0.5
+        if y != to_y:
+            line = [(x + _CELL / 2, y), (turn, y), (turn, to_y)]
+            axes.plot(*zip(*line, strict=True), color=_ARROW["color"], linewidth=0.9)
+        tail = (turn, to_y) if y != to_y else (x + _CELL / 2, y)
+        head = (to_x - _CELL / 2, to_y)
+    axes.annotate("", xy=head, xytext=tail, arrowprops=_ARROW)
+
+
 def _box(x: float, y: float, colour: str) -> Any:
     from matplotlib.patches import FancyBboxPatch
 
     return FancyBboxPatch(
-        (x - _CELL / 2, y - _CELL / 2),
+        (x - _CELL / 2, y - _HIGH / 2),
         _CELL,
-        _CELL,
+        _HIGH,
         boxstyle="round,pad=0,rounding_size=0.12",
         color=colour,
     )
