@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 @click.option(
     "--config",
     metavar="FILE",

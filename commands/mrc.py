@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 def mrc(
     traces: tuple[str, ...], page_sizes: str, sample: float, sizes: str | None, warmup: int,
     sets: int | None, ways: int | None, l1: str | None, ignore: bool, sweeps: tuple[str, ...],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from mmulab import api, arguments
 from mmulab.commands.values import Bytes
 from mmulab.mmu.config import TECHNIQUES
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.errors import InputError, check_choice, unknown
 from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -113,6 +113,41 @@ def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
             defaults[name] = value
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
+
+
+def _width(text: str) -> float:
+    """Inches of a length such as 3.3in, 84mm or 8.4cm. Raises InputError."""
+    units = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
+    number = text.strip().lower()
+    for unit, inches in units.items():
+        with suppress(ValueError):
+            width = float(number.removesuffix(unit)) * inches if number.endswith(unit) else 0.0
+            if 1 <= width <= 40:
+                return width
+    raise InputError(f"--width {text}: expected 1in to 40in, such as 3.3in or 84mm")
+
+
+def _set_look(_ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    from mmulab.plots import figures
+
+    known = figures.look.get()
+    if param.name == "width":
+        figures.look.set(known._replace(width=_width(value) if value else 0.0))
+    else:
+        check_choice("--style", value or "notebook", tuple(figures.STYLES))
+        figures.look.set(known._replace(style=value or "notebook"))
+
+
+def figure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a command's figure looks."""
+    for name, metavar, text in (
+        ("--width", "LENGTH", "Of the figure, such as 3.3in or 84mm."),
+        ("--style", "NAME", "Of the figure: notebook, paper or slides."),
+    ):
+        command = click.option(
+            name, metavar=metavar, expose_value=False, callback=_set_look, help=text
+        )(command)
+    return command
 
 
 def resolve(

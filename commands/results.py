@@ -86,16 +86,32 @@ def _listed(one: dict[str, Any]) -> str:
 @json_option
 @click.option("--csv", "csv_path", metavar="OUT", help="Write its rows as CSV ('-': stdout).")
 @click.option("--parquet", "parquet_path", metavar="OUT", help="Write its rows as Parquet.")
+@click.option(
+    "--plot", "plot_path", metavar="OUT", help="Draw the first metric: OUT.svg, .png or .pdf."
+)
+@click.option("--by", default="", metavar="AXIS", help="With --plot: the axis across.")
+@click.option("--bars", is_flag=True, help="With --plot: bars, also over numbers.")
+@click.option(
+    "--normal",
+    default="",
+    metavar="SERIES",
+    help="With --plot: bars as multiples of this technique's.",
+)
+@options.figure_options
 def show(
     folder: str, metrics: tuple[str, ...], conditions: tuple[str, ...], names: bool,
     json_path: str | None, csv_path: str | None, parquet_path: str | None,
+    plot_path: str | None, by: str, bars: bool, normal: str,
 ) -> None:  # fmt: skip
-    """Print numbers of the study in DIR, by what was varied."""
+    """Print numbers of the study in DIR, by what was varied.
+
+    A figure's data is what --csv writes of its --metric.
+    """
     from mmulab.mmu.report.study_results import load
     from mmulab.plots.terminal import study as terminal
     from mmulab.studies.study import axes_of
 
-    options.check_outputs(None, json=json_path, csv=csv_path, parquet=parquet_path)
+    options.check_outputs(plot_path, json=json_path, csv=csv_path, parquet=parquet_path)
     found = load(folder).where(axes_of(conditions, "--where"))
     if names:
         click.echo("\n".join(found.metrics))
@@ -108,6 +124,11 @@ def show(
         options.write_text(csv_path, lambda: found.to_csv(chosen))
         if parquet_path:
             found.write_parquet(parquet_path, chosen)
+        if plot_path:
+            from mmulab.plots import study as figure
+
+            metric = found.chosen(metrics)[0]
+            figure.write(found, plot_path, metric=metric, by=by, bars=bars, normal=normal)
 
 
 def _as_json(found: StudyResults, metrics: list[str]) -> str:

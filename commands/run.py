@@ -30,6 +30,7 @@ from mmulab.commands.progress import progress
 @click.option(
     "--plot", "plot_path", metavar="OUT", help="Draw memory, paging and slowdown: .svg .png .pdf."
 )
+@options.figure_options
 def run(
     scenario: str,
     compare: bool,

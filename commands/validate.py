@@ -30,6 +30,7 @@ from mmulab.mmu.presets import DEFAULT
               "accesses.")  # fmt: skip
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 def validate(
     trace: str | None, preset: str, perf_path: str | None, page_size: str, format_: str | None,
     seconds: float, json_path: str | None, plot_path: str | None,

@@ -184,7 +184,10 @@ def _misses(axes: Any, comparison: Comparison) -> None:
     rates = [1000 * r.counts["l2_tlb_misses"] / comparison.accesses for r in comparison.results]
     axes.barh(names, rates, color="#444444", height=0.7)
     for name, rate in zip(names, rates, strict=True):
-        axes.annotate(f" {rate:.3g}", (rate, name), va="center", fontsize=8)
+        axes.annotate(
+            f" {rate:.3g}", (rate, name), xytext=(3, 0), textcoords="offset points", va="center",
+            fontsize=8,
+        )  # fmt: skip
     axes.set_xlim(0, 1.35 * max(rates) if any(rates) else 1)
     axes.set_yticklabels([])
     _tidy(axes)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mmulab.mmu.config.units import parse_bytes
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.report.study_results import Cell, StudyResults
-from mmulab.plots.figures import MARKERS, SERIES, new_figure, save, tidy
+from mmulab.plots.figures import MARKERS, SERIES, look, new_figure, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,10 +68,8 @@ def layout(
 
 def draw(
     results: StudyResults, metric: str = "", by: str = "", normal: str = "", bars: bool = False,
-    width: float = 0.0,
 ) -> Figure:  # fmt: skip
-    """The figure. width: inches; by the number of panels unless given. The others: as for
-    `layout`. Raises InputError."""
+    """The figure, as `layout` has it. Raises InputError."""
     shown = layout(results, metric, by, normal, bars)
     values = results.axes[shown.panels] if shown.panels else ("",)
     panels = {value: _series(results, shown, value) for value in values}
@@ -79,15 +77,15 @@ def draw(
     if not panels:
         raise InputError(f"study {results.name}: no number of {shown.metric}")
     if normal:
-        panels = {value: _normalised(of, normal, value) for value, of in panels.items()}
-    columns = min(len(panels), 2 if 0 < width < 5 else 4)
+        panels = {value: _normalised(shown, of, normal, value) for value, of in panels.items()}
+    columns = min(len(panels), 2 if 0 < look.get().width < 5 else 4)
     rows = -(-len(panels) // columns)
-    figure = new_figure(width or 1.2 + 3.4 * columns, 0.9 + 2.6 * rows)
+    figure = new_figure(1.2 + 3.4 * columns, 0.9 + 2.6 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     names = list(dict.fromkeys(name for of in panels.values() for name in of))
     for axes, (value, of) in zip(grid.flat, panels.items(), strict=False):
         (_lines if shown.lines else _bars)(axes, of, names, shown, results)
-        axes.set_title(value, loc="left")
+        axes.set_title(value, loc="left", fontsize=9)
         tidy(axes)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
@@ -95,10 +93,17 @@ def draw(
         row[0].set_ylabel(_label(shown.metric) + (f",\nto {normal}" if normal else ""))
     handles, labels = next(iter(grid.flat)).get_legend_handles_labels()
     if len(labels) > 1 or labels[0]:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)),
-                      frameon=False)  # fmt: skip
-    figure.suptitle(_caption(results, shown, panels), x=0.01, ha="left")
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(_across(), len(labels)),
+            frameon=False, fontsize=8,
+        )  # fmt: skip
+    figure.suptitle(_caption(results, shown, panels), x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def _across() -> int:
+    """Entries of a legend side by side."""
+    return 2 if 0 < look.get().width < 5 else 4
 
 
 Points = dict[str, Cell]
@@ -118,23 +123,29 @@ def _series(results: StudyResults, shown: Layout, panel: str) -> dict[str, Point
     return found
 
 
-def _normalised(series: dict[str, Points], normal: str, panel: str) -> dict[str, Points]:
-    if normal not in series:
-        raise unknown("series", normal, series)
-    base = series[normal]
-    for at, cell in base.items():
-        if not cell.value:
-            raise InputError(f"{panel} {at}: {normal} is 0; expected a number to divide by")
-    return {
-        name: {
-            at: cell._replace(**{
-                end: getattr(cell, end) / base[at].value
-                for end in ("low", "value", "high", "least", "most")
-            })
+def _normalised(
+    shown: Layout, series: dict[str, Points], normal: str, panel: str
+) -> dict[str, Points]:
+    """Numbers as multiples of those of one technique (or VM) with the same other values."""
+    subjects = {name.partition(", ")[0] if shown.others else name for name in series}
+    if normal not in subjects:
+        raise unknown("series", normal, subjects)
+    found = {}
+    for name, points in series.items():
+        others = name.partition(", ")[2] if shown.others else ""
+        base = series[", ".join(filter(None, (normal, others)))]
+        found[name] = {
+            at: _over(cell, base[at], f"{panel} {at} {normal}")
             for at, cell in points.items() if at in base
-        }
-        for name, points in series.items()
-    }  # fmt: skip
+        }  # fmt: skip
+    return found
+
+
+def _over(cell: Cell, base: Cell, what: str) -> Cell:
+    if not base.value:
+        raise InputError(f"{what}: is 0; expected a number to divide by")
+    low, value, high, least, most = (number / base.value for number in cell[:5])
+    return Cell(low, value, high, least, most, cell.seeds)
 
 
 def _lines(
@@ -149,6 +160,7 @@ def _lines(
             [x for x, _ in found], [cell.value for _, cell in found],
             yerr=_whiskers([cell for _, cell in found]), label=name,
             color=SERIES[at % len(SERIES)], marker=MARKERS[at % len(MARKERS)],
+            markersize=4.5, markerfacecolor="none", linewidth=1.3, elinewidth=0.7, capsize=2,
         )  # fmt: skip
     numbers = sorted(map(_number, ticks))
     if _is_geometric(numbers):
@@ -176,6 +188,7 @@ def _bars(
         axes.bar(
             places, [cell.value for cell in cells.values()], width,
             yerr=_whiskers(list(cells.values())), label=name, color=SERIES[at % len(SERIES)],
+            error_kw={"elinewidth": 0.8, "capsize": 2, "ecolor": "#222222"},
         )  # fmt: skip
     labels = [*groups, _MEAN] if means else groups
     longest = max(map(len, labels), default=0)
@@ -213,7 +226,8 @@ def _caption(results: StudyResults, shown: Layout, panels: Mapping[str, Any]) ->
         fixed.append(f"means of {seeds} seeds, whiskers: least to most")
     elif any(cell.low != cell.high for cell in cells):
         fixed.append("whiskers: costs low to high")
-    return "; ".join(fixed)
+    same = "all panels in one scale" if len(panels) > 1 else ""
+    return "; ".join([f"{results.name}: {_label(shown.metric)}", *fixed, *filter(None, [same])])
 
 
 def _label(metric: str) -> str:

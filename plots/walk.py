@@ -12,7 +12,10 @@ from mmulab.plots.figures import COLOURS, new_figure, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CELL = 0.86
+_CELL, _HIGH = 0.78, 0.66  # of a place that is 1 x 1
+
+_ARROW = {"arrowstyle": "-|>,head_length=0.3,head_width=0.15", "color": "#444444", "linewidth": 0.9,
+          "shrinkA": 0, "shrinkB": 0}  # fmt: skip
 
 
 def _column(reference: Reference, levels: int) -> int:
@@ -21,13 +24,27 @@ def _column(reference: Reference, levels: int) -> int:
 
 
 def draw(walks: Sequence[Walk]) -> Figure:
-    """One grid a technique; each cell is a reference, numbered in the order of the walk."""
-    heights = [0.75 + 0.55 * _rows(walk) for walk in walks]
-    figure = new_figure(7.5, sum(heights))
+    """One grid a technique; each cell is a reference, numbered in the order of the walk, which
+    arrows follow from the root pointers on."""
+    heights = [0.75 + 0.6 * _rows(walk) for walk in walks]
+    figure = new_figure(7.5, sum(heights) + 0.4)
     axes = figure.subplots(len(walks), 1, squeeze=False, height_ratios=heights)
     for walk, (one,) in zip(walks, axes, strict=True):
         _grid(one, walk)
+    handles = [_patch("guest_walk", "a guest's table, or the only one")]
+    if any(reference.is_nested for walk in walks for reference in walk.references):
+        handles.append(_patch("nested_walk", "the nested table"))
+    figure.legend(
+        handles=handles, title="a reference to", title_fontsize=9, loc="outside lower center",
+        ncols=2, frameon=False, fontsize=9,
+    )  # fmt: skip
     return figure
+
+
+def _patch(category: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=COLOURS[category], label=label)
 
 
 def _rows(walk: Walk) -> int:
@@ -39,10 +56,15 @@ def _grid(axes: Any, walk: Walk) -> None:
     nested = _rows(walk) > 1
     bottom = _rows(walk) - 1
     cells: dict[tuple[int, int], list[tuple[int, Reference]]] = {}
+    before = _root(axes, nested)
     for number, step in enumerate(walk.steps, start=1):
         for reference in step:
             y = walk.host_levels - reference.host_level if reference.is_nested else bottom
-            cells.setdefault((_column(reference, walk.levels), y), []).append((number, reference))
+            place = (_column(reference, walk.levels), y)
+            cells.setdefault(place, []).append((number, reference))
+        if place != before:
+            _arrow(axes, before, place)
+        before = place
     for place, there in cells.items():
         _fill(axes, place, there)
     of_guest = [one for one in walk.references if not one.is_nested]
@@ -55,7 +77,7 @@ def _grid(axes: Any, walk: Walk) -> None:
     rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
-    axes.set_xlim(-0.6, walk.levels + 0.6)
+    axes.set_xlim(-1.5, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
     together = len(walk.steps) < len(walk.references)
     steps = f" in {len(walk.steps)} steps" if together else ""
@@ -82,13 +104,36 @@ def _fill(axes: Any, place: tuple[int, int], there: Sequence[tuple[int, Referenc
         )
 
 
+def _root(axes: Any, nested: bool) -> tuple[float, float]:
+    """Where a walk begins: its place."""
+    name = "gCR3, EPTP" if nested else "CR3"
+    axes.annotate(name, (-1, 0), ha="center", va="center", fontsize=9)
+    return (-1, 0)
+
+
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one reference to the next: down within a column, else through the gap between."""
+    (x, y), (to_x, to_y) = start, end
+    if x == to_x:
+        down = _HIGH / 2 if to_y > y else -_HIGH / 2
+        tail, head = (x, y + down), (to_x, to_y - down)
+    else:
+        turn = to_x - 0.5
+        if y != to_y:
+            line = [(x + _CELL / 2, y), (turn, y), (turn, to_y)]
+            axes.plot(*zip(*line, strict=True), color=_ARROW["color"], linewidth=0.9)
+        tail = (turn, to_y) if y != to_y else (x + _CELL / 2, y)
+        head = (to_x - _CELL / 2, to_y)
+    axes.annotate("", xy=head, xytext=tail, arrowprops=_ARROW)
+
+
 def _box(x: float, y: float, colour: str, width: float) -> Any:
     from matplotlib.patches import FancyBboxPatch
 
     return FancyBboxPatch(
-        (x - width / 2, y - _CELL / 2),
+        (x - width / 2, y - _HIGH / 2),
         width,
-        _CELL,
+        _HIGH,
         boxstyle="round,pad=0,rounding_size=0.12",
         color=colour,
     )

@@ -36,8 +36,8 @@ def merge(folders: Sequence[Path], into: Path) -> None:
             runs.setdefault(run["run"], {**run, "axes": axes})
         for key, found in kept.items():
             if rows.setdefault(key, found) != found:
-                axes = long_rows.in_words(runs[key]["axes"])
-                raise InputError(f"{printable(str(folder))}: {axes}: has other rows elsewhere")
+                said = long_rows.in_words(runs[key]["axes"])
+                raise InputError(f"{printable(str(folder))}: {said}: has other rows elsewhere")
     into.mkdir(parents=True)
     _write(into, manifests, keys, runs, rows)
 

@@ -23,16 +23,18 @@ def test_the_study_of_the_page(mmulab, tmp_path: Path, monkeypatch: pytest.Monke
     small = re.sub(r"^    ", "", block[1], flags=re.M).replace("256M,accesses=5M", "1M,accesses=5K")
     small = small.replace(', "@python", "@xz"', ', "zipf:keys=1k,accesses=5k"')
     Path("study.toml").write_text(small.replace('"@xz"', '"zipf:keys=1k,accesses=5k"'))
-    (sweep,) = commands("sweep")
+    sweep, on_a_cluster = commands("sweep")
+    assert "--scheduler" in on_a_cluster
     made = mmulab(*sweep, "--jobs", "1")
     assert made.code == 0 and "27 runs, 0 failed" in made.out
     shutil.copytree("results", "old")
     shutil.copytree("results", "others")
     every = commands("results")
-    assert [words[1] for words in every] == ["list", "show", "show", "diff", "merge"]
+    assert [words[1] for words in every] == ["show", "list", "show", "show", "diff", "merge"]
     for words in every:
         result = mmulab(*words)
         assert result.code == 0, result.err
         assert result.out or "--csv" in words
+    assert Path("bars.pdf").read_bytes().startswith(b"%PDF")
     assert Path("exits.csv").stat().st_size > 1000
     assert Path("all/rows.csv").read_bytes() == Path("results/rows.csv").read_bytes()
