@@ -138,6 +138,7 @@ def flush_context(core, vcpu):
     """Drops all non-global translations of the current PCID."""
     tlb.flush_context(core, vcpu)
     walk_caches.drop_linear(core, vcpu)
+    contexts.renew(core, vcpu.regs[0].context)
 
 
 @kernel
@@ -146,6 +147,7 @@ def flush_vpid(core, vcpu):
     and INVVPID, single context (SDM vol. 3C, 29.4.3.1)."""
     tlb.flush_vpid(core, vcpu.regs[0].vpid)
     walk_caches.drop_vpid(core, vcpu.regs[0].vpid)
+    contexts.renew_all(core, vcpu)
 
 
 @kernel

@@ -48,6 +48,13 @@ TABLE = (
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
     Row(
+        "pom-tlb",
+        25,
+        16,
+        "N(g, h), and the line of the one area in use; a hit reads that line alone: Ryoo et al., "
+        "ISCA 2017. Derived",
+    ),
+    Row(
         "elastic-cuckoo",
         15,
         15,

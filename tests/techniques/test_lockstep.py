@@ -92,6 +92,7 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "pom-tlb:entries=1024",
     "elastic-cuckoo",
     "elastic-cuckoo:sides=host",
     "elastic-cuckoo:sides=native",
