@@ -45,7 +45,8 @@ def _grid(axes: Any, walk: Walk) -> None:
             cells.setdefault((_column(reference, walk.levels), y), []).append((number, reference))
     for place, there in cells.items():
         _fill(axes, place, there)
-    kind = next(reference.table for reference in walk.references if not reference.is_nested)
+    own = [each for step in walk.steps for each in step if not each.is_nested]
+    kind = next((each.table for each in own if each.is_of_table), own[0].table)
     columns = [f"{kind[0]}{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)]
     columns += ["page"] if nested else []
     rows = [f"n{ENTRY_NAMES[level]}" for level in range(walk.host_levels, 0, -1)]
@@ -53,15 +54,22 @@ def _grid(axes: Any, walk: Walk) -> None:
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
     axes.set_xlim(-0.6, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
-    together = len(walk.steps) < len(walk.references)
-    steps = f" in {len(walk.steps)} steps" if together else ""
     axes.set_title(
-        f"{walk.technique}: {len(walk.references)} memory references{steps} for {walk.gva:#x}",
+        f"{walk.technique}: {len(walk.references)} memory references{_steps(walk)} "
+        f"for {walk.gva:#x}",
         fontsize=10,
         loc="left",
     )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9)
+
+
+def _steps(walk: Walk) -> str:
+    """How many steps there are, where references go out together."""
+    count = len(walk.steps)
+    if count == len(walk.references):
+        return ""
+    return f" in {count} step{'s' if count != 1 else ''}"
 
 
 def _fill(axes: Any, place: tuple[int, int], there: Sequence[tuple[int, Reference]]) -> None:
@@ -85,7 +93,7 @@ def _box(x: float, y: float, colour: str, width: float) -> Any:
         (x - width / 2, y - _CELL / 2),
         width,
         _CELL,
-        boxstyle="round,pad=0,rounding_size=0.12",
+        boxstyle=f"round,pad=0,rounding_size={min(0.12, width / 3):.3g}",
         color=colour,
     )
 
