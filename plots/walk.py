@@ -68,8 +68,9 @@ def _grid(axes: Any, walk: Walk) -> None:
     for place, there in cells.items():
         _fill(axes, place, there)
     of_guest = [one for one in walk.references if not one.is_nested]
-    kinds = {one.guest_level: one.table for one in of_guest}
-    kind = "/".join(dict.fromkeys(one.table for one in of_guest))
+    of_tables = [one for one in of_guest if one.is_of_table] or of_guest
+    kinds = {one.guest_level: one.table for one in of_tables}
+    kind = "/".join(dict.fromkeys(one.table for one in of_tables))
     columns = [
         f"{kinds.get(level, kind)[0]}{ENTRY_NAMES[level]}" for level in range(walk.levels, 0, -1)
     ]
@@ -79,15 +80,22 @@ def _grid(axes: Any, walk: Walk) -> None:
     axes.set_yticks(range(_rows(walk)), [*rows, kind] if nested else [kind])
     axes.set_xlim(-1.5, walk.levels + 0.6)
     axes.set_ylim(_rows(walk) - 0.4, -0.6)
-    together = len(walk.steps) < len(walk.references)
-    steps = f" in {len(walk.steps)} steps" if together else ""
     axes.set_title(
-        f"{walk.technique}: {len(walk.references)} memory references{steps} for {walk.gva:#x}",
+        f"{walk.technique}: {len(walk.references)} memory references{_steps(walk)} "
+        f"for {walk.gva:#x}",
         fontsize=10,
         loc="left",
     )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9)
+
+
+def _steps(walk: Walk) -> str:
+    """How many steps there are, where references go out together."""
+    count = len(walk.steps)
+    if count == len(walk.references):
+        return ""
+    return f" in {count} step{'s' if count != 1 else ''}"
 
 
 def _fill(axes: Any, place: tuple[int, int], there: Sequence[tuple[int, Reference]]) -> None:
@@ -134,7 +142,7 @@ def _box(x: float, y: float, colour: str, width: float) -> Any:
         (x - width / 2, y - _HIGH / 2),
         width,
         _HIGH,
-        boxstyle="round,pad=0,rounding_size=0.12",
+        boxstyle=f"round,pad=0,rounding_size={min(0.12, width / 3):.3g}",
         color=colour,
     )
 

@@ -277,6 +277,7 @@ def build_vcpu(sites: int) -> VCPU:
         hashing=np.zeros(1, HASHING),
         found=np.zeros(PAGE_SIZES * MOST_WAYS, np.int64),
         range=np.zeros(RANGES, RANGE),
+        size=np.zeros(512, np.int8),
         first=np.zeros(1, FIRST_TOUCHES),
         first_exits=np.zeros(MAX_REASONS, np.int64),
         first_own=np.zeros(MAX_COUNTERS, np.int64),

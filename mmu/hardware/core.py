@@ -154,6 +154,7 @@ def flush_context(core, vcpu):
     tlb.flush_context(core, vcpu)
     walk_caches.drop_linear(core, vcpu)
     range_tlb.drop_context(core, vcpu)
+    contexts.renew(core, vcpu.regs[0].context)
 
 
 @kernel
@@ -163,6 +164,7 @@ def flush_vpid(core, vcpu):
     tlb.flush_vpid(core, vcpu.regs[0].vpid)
     walk_caches.drop_vpid(core, vcpu.regs[0].vpid)
     range_tlb.drop_all(core)
+    contexts.renew_all(core, vcpu)
 
 
 @kernel

@@ -36,6 +36,12 @@ REGS = np.dtype(
         ("segment_start", np.int64, 2),  # first frame
         ("segment_end", np.int64, 2),  # first frame after; no segment where it is not above start
         ("segment_offset", np.int64, 2),  # what a frame's number is moved by
+        # A TLB in memory: see walks.pom_tlb.
+        ("area", np.int64, 2),  # first frame of each area
+        ("area_sets", np.int64),  # of an area
+        ("area_used", np.int64),  # areas that have had an entry, as bits
+        ("area_pieces", np.int64),  # 1: a page has been put there in smaller pieces
+        ("void", np.int64),  # generations up to this one are not valid: see hardware.contexts
         # Where upper tables of merged pairs lie, of both: see walks.flattened.
         ("directory_start", np.int64, 2),  # first frame
         ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
@@ -94,6 +100,7 @@ CORE_RECORD = np.dtype(
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         ("range_clock", np.int64),  # uses of the range TLB; 0: none yet
+        ("generations", np.int64),  # of contexts, so far
         # Of hits of L1 arrays: see hardware.lookups.
         ("joined", np.int64),  # 1: instructions and data share an array
         ("derived", np.int64, 2),  # by group: the array whose hits are not counted, NIL: none yet
@@ -109,6 +116,7 @@ CONTEXT = np.dtype(
         ("vpid", np.int64),
         ("pcid", np.int64),
         ("root", np.int64),
+        ("generation", np.int64),  # since it was last flushed
     ]
 )
 
@@ -309,6 +317,7 @@ class VCPU(Struct):
     hashing: np.ndarray  # [1]
     found: np.ndarray  # [PAGE_SIZES * MOST_WAYS]: of a walk of them, where lines lie
     range: np.ndarray  # [RANGES]: the range table of the process that runs, by address
+    size: np.ndarray  # [512]: predicted page sizes: see walks.pom_tlb
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -328,6 +337,7 @@ class VCPU(Struct):
         "hashing": ArrayField(HASHING),
         "found": ArrayField(np.int64),
         "range": ArrayField(RANGE),
+        "size": ArrayField(np.int8),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),

@@ -64,6 +64,13 @@ TABLE = (
     Row("agile:switch=4", 20, 12, "k = 4, 3"),
     Row("agile:switch=nested", 24, 15, "N(g, h)"),
     Row(
+        "pom-tlb",
+        25,
+        16,
+        "N(g, h), and the line of the one area in use; a hit reads that line alone: Ryoo et al., "
+        "ISCA 2017. Derived",
+    ),
+    Row(
         "elastic-cuckoo",
         15,
         15,

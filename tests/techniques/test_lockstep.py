@@ -104,6 +104,7 @@ OTHERS = (
     "agile:interval=3,roots=1",
     "agile:switch=2",
     "agile:switch=4",
+    "pom-tlb:entries=1024",
     "elastic-cuckoo",
     "elastic-cuckoo:sides=host",
     "elastic-cuckoo:sides=native",
