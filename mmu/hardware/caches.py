@@ -7,6 +7,12 @@ them through one level after another, many at a time: which level has a line is 
 and costs no branch there. Pages that the guest kernel zeroes or copies go through too, but are
 charged to no one, since the cost of zeroing and copying contains their misses.
 
+References of a walk are waited for one after another, but those of a *step* (`begin_step`), which
+go out at once: of its *lanes*, the references that wait for each other, one is waited for, the
+first among those that reach furthest; the others are hidden behind it (`VCPU.hidden`). All are
+counted, and go through the caches, alike. So a step of single probes costs the longest of them. A
+longer lane is taken as longer than another that reaches less far, whatever the sum of its parts.
+
 A set is chosen by the line's place in its page and, where a cache has more sets than a page has
 lines (64), by a hash of the page's name, its *colour*: as the index of a real cache has the bits
 below the page offset as they are, and above them those of a frame that may be any. Last-level
@@ -62,6 +68,13 @@ MISSED = 2 * FULL
 
 # Beside a line that a cache lacked: where it is counted, if the first level serves it, and:
 _PREFETCHED = 1 << AS
+_NOTE = AS + 1  # from here on, of a line of a step: which of those noted it is, + 1
+
+# Beside a noted line of a step:  | lane: 8 bits | step: 7 bits | position | what it is |
+STEP = 48
+_LANE = STEP + 7
+MOST_LANES = 1 << 8
+_POSITION = (1 << (STEP - AS)) - 1
 
 
 def shape_of(sets: int) -> tuple[int, int]:
@@ -145,8 +158,11 @@ def _is_prefetched(core, line):
 
 
 @inlined
-def _count(vcpu, what, level, number):
-    """Counts a line that a level has served, a prefetched one as of the second level."""
+def _count(core, vcpu, what, level, number):
+    """Counts a line that a level has served, a prefetched one as of the second level. number: 1;
+    0 where it may be further."""
+    if what >> _NOTE:
+        core.served[np.uint64((what >> _NOTE) - 1)] = level
     if what & _PREFETCHED:
         level = min(level, 1)
     vcpu.references[np.uint64((what & PAGE) + level)] += number
@@ -165,7 +181,7 @@ def _through_level(core, vcpu, level, count):
         what = core.missed_as[position]
         first = first_slot(line, base, colours, row_mask, stride)
         hit = _looked_up(core, first, last, stride, _tag(line))
-        _count(vcpu, what, level, hit)
+        _count(core, vcpu, what, level, hit)
         core.missed[missed] = line
         core.missed_as[missed] = what
         missed += np.uint64(1 - hit)
@@ -183,7 +199,7 @@ def _beyond(core, vcpu, count):
     if count == 0:
         return core.record[0].levels - 1
     for position in range(count):
-        _count(vcpu, core.missed_as[position], CACHE_LEVELS - 1, 1)
+        _count(core, vcpu, core.missed_as[position], CACHE_LEVELS - 1, 1)
     return CACHE_LEVELS - 1
 
 
@@ -192,13 +208,14 @@ def _enter(core, vcpu, line, what, missed):
     """A line of a walk, or of a page of the kernel's, goes into the first cache, unless walks do
     not enter there. Returns the number of missed lines, one more where it lacked this one."""
     record = core.record[0]
-    if record.levels and (record.enter == 0 or what >= vcpu.references.size - 2 * CACHE_LEVELS):
+    of_walk = what & PAGE < vcpu.references.size - 2 * CACHE_LEVELS
+    if record.levels and (record.enter == 0 or not of_walk):
         cache = core.cache[0]
         first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
         tag = _tag(line)
         hit = _looked_up(core, first, cache.ways - 1, cache.stride, tag)
         if hit:
-            vcpu.references[np.uint64(what)] += 1
+            _count(core, vcpu, what, 0, 1)
             return missed
     core.missed[np.uint64(missed)] = line
     core.missed_as[np.uint64(missed)] = what
@@ -231,6 +248,29 @@ def _take_data(core, vcpu, at, line, until, missed):
 
 
 @kernel
+def _hide(core, vcpu, noted):
+    """Of each step among the first so many lines noted, counts the references that are not waited
+    for. All have been counted by level."""
+    first = 0
+    while first < noted:
+        step = core.noted_as[first] >> STEP & ((1 << (_LANE - STEP)) - 1)
+        end = first + 1
+        furthest, lane = core.served[first], core.noted_as[first] >> _LANE
+        while step and end < noted:
+            what = core.noted_as[end]
+            if what >> STEP & ((1 << (_LANE - STEP)) - 1) != step:
+                break
+            if core.served[end] > furthest:
+                furthest, lane = core.served[end], what >> _LANE
+            end += 1
+        for number in range(first, end if step else first):
+            what = core.noted_as[number]
+            if what >> _LANE != lane:
+                vcpu.hidden[(what & PAGE) + core.served[number]] += 1
+        first = end
+
+
+@kernel
 def price(core, vcpu, at, line, until):
     """Counts the lines that have been noted, and those of the program before a position of the
     chunk, by the cache level that has them. at, line: the program's lines of the chunk, int32 and
@@ -238,23 +278,28 @@ def price(core, vcpu, at, line, until):
     noted last: where one is, its own."""
     noted = core.record[0].noted
     core.record[0].noted = 0
-    missed = 0
+    missed = stepped = 0
     for number in range(noted):
         one, what = core.noted[number], core.noted_as[number]
         if at.size:
-            missed = _take_data(core, vcpu, at, line, what >> AS, missed)
+            missed = _take_data(core, vcpu, at, line, what >> AS & _POSITION, missed)
         if missed > MISSED - LINES:
             _beyond(core, vcpu, missed)
             missed = 0
         if what & PAGE != PAGE:
-            missed = _enter(core, vcpu, one, what & PAGE, missed)
+            note = (number + 1) << _NOTE if what >> STEP else 0
+            stepped |= note
+            missed = _enter(core, vcpu, one, what & PAGE | note, missed)
         else:
             for each in range(one, one + LINES):
                 row = vcpu.references.size - CACHE_LEVELS
                 missed = _enter(core, vcpu, each, row, missed)
     if at.size:
         missed = _take_data(core, vcpu, at, line, until, missed)
-    return _beyond(core, vcpu, missed) if missed else 0
+    furthest = _beyond(core, vcpu, missed) if missed else 0
+    if stepped:
+        _hide(core, vcpu, noted)
+    return furthest
 
 
 @kernel
@@ -271,12 +316,32 @@ def make_room(core, vcpu):
 
 
 @inlined
+def begin_step(core):
+    """The references of a walk until `end_step` go out at once, those of its first lane for now."""
+    record = core.record[0]
+    record.steps = record.steps % ((1 << (_LANE - STEP)) - 1) + 1
+    record.step = record.steps << STEP
+
+
+@inlined
+def next_lane(core):
+    """References of a step from now on wait for none before. At most MOST_LANES lanes a step."""
+    core.record[0].step += 1 << _LANE
+
+
+@inlined
+def end_step(core):
+    core.record[0].step = 0
+
+
+@inlined
 def reference(core, vcpu, hpa, entry, site, line):
     """Notes one reference of a walk to the entry at hpa, to be priced. site: which reference of
     the walk it is (`walks.sites`). line: its line's name (`lines.of_table`)."""
     number = core.record[0].noted
     core.noted[np.uint64(number)] = line
-    core.noted_as[np.uint64(number)] = core.record[0].position << AS | site * CACHE_LEVELS
+    what = core.record[0].position << AS | site * CACHE_LEVELS
+    core.noted_as[np.uint64(number)] = what | core.record[0].step
     core.record[0].noted = number + 1
     if core.record[0].logging != NIL:
         _log(core, vcpu, hpa, entry, site)
@@ -294,4 +359,5 @@ def _log(core, vcpu, hpa, entry, site):
         record.address = hpa
         record.entry = entry
         record.cache = level
+        record.step = (core.record[0].step >> STEP) & ((1 << (_LANE - STEP)) - 1)
         core.record[0].logging = used + 1

@@ -67,6 +67,8 @@ CORE_RECORD = np.dtype(
         # Of caches: see hardware.caches.
         ("noted", np.int64),  # lines to be priced; none between two runs
         ("position", np.int64),  # in the chunk, of the access at hand
+        ("step", np.int64),  # of a walk, and lane, in place: see caches.begin_step; 0: none
+        ("steps", np.int64),  # number of the last step
         ("taken", np.int64),  # lines of the program that the chunk has had so far
         ("data", np.int64),  # 1: the program's lines go through the caches
         ("levels", np.int64),
@@ -164,6 +166,7 @@ LOG = np.dtype(
         ("address", np.int64),  # HPA of the entry
         ("entry", np.int64),
         ("cache", np.int64),  # cache level that served it
+        ("step", np.int64),  # which references went out together; 0: it went out alone
     ]
 )
 
@@ -240,6 +243,7 @@ class VCPU(Struct):
     #: [(sites + 2) * CACHE_LEVELS]: of page walks, by site and serving level; then of the program,
     #: and of pages that the kernel zeroed or copied, by serving level
     references: np.ndarray
+    hidden: np.ndarray  # of `references`, those not waited for: see caches.begin_step
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
@@ -253,6 +257,7 @@ class VCPU(Struct):
         "exits": ArrayField(np.int64),
         "own": ArrayField(np.int64),
         "references": ArrayField(np.int64),
+        "hidden": ArrayField(np.int64),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),
@@ -290,6 +295,7 @@ class Core(Struct):
     line: np.ndarray  # [lines of all cache levels]: see hardware.caches
     noted: np.ndarray  # [caches.NOTED]: lines to be priced, the first CORE_RECORD.noted
     noted_as: np.ndarray  # [caches.NOTED]: when, and what they are
+    served: np.ndarray  # [caches.NOTED]: the cache level that had a line of a step
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
@@ -315,6 +321,7 @@ class Core(Struct):
         "line": ArrayField(np.int32),
         "noted": ArrayField(np.int64),
         "noted_as": ArrayField(np.int64),
+        "served": ArrayField(np.int8),
         "missed": ArrayField(np.int64),
         "missed_as": ArrayField(np.int64),
         "predictor": ArrayField(np.int32),

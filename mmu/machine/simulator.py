@@ -104,6 +104,7 @@ class Simulator:
         vcpu.exits[:] = 0
         vcpu.own[:] = 0
         vcpu.references[:] = 0
+        vcpu.hidden[:] = 0
         for name in vcpu.before.dtype.names or ():
             vcpu.first[0][name] = 0
         vcpu.first_exits[:] = 0

@@ -1,4 +1,20 @@
-"""What a walk is to the run loop: kernels that are compiled into it, and its sites."""
+"""What a walk is to the run loop: kernels that are compiled into it, and its sites.
+
+References are waited for in the order in which `caches.reference` is told of them. Those that the
+hardware sends out at once are a step:
+
+    begin_step(core)
+    for way in range(ways):
+        if way:
+            next_lane(core)  # waits for nothing before
+        reference(core, vcpu, ...)
+    end_step(core)
+
+A lane is what waits for each other: one probe of a hashed table, or the references of an ordinary
+walk beside which others are fetched ahead. The program waits for the lane that reaches furthest
+down the caches, the first of those where several do; the others count as `VCPU.hidden`, and cost
+nothing. A walk that stops within a step ends it first. Steps are not nested.
+"""
 
 from __future__ import annotations
 
