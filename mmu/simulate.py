@@ -52,7 +52,7 @@ def compare(
     """Runs a trace through techniques side by side.
 
     techniques: specs, `name:key=value,...`, or a list of them separated by commas; those that
-    `all` stands for are left out where they cannot run, with a warning.
+    `all` stands for are the architecture's, and left out where they cannot run, with a warning.
     warmup: accesses at the beginning that are simulated but not counted; "auto": as
     `mmu.warmup.automatic` has it. check: verify the invariants of `mmu.check` after every event
     and every CHECK_INTERVAL accesses. progress: called now and then with the number of accesses
@@ -61,7 +61,11 @@ def compare(
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
     config = (config or Config()).on(preset.arch)
-    specs = [spec.on(preset.arch) for spec in parse_all(techniques, config)]
+    specs = [
+        spec.on(preset.arch)
+        for spec in parse_all(techniques, config)
+        if not spec.optional or spec.technique.is_on(preset.arch)
+    ]
     for spec in specs:
         cost.check_categories(spec.technique)
     making = Making(

@@ -157,12 +157,16 @@ class Technique:
                 f"expected ({', '.join(expected)})"
             )
 
+    def is_on(self, arch: str) -> bool:
+        """Whether there is a walk of an architecture."""
+        return arch == self.arch or arch in self.walks
+
     def on(self, arch: str) -> Technique:
         """The same with the walk of an architecture: one object for each. Raises InputError
         where there is none."""
         if arch == self.arch:
             return self
-        if arch not in self.walks:
+        if not self.is_on(arch):
             raise InputError(
                 f"technique {self.name}: it is not there on {arch}; expected a preset of "
                 f"{' or '.join((X86_64, *self.walks))}"

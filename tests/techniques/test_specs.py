@@ -174,7 +174,8 @@ def test_lists_may_hold_specs_and_texts() -> None:
 def test_costs_are_named_after_the_technique() -> None:
     found = costs([registry.get("native"), registry.get("nested"), registry.get(str(EXAMPLE))])
     assert list(found) == [
-        "nested.ept_violation", "fault_around.ept_violation", "fault_around.mapped_around",
+        "nested.ept_violation", "nested.pml_full", "fault_around.ept_violation",
+        "fault_around.mapped_around",
     ]  # fmt: skip
 
 
@@ -302,6 +303,16 @@ def test_one_of_all_that_cannot_run_is_left_out_with_a_reason() -> None:
     assert comparison.input["techniques"] == ran
     with pytest.raises(MMULabError, match="no free run of frames"):
         simulate.compare(trace, presets.load("skylake-sp"), config, "native,partition")
+
+
+def test_all_are_those_of_the_architecture() -> None:
+    trace = workloads.resolve("gups:size=8M,accesses=1K")
+    found = simulate.compare(trace, presets.load("kunminghu"), Config(memory=1 << 30), "native,all")
+    ran = [result.technique for result in found.results]
+    assert ran == [name for name in registry.of_package() if registry.get(name).is_on("riscv64")]
+    assert 2 <= len(ran) < len(registry.of_package())
+    with pytest.raises(InputError, match="technique pvm: it is not there on riscv64"):
+        simulate.compare(trace, presets.load("kunminghu"), Config(memory=1 << 30), "all,pvm")
 
 
 def test_where_none_of_all_can_run_the_first_says_why() -> None:
