@@ -55,6 +55,8 @@ def test_json_and_csv_say_the_same(mmulab, tmp_path: Path) -> None:  # type: ign
         assert int(row["walks"]) == result["counts"]["walks"]
         assert int(row["exits"]) == sum(result["exits"].values())
         assert float(row["cycles.work.high"]) == result["cycles"]["work"]["high"]
+        for end, part in result["overlap"]["walks"].items():
+            assert float(row[f"overlap.walks.{end}"]) == part
         nested = [each for each in result["references"] if each["dimension"] == "nested"]
         assert int(row["references.nested"]) == sum(sum(each["served_by"]) for each in nested)
 
