@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+from drivers.guest import Guest
 from drivers.one_machine import Driver
 from drivers.walks import GVA, LARGE_MEMORY, PAGE, PAGE_2M, cold
 from hypothesis import HealthCheck, given, settings
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 
 from mmulab.mmu import presets
 from mmulab.mmu.by_hand import walkthrough
-from mmulab.mmu.check import check
+from mmulab.mmu.check import check, compare_contents
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware import tlb
 from mmulab.mmu.hardware.state import MOST_WAYS, PAGE_SIZES, Machine
 from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import EPT_RWX
 from mmulab.mmu.report.counts import hidden_of, read_dimensions, references_of
 from mmulab.mmu.techniques.elastic_cuckoo.reference import CuckooReference
@@ -115,6 +117,17 @@ def test_tables_grow_gradually_and_go_with_their_process(sides: str) -> None:
     need = ceil(pages / 8)
     assert need <= 0.6 * 3 * (int(way["lines"]) + int(way["next_lines"])) + 1
     assert int(way["lines"]) <= 2 * ceil(need / (0.6 * 3)) * 2
+
+
+def test_guests_whose_tables_take_frames_of_their_own_are_compared() -> None:
+    """Whichever of two techniques comes first: names of frames differ, contents do not."""
+    preset = presets.load("skylake-sp")
+    for names in (("native", "elastic-cuckoo"), ("elastic-cuckoo", "native")):
+        machines = [build(name, preset, Config(memory=64 << 20)) for name in names]
+        guest = Guest(machines)
+        for step in (("access", 0, 3, 1, 4), ("fork",), ("access", 0, 4, 1, 2), ("brk", 9)):
+            guest.play(step)
+            compare_contents(machines)
 
 
 # --- Walks ----------------------------------------------------------------------------
