@@ -26,7 +26,7 @@ from mmulab.mmu.hardware.state import MOST_WAYS, PAGE_SIZES, Machine
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import EPT_RWX
-from mmulab.mmu.report.counts import hidden_of, read_dimensions, references_of
+from mmulab.mmu.report.counts import hidden_of, read_dimensions, read_references, references_of
 from mmulab.mmu.techniques.elastic_cuckoo.reference import CuckooReference
 from mmulab.mmu.techniques.elastic_cuckoo.state import HOST, PROCESSES
 from mmulab.mmu.techniques.elastic_cuckoo.tables import free_all, put
@@ -206,6 +206,15 @@ def test_walk_tables_are_fetched_in_the_background() -> None:
     references, hidden = references_of(vcpu), hidden_of(vcpu)
     assert references[tables].sum() > 3
     assert (references[tables] == hidden[tables]).all()
+    reported = read_references(vcpu, driver.simulator.spec.technique.walk, 3)
+    assert {each["site"]: each.get("hidden") == each["served_by"] for each in reported} == {
+        "gL1": False,
+        "nL1 of gL1": False,
+        "nL1 of the page": False,
+        "gCWT": True,
+        "hCWT": True,
+        "nL1 of gCWT": True,
+    }
     assert (references - hidden).sum() == 3
 
 
