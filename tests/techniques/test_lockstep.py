@@ -92,6 +92,7 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "asap",
     "sagepte",
     "dmt:least=0",
     "dmt:pv=yes,least=0",

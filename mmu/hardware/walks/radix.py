@@ -62,13 +62,26 @@ def _lines_of(form: Form) -> Any:
     return line_of
 
 
-def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = None) -> Any:
+@inlined
+def _one_by_one(core, vcpu, hpa, entry, site, line, level):
+    reference(core, vcpu, hpa, entry, site, line)
+
+
+def make_walk(
+    form: Form,
+    locate: Any,
+    step: int,
+    hints: int,
+    line_of: Any = None,
+    refer: Any = _one_by_one,
+) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
     locate(core, vcpu, memory, frame, level) -> (status, hfn): where the table of a level in
     that frame lies. step: of its sites, from one level to the next. hints: first record of
     `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
-    the line that entry `number` of a level lies in, both counted from address 0.
+    the line that entry `number` of a level lies in, both counted from address 0. refer(core, vcpu,
+    hpa, entry, site, line, level): notes a reference, as `caches.reference`.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -115,7 +128,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, line_of: Any = Non
             found = find_entry(core, vcpu, dimension, hpa)
             if not found:
                 line = of_table(vcpu, nested, level, line_of(vcpu, level, number))
-                reference(core, vcpu, hpa, entry, site + level * step, line)
+                refer(core, vcpu, hpa, entry, site + level * step, line, level)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
