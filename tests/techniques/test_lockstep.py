@@ -120,7 +120,7 @@ def test_it_shows_the_guest_what_bare_metal_does(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm"):
+    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm", "dmt:least=0"):
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:
