@@ -71,7 +71,9 @@ def _spent(result: TechniqueResult, cycles: list[float], settings: dict[str, Any
         located, read = _place(each["site"])
         row = _numbered("G", located, settings["levels"]) if located != "page" else "UD"
         column = _numbered("H", read, settings["host_levels"]) if read != _OWN else _OWN
-        spent = sum(n * cost for n, cost in zip(each["served_by"], cycles, strict=True))
+        hidden = each.get("hidden", [0] * len(cycles))
+        waited = zip(each["served_by"], hidden, cycles, strict=True)
+        spent = sum((served - beside) * cost for served, beside, cost in waited)
         cells[row, column] = cells.get((row, column), 0) + spent / walks
     return cells
 
@@ -83,9 +85,9 @@ def _numbered(letter: str, table: str, levels: int) -> str:
 
 
 def latencies(comparison: Comparison) -> str:
-    """A grid of cycles a walk for each technique, likely ones of what served each reference, waited
-    for or not. G1 is the guest's top-level table, H1 the host's, UD the page, as in the artifacts
-    of DMT and SagePTE."""
+    """A grid of cycles a walk for each technique, likely ones of what serves each reference that
+    is not hidden behind others. G1 is the guest's top-level table, H1 the host's, UD the page, as
+    in the artifacts of DMT and SagePTE."""
     cycles = [
         cost.value
         for key, cost in comparison.costs.items()

@@ -47,6 +47,7 @@ TABLE = (
     Row("direct-segment:mode=guest", 4, 3, "h: Gandhi et al., MICRO 2014"),
     Row("direct-segment:mode=native", 0, 0, "inside the segment: Basu et al., ISCA 2013"),
     Row("sagepte", 20, 12, "N(g, h) - h: README of amirmnoohi/SagePTE-AE"),
+    Row("asap", 24, 15, "N(g, h), of which some overlap: Margaritov et al., MICRO 2019"),
     Row("dmt", 3, 3, "G4H4 + G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("dmt:pv=yes", 2, 2, "G4 + UDH4: Zhang et al., ASPLOS 2024"),
     Row("tpt", 4, 3, "n: one dimension: Bergman et al., USENIX ATC 2023, abstract"),

@@ -96,6 +96,7 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "asap",
     "sagepte",
     "dmt:least=0",
     "dmt:pv=yes,least=0",
@@ -157,7 +158,9 @@ def test_other_architectures_show_the_guest_what_x86_does(
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=5, max_size=40))
 def test_out_of_memory_is_one_sentence(history: list[tuple]) -> None:
-    for technique in ("native", "shadow", "nested", "paravirt", "softmmu", "pvm", "tpt"):
+    for technique in (
+        "native", "shadow", "nested", "paravirt", "softmmu", "pvm", "tpt", "dmt:least=0",
+    ):  # fmt: skip
         guest = Guest([build(technique, SMALL, Config(memory=1 << 20, page_size="2m"))])
         try:
             for step in history:

@@ -38,7 +38,7 @@ HEAP = 0x5555_5600_0000
 READ, WRITE = 1, 2
 
 #: Hooks that nothing in the program calls yet.
-NOT_YET = {"protect", "test_dirty"}
+NOT_YET = {"protect", "test_dirty", "adopted"}  # the last by dumps alone: test_dumps
 
 
 @entry
@@ -48,7 +48,7 @@ def _disk_reads(machine: Machine, gfn):
 
 @entry
 def _call_not_yet(machine: Machine, gfn):
-    return seam.protect(machine, gfn), seam.test_dirty(machine, gfn)
+    return seam.protect(machine, gfn), seam.test_dirty(machine, gfn), seam.adopted(machine)
 
 
 def every_gfn(driver: Driver) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_every_hook_is_called_where_its_event_is(driver: Driver) -> None:
     # and in the end each that there is.
     assert seen == seam.HOOKS.keys() - NOT_YET
     before = calls(driver)
-    assert _call_not_yet(driver.machine, 0) == (OK, 0)
+    assert _call_not_yet(driver.machine, 0) == (OK, 0, OK)
     assert {name for name, count in calls(driver).items() if count > before[name]} == NOT_YET
 
 
@@ -188,13 +188,14 @@ def _call_all(machine: Machine, results):
     results[21] = seam.world_out(machine)
     results[22] = seam.pin_dma(machine, 1)
     results[23] = seam.elapsed(machine, 1)
+    results[24] = seam.adopted(machine)
 
 
 def test_defaults_do_nothing(tmp_path: Path) -> None:
     driver = Driver(files.write(tmp_path, "bare", files.BARE))
     driver.run([BASE], [STORE])
     before = state_of(driver)
-    results = np.full(24, -1, np.int64)
+    results = np.full(25, -1, np.int64)
     _call_all(driver.machine, results)
     assert not results.any()
     driver.machine.vcpu.stats["kernel_entries"] -= 1  # which are counted, as stores and others are

@@ -107,6 +107,11 @@ def _checked_end(form: Form, stores: Stores | None) -> Any:
     return asked
 
 
+@inlined
+def _one_by_one(core, vcpu, hpa, entry, site, line, level):
+    reference(core, vcpu, hpa, entry, site, line)
+
+
 def make_walk(
     form: Form,
     locate: Any,
@@ -114,6 +119,7 @@ def make_walk(
     hints: int,
     line_of: Any = None,
     stores: Stores | None = None,
+    refer: Any = _one_by_one,
 ) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
@@ -121,7 +127,8 @@ def make_walk(
     that frame lies. step: of its sites, from one level to the next. hints: first record of
     `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
     the line that entry `number` of a level lies in, both counted from address 0. stores: None
-    where a walker may write to what it may read.
+    where a walker may write to what it may read. refer(core, vcpu, hpa, entry, site, line, level):
+    notes a reference, as `caches.reference`.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -172,7 +179,7 @@ def make_walk(
             found = find_entry(core, vcpu, dimension, hpa)
             if not found:
                 line = of_table(vcpu, nested, level, line_of(vcpu, level, number))
-                reference(core, vcpu, hpa, entry, site + level * step, line)
+                refer(core, vcpu, hpa, entry, site + level * step, line, level)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
