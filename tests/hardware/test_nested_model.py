@@ -88,6 +88,7 @@ class Both:
     def __init__(self, preset: Preset, config: Config) -> None:
         self.preset = preset
         self.simulator = build("nested", preset, config)
+        config = self.simulator.config
         for process in PROCESSES:
             self._event(SWITCH, process, 0, 0, 0)
             for start, count, size in REGIONS:
