@@ -22,6 +22,8 @@ from mmulab import workloads
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import MMULabError
+from mmulab.mmu.hardware.marks import MARK
+from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.simulator import Simulator, build
 from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
@@ -68,16 +70,16 @@ def fastest(function: Callable[[], object]) -> float:
 
 
 def prepared(chunk: Chunk) -> np.ndarray:
-    kinds = np.empty_like(chunk.kind)
-    engine.prepare(chunk.address, chunk.kind, chunk.size, kinds, np.zeros(3, np.int64), 4)
-    return kinds
+    marks = np.empty(chunk.accesses, MARK)
+    engine.prepare(*map(to_read, chunk[:3]), marks, np.zeros(3, np.int64), 4)
+    return marks
 
 
-def passing(simulator: Simulator, chunk: Chunk, kinds: np.ndarray) -> Callable[[], object]:
+def passing(simulator: Simulator, chunk: Chunk, marks: np.ndarray) -> Callable[[], object]:
     """A pass over the chunk, whose pages have been touched before."""
 
     def once() -> object:
-        return simulator.run(chunk, kinds, 0, chunk.accesses, 0)
+        return simulator.run(chunk, marks, 0, chunk.accesses, 0)
 
     once()
     simulator.reset_counters()
@@ -86,7 +88,7 @@ def passing(simulator: Simulator, chunk: Chunk, kinds: np.ndarray) -> Callable[[
 
 def compare(spec: str) -> None:
     chunk = load(spec, ACCESSES)
-    kinds = prepared(chunk)
+    marks = prepared(chunk)
     stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
     stream.run(chunk.address)
     preset = presets.load("skylake-sp")
@@ -96,7 +98,7 @@ def compare(spec: str) -> None:
     }
     for technique in ("native", "shadow", "nested"):
         simulator = build(technique, preset, Config(memory=4 << 30))
-        functions[technique] = passing(simulator, chunk, kinds)
+        functions[technique] = passing(simulator, chunk, marks)
     seconds = best(functions)
     print(f"{spec}: {chunk.accesses:,} accesses")
     for name, each in seconds.items():
@@ -106,12 +108,12 @@ def compare(spec: str) -> None:
 
 def walks() -> None:
     chunk = load(f"gups:size={TABLE},accesses=1M,init=0", sized(1_000_000, 1000))
-    kinds = prepared(chunk)
+    marks = prepared(chunk)
     simulators = {
         technique: build(technique, presets.load("skylake-sp"), Config(memory=1 << 30))
         for technique in ("native", "nested")
     }
-    seconds = best({name: passing(each, chunk, kinds) for name, each in simulators.items()})
+    seconds = best({name: passing(each, chunk, marks) for name, each in simulators.items()})
     print(f"gups over {TABLE[:-1]} MiB, 4k pages on 4k, walk caches on")
     for technique, simulator in simulators.items():
         walked = simulator.machine.vcpu.stats[0]["walks"].sum() / REPEATS

@@ -21,6 +21,7 @@ from mmulab.commands.progress import progress
               "sizes.")  # fmt: skip
 @click.option("--json", "json_path", metavar="OUT", help="Write what was measured ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw the curves: OUT.svg, .png or .pdf.")
+@options.figure_options
 def calibrate(
     output: str | None, base: str | None, seconds: float, json_path: str | None,
     plot_path: str | None,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmulab.commands import options
+from mmulab.commands import options, sweeping
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError
+
+if TYPE_CHECKING:
+    from mmulab.studies.study import Study
 
 
 @click.command()
@@ -20,9 +23,10 @@ from mmulab.mmu.errors import InputError
     default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
-    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,... or FILE.py.",
+    help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,..., FILE.py or all.",
 )
 @options.machine_options
+@sweeping.sweep_options
 @click.option(
     "--warmup",
     type=Count("auto"),
@@ -39,9 +43,11 @@ from mmulab.mmu.errors import InputError
 )
 @click.option("--check", is_flag=True, help="Verify the simulator's invariants as it runs (slow).")
 @click.option("--references", is_flag=True, help="Print the references of walks by level.")
+@click.option("--walk-latency", is_flag=True, help="Print the cycles of walks by reference.")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 @click.option(
     "--config",
     metavar="FILE",
@@ -50,9 +56,10 @@ from mmulab.mmu.errors import InputError
     callback=options.load_config,
     help="TOML file with any of these options.",
 )
-def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str | None,
-            sensitivity: bool, check: bool, references: bool, json_path: str | None,
-            csv_path: str | None, plot_path: str | None, **machine: Any) -> None:  # fmt: skip
+def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
+            seeds: int | None, warmup: Any, format_: str | None, sensitivity: bool, check: bool,
+            references: bool, walk_latency: bool, json_path: str | None, csv_path: str | None,
+            plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
     A TRACE is a file, '-' for standard input, or a generator such as
@@ -62,6 +69,12 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
     from mmulab.mmu.techniques.specs import parse_all
 
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
+    if sweeps or seeds:
+        _refuse(sensitivity=sensitivity, check=check, references=references)
+        given = {**machine, "techniques": techniques, "warmup": warmup, "format": format_}
+        study = sweeping.study("compare", traces, given, sweeps, seeds)
+        _sweep(study, json_path, csv_path, plot_path)
+        return
     preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
     if sensitivity and len(parse_all(techniques)) < 2:
@@ -69,7 +82,7 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
     options.say_if_cold(techniques)
     from mmulab.mmu import simulate
     from mmulab.mmu.report import results, table
-    from mmulab.plots.terminal import compare as terminal
+    from mmulab.plots.terminal import compare_table as terminal
     from mmulab.plots.terminal import references as grid
     from mmulab.plots.terminal import verdict
 
@@ -83,6 +96,8 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
             click.echo(terminal.table(comparison) + "\n")
         if references and not quiet:
             click.echo(grid.grids(comparison) + "\n")
+        if walk_latency and not quiet:
+            click.echo(grid.latencies(comparison) + "\n")
         if sensitivity and not quiet:
             click.echo(verdict.sensitivity(verdict.of_two(comparison)) + "\n")
     with options.together():
@@ -93,3 +108,33 @@ def compare(traces: tuple[str, ...], techniques: str, warmup: Any, format_: str 
 
             pairs = [verdict.of_two(each) for each in comparisons] if sensitivity else []
             figure.write(comparisons, plot_path, pairs)
+
+
+def _refuse(**flags: bool) -> None:
+    for name, given in flags.items():
+        if given:
+            raise InputError(f"--{name} and a sweep: expected one of them")
+
+
+def _sweep(
+    study: Study, json_path: str | None, csv_path: str | None, plot_path: str | None
+) -> None:
+    """Runs a study, prints it as a table, and writes what is asked for."""
+    from mmulab.mmu.report import results, table
+    from mmulab.plots.terminal import study as terminal
+    from mmulab.studies.sweep import techniques_of
+
+    points = sweeping.expanded(study)
+    options.say_if_cold(*techniques_of(study))
+    made = sweeping.results(points)
+    found = sweeping.kept(study, points, made)
+    comparisons = [one for several in made for one in several]
+    if "-" not in (json_path, csv_path):
+        click.echo(terminal.table(found))
+    with options.together():
+        options.write_text(json_path, lambda: results.to_json(comparisons))
+        options.write_text(csv_path, lambda: table.to_csv(comparisons))
+        if plot_path:
+            from mmulab.plots import study as figure
+
+            figure.write(found, plot_path)

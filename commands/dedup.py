@@ -20,6 +20,7 @@ from mmulab.commands.progress import progress
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--csv", "csv_path", metavar="OUT", help="Write results as CSV ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 def dedup(
     files: tuple[str, ...],
     page_sizes: str,

@@ -20,7 +20,9 @@ from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
 from mmulab.commands.rerun import rerun
+from mmulab.commands.results import results
 from mmulab.commands.run import run
+from mmulab.commands.sweep import sweep
 from mmulab.commands.trace import trace
 from mmulab.commands.validate import validate
 from mmulab.commands.walk import walk
@@ -51,6 +53,8 @@ for _command in (
     walk,
     run,
     mrc,
+    sweep,
+    results,
     dedup,
     trace,
     workloads,

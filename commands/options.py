@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ import click
 from mmulab import api, arguments
 from mmulab.commands.values import Bytes
 from mmulab.mmu.config import TECHNIQUES
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.errors import InputError, check_choice, unknown
+from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
     from mmulab.mmu.config import Config
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What describes the simulated machine; the defaults are those of mmu.config.Config."""
     options = [
-        click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
+        click.option("--preset", default=DEFAULT, show_default=True, metavar="NAME",
                      help="Processor: a name that `mmulab presets` lists, or a preset file, "
                      "NAME.toml."),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
@@ -41,6 +42,9 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Host memory; an eighth more than the guest's unless given."),
         click.option("--shadow-policy", default="unsync", show_default=True, metavar="POLICY",
                      help="On guest PTE writes: unsync (as KVM) or trap (every write)."),
+        click.option("--guest-allocator", default="buddy", show_default=True, metavar="NAME",
+                     help="Where guest pages lie: buddy, or ptemagnet (eight neighbouring pages "
+                     "in neighbouring frames)."),
         click.option("--pcid/--no-pcid", default=None, help="Guest uses PCIDs."),
         click.option("--vpid/--no-vpid", default=None, help="TLB entries tagged with a VPID."),
         click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),
@@ -54,6 +58,10 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      "bytes."),
         click.option("--seed", type=int, default=1, show_default=True,
                      help="Of generators and random replacement."),
+        click.option("--guest-tables", default="", metavar="DUMP",
+                     help="Page tables dumped from a guest, in place of the simulated one's."),
+        click.option("--host-tables", default="", metavar="DUMP",
+                     help="Those of its host: what backs its memory."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                      help="Change a number of the preset, e.g. cost.vm_exit=2000, "
                      "tlb.stlb.ways=8. Repeatable."),
@@ -105,6 +113,41 @@ def load_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
             defaults[name] = value
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
+
+
+def _width(text: str) -> float:
+    """Inches of a length such as 3.3in, 84mm or 8.4cm. Raises InputError."""
+    units = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
+    number = text.strip().lower()
+    for unit, inches in units.items():
+        with suppress(ValueError):
+            width = float(number.removesuffix(unit)) * inches if number.endswith(unit) else 0.0
+            if 1 <= width <= 40:
+                return width
+    raise InputError(f"--width {text}: expected 1in to 40in, such as 3.3in or 84mm")
+
+
+def _set_look(_ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    from mmulab.plots import figures
+
+    known = figures.look.get()
+    if param.name == "width":
+        figures.look.set(known._replace(width=_width(value) if value else 0.0))
+    else:
+        check_choice("--style", value or "notebook", tuple(figures.STYLES))
+        figures.look.set(known._replace(style=value or "notebook"))
+
+
+def figure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a command's figure looks."""
+    for name, metavar, text in (
+        ("--width", "LENGTH", "Of the figure, such as 3.3in or 84mm."),
+        ("--style", "NAME", "Of the figure: notebook, paper or slides."),
+    ):
+        command = click.option(
+            name, metavar=metavar, expose_value=False, callback=_set_look, help=text
+        )(command)
+    return command
 
 
 def resolve(

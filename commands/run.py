@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from mmulab import api, arguments
-from mmulab.commands import options
+from mmulab.commands import options, sweeping
 from mmulab.commands.progress import progress
-from mmulab.mmu.errors import InputError
 
 
 @click.command()
@@ -20,14 +19,7 @@ from mmulab.mmu.errors import InputError
     help="Also without mechanisms, with each alone, with guests fitted to the host, and on a "
     "host with memory for all.",
 )
-@click.option(
-    "--sweep",
-    "sweeps",
-    multiple=True,
-    metavar="KEY=A,B,...",
-    help="Run once for each value of one setting, such as ksm.pages_to_scan=100,1000 or "
-    "vm.memory=1G,2G.",
-)
+@sweeping.sweep_options
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Change a setting: host.memory=8G, vm.NAME.shares=2000, ksm.sleep=5ms. Repeatable.",
@@ -38,10 +30,12 @@ from mmulab.mmu.errors import InputError
 @click.option(
     "--plot", "plot_path", metavar="OUT", help="Draw memory, paging and slowdown: .svg .png .pdf."
 )
+@options.figure_options
 def run(
     scenario: str,
     compare: bool,
     sweeps: tuple[str, ...],
+    seeds: int | None,
     overrides: tuple[str, ...],
     technique: str | None,
     check: bool,
@@ -55,7 +49,7 @@ def run(
     """
     options.check_outputs(plot_path, json=json_path)
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
-    key, settings = _settings(loaded, sweeps)
+    key, settings = _settings(loaded, sweeping.axes(sweeps, seeds))
     techniques = {vm.technique for each in settings.values() for vm in each.vms}
     options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
     runs = {
@@ -67,27 +61,20 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-def _settings(loaded: Any, sweeps: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """(key that is swept, its values with the scenario of each); ("", {"": loaded}) without
-    a sweep. Raises InputError."""
-    from mmulab.mmu.scenario import parsing
-
-    if not sweeps:
+def _settings(loaded: Any, axes: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, Any]]:
+    """(what is swept, the scenario of each of its values), several keys with commas between;
+    ("", {"": loaded}) without a sweep. Raises InputError."""
+    if not axes:
         return "", {"": loaded}
-    if len(sweeps) > 1:
-        raise InputError(f"--sweep {sweeps[0]} --sweep {sweeps[1]}: expected one setting to sweep")
-    ((key, values),) = arguments.pairs(sweeps, "--sweep")
-    settings: dict[str, Any] = {}
-    for value in arguments.listed(values):
-        changed = parsing.overridden(loaded, [(key, value)])
-        for other, one in settings.items():
-            if one == changed:
-                same = f"{value} twice" if value == other else f"{other} and {value} are equal"
-                raise InputError(f"--sweep {sweeps[0]}: {same}; expected values that differ")
-        settings[value] = changed
-    if not settings:
-        raise InputError(f"--sweep {sweeps[0]}: no value; expected KEY=A,B,...")
-    return key, settings
+    from mmulab.studies.calls import scenario_of
+    from mmulab.studies.study import Study
+
+    points = sweeping.expanded(Study(loaded.name, "run", scenario=loaded, axes=axes))
+    settings = {
+        ",".join(value for _, value in point.axes): scenario_of(point.settings, loaded)
+        for point in points
+    }
+    return ",".join(axes), settings
 
 
 def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:

@@ -27,6 +27,7 @@ from mmulab.commands.values import Count
     metavar="OUT",
     help="Draw addresses and working set over time: OUT.svg, .png or .pdf.",
 )
+@options.figure_options
 def info(
     trace: str | None, format_: str | None, seed: int, window: int | None,
     json_path: str | None, plot_path: str | None,

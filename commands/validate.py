@@ -12,11 +12,12 @@ from mmulab.commands import options
 from mmulab.commands.progress import progress
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.presets import DEFAULT
 
 
 @click.command()
 @click.argument("trace", required=False, metavar="[TRACE]")
-@click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
+@click.option("--preset", default=DEFAULT, show_default=True, metavar="NAME",
               help="Processor: a name, or a file such as `mmulab calibrate` writes.")  # fmt: skip
 @click.option("--perf", "perf_path", metavar="FILE",
               help="Compare a program's counts, of perf stat -x, -o FILE, with those of TRACE, "
@@ -29,6 +30,7 @@ from mmulab.mmu.errors import InputError
               "accesses.")  # fmt: skip
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw them: OUT.svg, .png or .pdf.")
+@options.figure_options
 def validate(
     trace: str | None, preset: str, perf_path: str | None, page_size: str, format_: str | None,
     seconds: float, json_path: str | None, plot_path: str | None,

@@ -22,6 +22,7 @@ from mmulab.commands.values import Address
 @options.machine_options
 @click.option("--store", is_flag=True, help="Walk for a store: D bits are set.")
 @click.option("--plot", "plot_path", metavar="OUT", help="Draw the grid: OUT.svg, .png or .pdf.")
+@options.figure_options
 def walk(gva: int, techniques: str, store: bool, plot_path: str | None, **machine: Any) -> None:
     """Print every memory reference of the page walk for GVA, in order.
 

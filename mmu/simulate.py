@@ -5,14 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
 
 from mmulab import __version__
 from mmulab.mmu.config import TECHNIQUES, Config, python_files
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
@@ -52,7 +51,8 @@ def compare(
 ) -> Comparison:
     """Runs a trace through techniques side by side.
 
-    techniques: specs, `name:key=value,...`, or a list of them separated by commas.
+    techniques: specs, `name:key=value,...`, or a list of them separated by commas; those that
+    `all` stands for are the architecture's, and left out where they cannot run, with a warning.
     warmup: accesses at the beginning that are simulated but not counted; "auto": as
     `mmu.warmup.automatic` has it. check: verify the invariants of `mmu.check` after every event
     and every CHECK_INTERVAL accesses. progress: called now and then with the number of accesses
@@ -61,17 +61,29 @@ def compare(
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
     config = (config or Config()).on(preset.arch)
-    specs = [spec.on(preset.arch) for spec in parse_all(techniques, config)]
+    specs = [
+        spec.on(preset.arch)
+        for spec in parse_all(techniques, config)
+        if not spec.optional or spec.technique.is_on(preset.arch)
+    ]
     for spec in specs:
         cost.check_categories(spec.technique)
     making = Making(
-        files_of([trace]) | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        files_of([trace])
+        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        | {path: path for path in (config.guest_tables, config.host_tables) if path}
     )
     warmup = _warmup(trace, preset, config, warmup)
     compile_parts(specs)
     known = independence(trace, preset, warmup)
-    workers = [_Worker(build(spec, preset, config), warmup, check) for spec in specs]
+    workers = [_Worker(spec, preset, config, warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, preset, config, progress)
+    failed = [worker for worker in workers if worker.error]
+    workers = [worker for worker in workers if not worker.error]
+    if failed and not workers:
+        raise failed[0].error or AssertionError
+    left_out = tuple(f"left out: {each.error}" for each in failed)
+    specs = [worker.spec for worker in workers]
     if check:
         from mmulab.mmu.check import compare_contents
 
@@ -90,7 +102,7 @@ def compare(
         for key, of_one in cost.costs_of(preset, spec.technique).items()
     }
     virtual = [spec.text for spec in specs if spec.technique.virtual]
-    settings = asdict(config)
+    settings = config.settings()
     return Comparison(
         trace=trace.name,
         preset=preset.name,
@@ -99,7 +111,7 @@ def compare(
         warmup=warmup,
         settings=settings,
         results=results,
-        warnings=warnings(results, settings, warmup),
+        warnings=(*left_out, *warnings(results, settings, warmup)),
         verdict=verdict(results, virtual, priced),
         costs=priced,
         input=_input(trace, preset, config, specs, warmup, making),
@@ -130,7 +142,7 @@ def _input(
         "files": making.files(),
         "techniques": [spec.text for spec in specs],
         "preset": described(preset, costs(spec.technique for spec in specs)),
-        "settings": asdict(config),
+        "settings": config.settings(),
         "warmup": warmup,
     }
 
@@ -150,7 +162,8 @@ def _feed(
     done = 0
     try:
         for worker in workers:
-            worker.thread.start()
+            if not worker.error:
+                worker.thread.start()
         for chunk in trace.chunks():
             work, of_chunk = prepare(trace, chunk, done, warmup, config.levels, lines)
             counts += of_chunk
@@ -172,31 +185,41 @@ def _feed(
 class _Worker:
     """A technique's thread: takes chunks from its queue until None."""
 
-    def __init__(self, simulator: Simulator, warmup: int, check: bool) -> None:
-        self.simulator = simulator
+    def __init__(
+        self, spec: Spec, preset: Preset, config: Config, warmup: int, check: bool
+    ) -> None:
+        self.spec = spec
         self.warmup = warmup
         self.check = check
         self.work: queue.Queue[Work | None] = queue.Queue(QUEUE_CHUNKS)
         self.error: BaseException | None = None
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name=simulator.technique, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=spec.text, daemon=True)
+        try:
+            self.simulator = build(spec, preset, config)
+        except MMULabError as error:
+            self.error = error
+        self._raise()
+
+    def _raise(self) -> None:
+        """Raises what the thread died of, unless the others go on without it."""
+        if self.error and not (self.spec.optional and isinstance(self.error, MMULabError)):
+            raise self.error
 
     def put(self, work: Work | None) -> None:
         """Waits for room; raises what the thread died of."""
-        while True:
-            if self.error:
-                raise self.error
+        while not self.error:
             try:
                 self.work.put(work, timeout=0.1)
                 return
             except queue.Full:
                 continue
+        self._raise()
 
     def finish(self) -> None:
         while self.thread.is_alive():
             self.thread.join(timeout=0.1)  # wakes up for Ctrl-C
-        if self.error:
-            raise self.error
+        self._raise()
 
     def stop(self) -> None:
         self.stopped.set()
@@ -222,7 +245,7 @@ class _Worker:
         end = work.chunk.accesses
         pause = work.measured_from if self.simulator.accesses < self.warmup else 0
         for stop in self._stops(work.chunk, pause, end):
-            event = self.simulator.run(work.chunk, work.kinds, position, stop, event, work.lines)
+            event = self.simulator.run(work.chunk, work.marks, position, stop, event, work.lines)
             position = stop
             if pause and stop == pause and self.simulator.accesses == self.warmup:
                 self.simulator.reset_counters()

@@ -43,7 +43,7 @@ def automatic(trace: Trace, preset: Preset, config: Config) -> int:
         event = 0
         for start in range(0, max(1, chunk.accesses), STEP):
             stop = min(chunk.accesses, start + STEP)
-            event = simulator.run(chunk, work.kinds, start, stop, event)
+            event = simulator.run(chunk, work.marks, start, stop, event)
             seen.append((simulator.accesses, int(simulator.machine.vcpu.first[0]["guest_faults"])))
     accesses, touches = seen[-1]
     enough = (done for done, so_far in seen if touches - so_far <= LEFT * touches)

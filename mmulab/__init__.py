@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         calibrate,
         compare,
         dedup,
+        geometries,
         miss_ratio,
         plot,
         preset,
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
     from mmulab.mmu.errors import InputError, MMULabError, RunError
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.report.study_results import StudyResults
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
     from mmulab.mmu.trace import Chunk, Trace
+    from mmulab.studies.public import results, sweep
+    from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
@@ -52,6 +56,7 @@ __all__ = [
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Geometries",
     "Geometry",
     "InputError",
     "MMULabError",
@@ -62,6 +67,7 @@ __all__ = [
     "RunError",
     "RunResult",
     "Scenario",
+    "StudyResults",
     "TLBStream",
     "Trace",
     "TraceInfo",
@@ -71,11 +77,14 @@ __all__ = [
     "calibrate",
     "compare",
     "dedup",
+    "geometries",
     "miss_ratio",
     "plot",
     "preset",
     "presets",
+    "results",
     "run",
+    "sweep",
     "table",
     "trace",
     "trace_info",
@@ -88,6 +97,7 @@ _ELSEWHERE = {
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.stream",
     "InputError": "mmu.errors",
     "MMULabError": "mmu.errors",
@@ -98,11 +108,14 @@ _ELSEWHERE = {
     "RunError": "mmu.errors",
     "RunResult": "mmu.scenario.results",
     "Scenario": "mmu.scenario.settings",
+    "StudyResults": "mmu.report.study_results",
     "TLBStream": "mmu.tlb_stream.stream",
     "Trace": "mmu.trace",
     "TraceInfo": "workloads.analysis.summary",
     "Validation": "workloads.probes.validation",
     "Walk": "mmu.by_hand.walkthrough",
+    "results": "studies.public",
+    "sweep": "studies.public",
 }
 
 if not os.path.isdir(os.path.join(__path__[0], "mmu")):

@@ -14,6 +14,7 @@ from mmulab.arguments import (
     PAGE_SIZES,
     Machine,
     address,
+    geometry,
     listed,
     machine,
     number,
@@ -23,6 +24,7 @@ from mmulab.arguments import (
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.config.units import parse_count
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.tlb_stream.stream import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
     from mmulab.workloads.analysis.summary import TraceInfo
@@ -95,7 +99,7 @@ def compare(
     trace: PathLike | Trace,
     *,
     techniques: Listed = TECHNIQUES,
-    preset: PathLike | Preset = "skylake-sp",
+    preset: PathLike | Preset = DEFAULT,
     set: Settings = (),
     warmup: int | str = 0,
     format: str | None = None,
@@ -111,8 +115,9 @@ def compare(
     until all but a twentieth of memory's first touches are over, at most half. check: verify the
     simulator's invariants as it runs (slow). progress: called now and then with the number of
     accesses read so far. options: the machine, as the options of the command: memory,
-    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy, pcid, vpid,
-    ept_ad, walk_caches, caches, llc, seed.
+    host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
+    guest_allocator, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
+    host_tables.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """
@@ -132,7 +137,7 @@ def walk(
     gva: int | str,
     technique: str = "nested",
     *,
-    preset: PathLike | Preset = "skylake-sp",
+    preset: PathLike | Preset = DEFAULT,
     set: Settings = (),
     store: bool = False,
     **options: Unpack[Machine],
@@ -230,6 +235,39 @@ def miss_ratio(
     return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
 
 
+def geometries(
+    trace: PathLike | Trace,
+    *,
+    sets: int = 4096,
+    ways: int = 16,
+    l1: str | Geometry | None = None,
+    page_sizes: Listed = "4k",
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    ignore_invalidations: bool = False,
+    format: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Geometries:
+    """Misses of every LRU TLB of up to so many sets and ways, in one pass: `mmulab mrc --sets`.
+
+    sets: a power of two. l1: an LRU TLB in front, "16x4" for 16 sets of 4 ways; what it serves is
+    not looked up. ignore_invalidations: take the trace as though no event took translations away.
+    The others: as for `miss_ratio`.
+
+    Raises InputError for a bad trace, page size or geometry, and for a trace with such events.
+    """
+    from mmulab.workloads.analysis import geometries as analysis
+
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    front = geometry(l1) if isinstance(l1, str) else l1
+    source = _trace(trace, format=format, seed=seed, levels=5)
+    return analysis.measure(
+        source, listed(page_sizes), sets, ways, front, skipped, most, ignore_invalidations, progress
+    )
+
+
 def trace_info(
     trace: PathLike | Trace,
     *,
@@ -293,7 +331,7 @@ def calibrate(
 
 
 def validate(
-    *, preset: PathLike | Preset = "skylake-sp", set: Settings = (), seconds: float = 60,
+    *, preset: PathLike | Preset = DEFAULT, set: Settings = (), seconds: float = 60,
     progress: Progress | None = None,
 ) -> Validation:  # fmt: skip
     """Runs workloads for real and simulated, and compares their times: `mmulab validate`.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.scenario.settings import Scenario
+    from mmulab.mmu.tlb_stream.stream import Geometry
 
     PathLike = str | os.PathLike[str]
     Listed = str | Iterable[str]  # "a,b", or the names themselves
@@ -31,11 +32,13 @@ class Machine(TypedDict, total=False):
     "4k", "2m", "1g", or "thp" (2m where a mapping allows it). host_page_size: what the VMM
     backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
     or 5; on Arm and RISC-V others, too, and for host_levels 0: as the architecture has it.
-    shadow_policy: on writes to guest tables, "unsync" or "trap". pcid, vpid, ept_ad:
+    shadow_policy: on writes to guest tables, "unsync" or "trap". guest_allocator: "buddy", or
+    "ptemagnet": eight neighbouring pages get neighbouring frames. pcid, vpid, ept_ad:
     None: as the preset has it. walk_caches: paging-structure caches and nested TLB. caches:
     whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
     of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of
-    generators and random replacement.
+    generators and random replacement. guest_tables, host_tables: files of page tables that were
+    dumped from a machine (docs/techniques.md), in place of the simulated guest's.
     """
 
     memory: int | str
@@ -45,6 +48,7 @@ class Machine(TypedDict, total=False):
     levels: int
     host_levels: int
     shadow_policy: str
+    guest_allocator: str
     pcid: bool | None
     vpid: bool | None
     ept_ad: bool | None
@@ -52,6 +56,8 @@ class Machine(TypedDict, total=False):
     caches: str
     llc: int | str
     seed: int
+    guest_tables: str
+    host_tables: str
 
 
 def listed(names: Listed) -> list[str]:
@@ -141,6 +147,16 @@ def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
         raise InputError(f"{name.replace('_', ' ')} {error}") from None
     except TypeError:
         raise InputError(f"{name.replace('_', ' ')} {value!r}: expected a whole number") from None
+
+
+def geometry(text: str) -> Geometry:
+    """A TLB of "SETSxWAYS", LRU. Raises InputError."""
+    from mmulab.mmu.tlb_stream.stream import Geometry
+
+    sets, _, ways = text.partition("x")
+    if not (sets.isdecimal() and ways.isdecimal()):
+        raise InputError(f"{text}: expected SETSxWAYS, such as 16x4")
+    return Geometry(int(sets), int(ways))
 
 
 def address(gva: int | str) -> int:

@@ -165,6 +165,18 @@ def _miss_ratio(result: Made, progress: Any) -> Any:
     )  # fmt: skip
 
 
+def _geometries(result: Made, progress: Any) -> Any:
+    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.workloads.analysis import geometries
+
+    given = result["input"]
+    return geometries.measure(
+        _trace(given["trace"]), given["page_sizes"], given["sets"], given["ways"],
+        Geometry(*given["l1"]) if given["l1"] else None, given["warmup"], given["max"],
+        given["ignore"], progress,
+    )  # fmt: skip
+
+
 def _trace_info(result: Made, progress: Any) -> Any:
     from mmulab.workloads.analysis import summary
 
@@ -189,6 +201,7 @@ _CALLS: dict[str, Callable[[Made, Any], Any]] = {
     "compare": _compare,
     "run": _run,
     "miss_ratio": _miss_ratio,
+    "geometries": _geometries,
     "trace_info": _trace_info,
     "dedup": _dedup,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.report.cost import CATEGORIES
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
 _FIRST = ("work", "data", "guest_kernel")
 _ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST))
 
+#: Techniques up to which several traces stand one below the other.
+MOST_BARS = 8
+
+#: Of the median of a panel's bars, how many times as long one is drawn whole.
+LONGEST = 4.0
+
 
 def draw(comparisons: Sequence[Comparison], pairs: Sequence[Pair] = ()) -> Figure:
     """Left: cycles an access, stacked by category, with the range of the costs. Right: L2 TLB
     misses. pairs: one for each comparison, whose sensitivity to each cost is drawn below.
 
-    Traces whose costs differ by more than an order of magnitude keep axes of their own.
+    Each trace has axes of its own. More than MOST_BARS techniques over several traces are small
+    panels, without misses.
     """
+    if len(comparisons) > 1 and len(comparisons[0].results) > MOST_BARS and not pairs:
+        return _panels(comparisons)
     names = _names(comparisons[0])
     lines = len(names) * max(name.count("\n") + 1 for name in names)
     high = 1.3 + max(1.5, 0.5 + 0.18 * lines) * len(comparisons)
@@ -43,8 +53,6 @@ def draw(comparisons: Sequence[Comparison], pairs: Sequence[Pair] = ()) -> Figur
 
 def _cycles(figure: Any, comparisons: Sequence[Comparison]) -> None:
     """A row for each comparison."""
-    from matplotlib.patches import Patch
-
     rows = len(comparisons)
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=[3, 1])
     used: dict[str, Any] = {}
@@ -60,6 +68,33 @@ def _cycles(figure: Any, comparisons: Sequence[Comparison]) -> None:
         x=0.01,
         ha="left",
     )
+    _legend(figure, comparisons, used)
+
+
+def _panels(comparisons: Sequence[Comparison]) -> Figure:
+    """A panel a trace, four in a row, which share the names of the techniques."""
+    columns = min(4, len(comparisons))
+    rows = -(-len(comparisons) // columns)
+    lines = len(_names(comparisons[0]))
+    figure = new_figure(1.6 + 3.1 * columns, 1.2 + rows * (0.7 + 0.17 * lines))
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    used: dict[str, Any] = {}
+    for number, panel in enumerate(axes.flat):
+        if number >= len(comparisons):
+            panel.remove()
+            continue
+        _cut_stack(panel, comparisons[number], used)
+        if number + columns >= len(comparisons):
+            panel.set_xlabel("cycles per access, costs as likely", fontsize=8)
+    axes[0][0].invert_yaxis()
+    figure.suptitle(machine(comparisons[0]), fontsize=10, x=0.01, ha="left")
+    _legend(figure, comparisons, used)
+    return figure
+
+
+def _legend(figure: Any, comparisons: Sequence[Comparison], used: dict[str, Any]) -> None:
+    from matplotlib.patches import Patch
+
     handles = [used[c] for c in _ORDER if c in used]
     labels = [LABELS[c] for c in _ORDER if c in used]
     if any(result.first_touch_percent > 0.5 for c in comparisons for result in c.results):
@@ -80,9 +115,48 @@ def _names(comparison: Comparison) -> list[str]:
 
 
 def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
-    """A bar for each technique: what goes on, then first touches, hatched; and a whisker from
-    every cost at its lowest to every cost at its highest."""
+    """Bars, and a whisker from every cost at its lowest to every cost at its highest."""
     names = _names(comparison)
+    ends = _bars(axes, names, comparison, used)
+    ranges = [result.range_per_access for result in comparison.results]
+    below = [each.likely - each.low for each in ranges]
+    above = [each.high - each.likely for each in ranges]
+    axes.errorbar(
+        ends, names, xerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2.5
+    )
+    for name, result, each in zip(names, comparison.results, ranges, strict=True):
+        text = f"{each.likely:.2f} ({result.translation_percent:.0f} % translation)"
+        _label(axes, text, each.high, name, 8)
+    axes.set_xlim(0, 1.5 * max(each.high for each in ranges))
+    _tidy(axes)
+    axes.set_title(comparison.trace, fontsize=10, loc="left")
+
+
+def _cut_stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
+    """Bars of one of many panels: one that is many times as long as most is cut."""
+    names = [result.technique for result in comparison.results]
+    ends = _bars(axes, names, comparison, used)
+    longest = max(end for end in ends if end <= LONGEST * median(ends))
+    for name, end in zip(names, ends, strict=True):
+        cut = "" if end <= longest else "\u25b8 "
+        _label(axes, f"{cut}{end:.3g}", min(end, longest), name, 7)
+    axes.set_xlim(0, 1.25 * longest)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(labelsize=8)
+    axes.set_title(comparison.trace, fontsize=9, loc="left")
+
+
+def _label(axes: Any, text: str, x: float, name: str, size: float) -> None:
+    axes.annotate(
+        f" {text}", (x, name), xytext=(3, 0), textcoords="offset points", va="center", fontsize=size
+    )  # fmt: skip
+
+
+def _bars(
+    axes: Any, names: Sequence[str], comparison: Comparison, used: dict[str, Any]
+) -> list[float]:
+    """A bar for each technique: what goes on, then first touches, hatched. Returns their ends."""
     left = [0.0] * len(names)
     for hatch in ("", "////"):
         for category in _ORDER:
@@ -95,24 +169,7 @@ def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
                 if not hatch:
                     used.setdefault(category, bars)
             left = [a + b for a, b in zip(left, widths, strict=True)]
-    ranges = [result.range_per_access for result in comparison.results]
-    below = [each.likely - each.low for each in ranges]
-    above = [each.high - each.likely for each in ranges]
-    axes.errorbar(
-        left, names, xerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2.5
-    )
-    for name, result, each in zip(names, comparison.results, ranges, strict=True):
-        axes.annotate(
-            f" {each.likely:.2f} ({result.translation_percent:.0f} % translation)",
-            (each.high, name),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    axes.set_xlim(0, 1.5 * max(each.high for each in ranges))
-    _tidy(axes)
-    axes.set_title(comparison.trace, fontsize=10, loc="left")
+    return left
 
 
 def _width(result: TechniqueResult, category: str, of_first_touches: bool) -> float:
@@ -127,7 +184,10 @@ def _misses(axes: Any, comparison: Comparison) -> None:
     rates = [1000 * r.counts["l2_tlb_misses"] / comparison.accesses for r in comparison.results]
     axes.barh(names, rates, color="#444444", height=0.7)
     for name, rate in zip(names, rates, strict=True):
-        axes.annotate(f" {rate:.3g}", (rate, name), va="center", fontsize=8)
+        axes.annotate(
+            f" {rate:.3g}", (rate, name), xytext=(3, 0), textcoords="offset points", va="center",
+            fontsize=8,
+        )  # fmt: skip
     axes.set_xlim(0, 1.35 * max(rates) if any(rates) else 1)
     axes.set_yticklabels([])
     _tidy(axes)

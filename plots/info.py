@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from mmulab.workloads.analysis.summary import Region, TraceInfo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_ROOM = 0.045  # of the axis' height, for a region's name
 
 
 def draw(info: TraceInfo) -> Figure:
@@ -25,6 +27,7 @@ def draw(info: TraceInfo) -> Figure:
                   linewidths=0, rasterized=True)  # fmt: skip
     for border in borders[1:-1]:
         above.axhline(border / 2**20, color="#bbbbbb", linewidth=0.6)
+    _name(above, info.regions, base)
     above.set_ylabel("touched regions, MiB")
     above.set_title(info.trace, fontsize=10, loc="left")
     edges = np.minimum(np.arange(len(info.working_set) + 1) * info.interval, info.accesses)
@@ -38,6 +41,24 @@ def draw(info: TraceInfo) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     return figure
+
+
+def _name(axes: Any, regions: list[Region], base: list[int]) -> None:
+    """Each region's start, beside it, as far as there is room."""
+    whole = sum(region.bytes for region in regions)
+    last = -1.0
+    several = len({region.process for region in regions}) > 1
+    for region, start in zip(regions, base, strict=True):
+        middle = (start + region.bytes / 2) / whole
+        if middle - last < _ROOM:
+            continue
+        last = middle
+        process = f"{region.process}: " if several else ""
+        axes.annotate(
+            f"{process}{region.start:#x}", (1.0, (start + region.bytes / 2) / 2**20),
+            xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=7, annotation_clip=False,
+        )  # fmt: skip
 
 
 def _compressed(regions: list[Region]) -> tuple[list[int], list[int]]:

@@ -10,18 +10,33 @@ from mmulab.mmu.by_hand.walkthrough import Walk
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.results import Comparison
+from mmulab.mmu.report.study_results import StudyResults
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.plots import calibration, compare, dedup, info, mrc, scenario, validation, walk
+from mmulab.plots import (
+    calibration,
+    compare,
+    dedup,
+    geometries,
+    info,
+    mrc,
+    scenario,
+    study,
+    validation,
+    walk,
+)
 from mmulab.plots.figures import check_path, save
 from mmulab.plots.terminal import calibration as calibration_text
-from mmulab.plots.terminal import compare as compare_text
+from mmulab.plots.terminal import compare_table
 from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import geometries as geometries_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import mrc as mrc_text
 from mmulab.plots.terminal import presets as presets_text
 from mmulab.plots.terminal import scenario as scenario_text
+from mmulab.plots.terminal import study as study_text
 from mmulab.plots.terminal import validation as validation_text
 from mmulab.plots.terminal import walk as walk_text
+from mmulab.workloads.analysis.geometries import Geometries
 from mmulab.workloads.analysis.miss_ratio import MissRatios
 from mmulab.workloads.analysis.page_sharing import Report
 from mmulab.workloads.analysis.summary import TraceInfo
@@ -32,7 +47,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Result: TypeAlias = Union[  # noqa: UP007
-    Comparison, Walk, RunResult, MissRatios, TraceInfo, Report, Preset, Calibrated, Validation
+    Comparison,
+    Walk,
+    RunResult,
+    MissRatios,
+    Geometries,
+    TraceInfo,
+    Report,
+    Preset,
+    Calibrated,
+    Validation,
+    StudyResults,
 ]
 
 
@@ -65,15 +90,17 @@ def _preset(preset: Preset) -> str:
 
 
 _KINDS: dict[type, _Kind] = {
-    Comparison: _Kind(_each(compare_text.table), compare.draw),
+    Comparison: _Kind(_each(compare_table.table), compare.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),
     MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
+    Geometries: _Kind(_each(geometries_text.table), geometries.draw),
     TraceInfo: _Kind(_each(info_text.report), _only(info.draw)),
     Report: _Kind(_each(dedup_text.table), _only(dedup.draw)),
     Preset: _Kind(_each(_preset), None),
     Calibrated: _Kind(_each(calibration_text.table), _only(calibration.draw)),
     Validation: _Kind(_each(validation_text.table), validation.draw),
+    StudyResults: _Kind(_each(study_text.table), _only(study.draw)),
 }
 
 

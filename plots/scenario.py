@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.plots import lives
 from mmulab.plots.figures import new_figure, save
 
 if TYPE_CHECKING:
@@ -26,19 +27,25 @@ MEMORY = {
 PAGING = {
     "host_swap_ins": ("#d55e00", "-", "host, in"),
     "host_swap_outs": ("#d55e00", ":", "host, out"),
-    "guest_swap_ins": ("#0072b2", "-", "guests, in"),
-    "guest_swap_outs": ("#0072b2", ":", "guests, out"),
+    "guest_swap_ins": ("#56b4e9", "-", "guests, in"),
+    "guest_swap_outs": ("#56b4e9", ":", "guests, out"),
 }
-VARIANTS = ("#999999", "#56b4e9", "#d55e00", "#f0e442", "#009e73", "#cc79a7", "#0072b2", "#e69f00")
+#: Of variants, none of them a colour above: Paul Tol's muted palette (SRON/EPS/TN/09-002).
+VARIANTS = ("#999999", "#332288", "#882255", "#ddcc77", "#117733", "#88ccee", "#aa4499", "#44aa99")
 MOST_PANELS = 6  # VMs with a panel of their own; more are drawn as one
 
 _FRAMES_PER_MIB = 256
 
 
 def draw(runs: Sequence[RunResult]) -> Figure:
-    """One run: its VMs' memory and its paging over time. Several variants: the host's memory
+    """One run: a migration over time, the memory of many clones, or its VMs' memory and its paging
+    over time. Several variants: the host's memory
     over time under each, slowdowns by VM, and pages moved."""
-    return _draw_run(runs[0]) if len(runs) == 1 else _draw_variants(runs)
+    if len(runs) > 1:
+        return _draw_variants(runs)
+    if runs[0].migrations:
+        return lives.draw_migration(runs[0])
+    return lives.draw_clones(runs[0]) if lives.has_clones(runs[0]) else _draw_run(runs[0])
 
 
 def _draw_run(run: RunResult) -> Figure:
@@ -88,6 +95,7 @@ def _paging(axis: Any, run: RunResult) -> None:
         if series[name].any():
             axis.plot(run.seconds, series[name], style, color=colour, label=label, linewidth=1.2)
     axis.set_title("pages moved so far", fontsize=9, loc="left")
+    axis.set_ylabel("pages of 4 KiB", fontsize=8)
     axis.yaxis.set_major_formatter(thousands)
     axis.margins(x=0)
     axis.set_ylim(bottom=0)
@@ -107,6 +115,7 @@ def _draw_variants(runs: Sequence[RunResult]) -> Figure:
     for run, axis in zip(runs, axes.flat, strict=False):
         series = {names[kind]: run.host[kind] for kind in kinds}
         _memory(axis, run.seconds, series, tuple(names.values()))
+        _of_guests(axis, run)
         end = "" if run.end == "finished" else f": {run.end}"
         axis.set_title(f"{run.variant}{end}", fontsize=9, loc="left")
         axis.set_ylabel("")
@@ -116,7 +125,7 @@ def _draw_variants(runs: Sequence[RunResult]) -> Figure:
         row[0].set_ylabel("host MiB", fontsize=8)
     above.supxlabel("simulated seconds", fontsize=8)
     above.legend(
-        *axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8,
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=6, fontsize=8,
         frameon=False,
     )  # fmt: skip
     slowdown, moved = below.subplots(1, 2, width_ratios=[3, 2])
@@ -124,6 +133,18 @@ def _draw_variants(runs: Sequence[RunResult]) -> Figure:
     _moved(moved, runs)
     figure.suptitle(runs[0].scenario, fontsize=10, x=0.01, ha="left")
     return figure
+
+
+def _of_guests(axis: Any, run: RunResult) -> None:
+    """Guests' memory that is not on the host, as lines: in balloons, and paged out by the host."""
+    series = _all_vms(run)
+    for kind, style, label in (
+        ("balloon", "-", "in guests' balloons"), ("paged_out", "--", "paged out by the host")
+    ):  # fmt: skip
+        axis.plot(
+            run.seconds, series[kind] / _FRAMES_PER_MIB, style, color=MEMORY[kind][0], label=label,
+            linewidth=1.4,
+        )  # fmt: skip
 
 
 def _slowdowns(axis: Any, runs: Sequence[RunResult]) -> None:
@@ -140,6 +161,7 @@ def _slowdowns(axis: Any, runs: Sequence[RunResult]) -> None:
     if any(max(run.slowdowns, default=1) > 20 for run, _ in shown):
         axis.set_yscale("log")
     axis.set_title("slowdown against ample memory", fontsize=9, loc="left")
+    axis.set_ylabel("times as long an access", fontsize=8)
     axis.legend(fontsize=7, frameon=False, ncols=8, loc="upper left", bbox_to_anchor=(0, -0.08))
     _tidy(axis)
 
@@ -177,10 +199,12 @@ def _moved(axis: Any, runs: Sequence[RunResult]) -> None:
             left += counts
     axis.invert_yaxis()
     axis.set_title("pages moved", fontsize=9, loc="left")
+    axis.set_ylabel("variant", fontsize=8)
+    axis.set_xlabel("pages of 4 KiB", fontsize=8)
     axis.xaxis.set_major_formatter(thousands)
     axis.set_xlim(0, 1.02 * max(1.0, left.max()))
     if left.any():
-        axis.legend(fontsize=7, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.08))
+        axis.legend(fontsize=7, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.17))
     _tidy(axis)
 
 

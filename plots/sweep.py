@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmulab.mmu.config.units import parse_bytes, parse_seconds
+from mmulab.plots import lives
 from mmulab.plots.figures import new_figure, save
 from mmulab.plots.scenario import VARIANTS, thousands
 from mmulab.plots.terminal.sweep import Sweep, cost, saved
@@ -13,6 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osv^Dx+*"
+UNITS = {
+    "pages moved": "pages of 4 KiB",
+    "mean slowdown": "times as long an access",
+    "saved MiB": "MiB",
+}
 MEASURES = {"pages moved": lambda run: run.blocks_moved, "mean slowdown": cost, "saved MiB": saved}
 
 
@@ -34,12 +43,15 @@ def draw(key: str, sweep: Sweep) -> Figure:
         }  # fmt: skip
         found = {v: run for v, runs in sweep.items() for run in runs if run.variant == name}
         for title, axis in by_value.items():
-            axis.plot(list(found), [MEASURES[title](run) for run in found.values()], **style)
+            axis.plot(_places(found), [MEASURES[title](run) for run in found.values()], **style)
         if has_baseline and any(map(saved, found.values())):
             axes[2].plot([*map(cost, found.values())], [*map(saved, found.values())], **style)
     for title, axis in by_value.items():
         axis.set_title(title, fontsize=9, loc="left")
         axis.set_xlabel(key, fontsize=8)
+        axis.set_ylabel(UNITS[title], fontsize=8)
+        axis.set_xticks(_places(sweep), list(sweep))
+        axis.minorticks_off()
         if len(sweep) > 6:
             axis.tick_params(axis="x", rotation=45)
     if has_baseline:
@@ -64,6 +76,16 @@ def _relate(curve: Any, slower: Any, sweep: Sweep) -> None:
         curve.set_xscale("log")
     curve.set_title("saved MiB", fontsize=9, loc="left")
     curve.set_xlabel("mean slowdown", fontsize=8)
+    curve.set_ylabel(UNITS["saved MiB"], fontsize=8)
+
+
+def _places(values: Iterable[str]) -> list[float]:
+    """Where values stand on their axis: as the numbers that they are, else one after another."""
+    several = list(values)
+    for read in (parse_bytes, parse_seconds):
+        with suppress(ValueError):
+            return [float(read(value)) for value in several]
+    return [float(at) for at in range(len(several))]
 
 
 def _tidy(axis: Any) -> None:
@@ -73,4 +95,5 @@ def _tidy(axis: Any) -> None:
 
 def write(key: str, sweep: Sweep, path: str | Path) -> None:
     """Draws a sweep into a .svg, .png or .pdf file."""
-    save(draw(key, sweep), path)
+    of_migrations = lives.is_of_migrations(key, sweep)
+    save(lives.draw_downtime(key, sweep) if of_migrations else draw(key, sweep), path)

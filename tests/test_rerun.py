@@ -57,6 +57,8 @@ COMMANDS = {
     "run-compare": ("run", "s.toml", "--compare"),
     "run-sweep": ("run", "s.toml", "--sweep", "ksm.sleep=1ms,2ms", "--technique", "shadow"),
     "mrc": ("mrc", "t.mmt", "--sizes", "3,64", "--page-sizes", "2M,4k", "--warmup", "10"),
+    "mrc-sets": ("mrc", "t.mmt", "--sets", "16", "--ways", "3", "--l1", "4x2", "--warmup", "10",
+                 "--ignore-invalidations"),
     "mrc-sample": ("mrc", "zipf:keys=20k,accesses=20K", "--sample", "0.1", "--max", "9K"),
     "info": ("trace", "info", "zipf:keys=2k,accesses=5K", "--seed", "9", "--window", "500"),
     "dedup": ("dedup", "a.raw", "b.raw", "--page-sizes", "4k"),

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import BinaryIO
 
 from mmulab.mmu.errors import InputError, printable
+from mmulab.workloads.ahead import ReadAhead
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -113,7 +114,7 @@ class ByteStream:
         self.name = printable(name)
         self._raw = raw
         self._corrupt: type[Exception] = zlib.error
-        self._data = raw
+        self._data: BinaryIO | ReadAhead = raw
         self._head = b""
         start = self.read(_MAGIC_BYTES)
         if raw.seekable():
@@ -125,7 +126,9 @@ class ByteStream:
         self.plain = None if suffix else path
         self._data = source
         if suffix:
-            self._data, self._corrupt = _decompressed(source, suffix, name)
+            data, self._corrupt = _decompressed(source, suffix, name)
+            # Who writes into a pipe is read when its bytes are wanted, as without compression.
+            self._data = ReadAhead(data) if raw.seekable() else data
         self._head = self.read(HEAD)
         if not self._head:
             raise InputError(f"{name}: is empty; expected a memory trace")

@@ -116,7 +116,7 @@ class PageTable:
         self.levels = levels
         self._form = FORMATS[format]
         # Any processor will do: its TLBs are never filled, and it gets no caches.
-        preset = dataclasses.replace(presets.load("skylake-sp"), caches=())
+        preset = dataclasses.replace(presets.load(presets.DEFAULT), caches=())
         self.frames = make_frames(frames)
         self.memory = make_memory(frames)
         self.core, _ = build_core(preset, walk_caches=False, log_size=bits.MAX_LEVELS)

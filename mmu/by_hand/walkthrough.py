@@ -9,7 +9,11 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.hardware.caches import MOST_OF_A_WALK
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import CACHE_LEVELS, VCPU
+from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.formats import FORMATS
 from mmulab.mmu.presets.architectures import X86_64
@@ -29,7 +33,9 @@ class Reference:
     guest (or only) table that is read or, for a nested reference, located; 0: the page itself is
     located. host_level: level of the nested table that is read; 0: the guest's table is. index:
     into the table. hpa: of the entry. entry: as it was read, an unsigned 64-bit number in the
-    format of the architecture, arch. served_by: cache level or "memory".
+    format of the architecture, arch. served_by: cache level or "memory". step: a number that
+    references which go out at once have in common; 0: it stands alone. background: nobody waits
+    for it.
     """
 
     table: str
@@ -40,6 +46,8 @@ class Reference:
     entry: int
     served_by: str
     arch: str = X86_64
+    step: int = 0
+    background: bool = False
 
     @property
     def is_nested(self) -> bool:
@@ -86,6 +94,19 @@ class Walk:
     host_levels: int
     references: tuple[Reference, ...]
 
+    @property
+    def steps(self) -> list[list[Reference]]:
+        """References that go out at once, in the order of the walk."""
+        found: list[list[Reference]] = []
+        for each in self.references:
+            if each.background:
+                continue
+            if found and each.step and found[-1][0].step == each.step:
+                found[-1].append(each)
+            else:
+                found.append([each])
+        return found
+
 
 def walk(
     gva: int,
@@ -106,15 +127,17 @@ def walk(
     signed = gva - (1 << 64) if gva >> 63 else gva
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
         raise InputError(f"address {gva:#x}: not canonical in {bits} bits")
-    simulator = build(technique, preset, config, log_size=64)
+    simulator = build(technique, preset, config, log_size=MOST_OF_A_WALK)
     events = np.zeros(1, EVENT)
     events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
     kinds = np.full(2, STORE if store else LOAD, np.uint8)
     chunk = Chunk(np.array([signed, signed]), kinds, np.ones(2, np.uint16), events)
-    event = simulator.run(chunk, kinds, 0, 1, 0)
+    marks = np.empty(2, MARK)
+    engine.prepare(*map(to_read, chunk[:3]), marks, np.zeros(3, np.int64), config.levels)
+    event = simulator.run(chunk, marks, 0, 1, 0)
     core = simulator.machine.core
     core.record[0]["logging"] = 0
-    simulator.run(chunk, kinds, 1, 2, event)
+    simulator.run(chunk, marks, 1, 2, event)
     used = int(core.record[0]["logging"])
     records = core.log[:used]
     names = [cache.name for cache in preset.caches]
@@ -131,7 +154,9 @@ def _reference(record: np.void, spec: Spec, caches: list[str], vcpu: VCPU) -> Re
     about = spec.technique
     site = about.walk.sites[record["site"]]
     nested = site.dimension == "nested"
-    of_guest = about.table_of(spec.values) if site.dimension == "guest" else site.dimension
+    of_guest = site.table or (
+        about.table_of(spec.values) if site.dimension == "guest" else site.dimension
+    )
     in_memory = record["cache"] == CACHE_LEVELS - 1
     index = int(record["address"]) >> 3 & 511
     if nested and site.level == vcpu.regs[0]["root_levels"] and about.arch != X86_64:
@@ -146,4 +171,6 @@ def _reference(record: np.void, spec: Spec, caches: list[str], vcpu: VCPU) -> Re
         entry=encode(int(record["entry"]), site.level, nested),
         served_by="memory" if in_memory else caches[int(record["cache"])],
         arch=about.arch,
+        step=abs(int(record["step"])),
+        background=bool(record["step"] < 0),
     )

@@ -5,8 +5,8 @@
    its gPT entry composed with the p2m, or not present, or unsync (`techniques`).
 3. Every frame is free or accounted for exactly once per reference; a shared frame is
    mapped read-only everywhere (`frames`).
-4. All techniques show the same contents at the same addresses, and the same faults
-   (`compare_contents`).
+4. All techniques show the same contents at the same addresses, the same A and D bits of
+   their leaves, and the same faults (`compare_contents`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from mmulab.mmu.check.cached import check_cached
 from mmulab.mmu.check.frames import check_frames
 from mmulab.mmu.machine.simulator import Simulator
+from mmulab.mmu.memory.entries import A, D
 from mmulab.mmu.techniques.reference import CheckFailed, Tables, fail
 
 __all__ = ["CheckFailed", "Tables", "check", "compare_contents", "tables_of"]
 
 
-#: (pid, address of a page) -> its gfn and the tag of its contents.
-Contents = dict[tuple[int, int], tuple[int, int]]
+#: (pid, address of a page) -> its gfn, the tag of its contents, and its A and D bits.
+Contents = dict[tuple[int, int], tuple[int, int, int]]
 
 
 def check(simulator: Simulator) -> None:
@@ -41,15 +42,16 @@ def tables_of(simulator: Simulator) -> Tables:
 
 
 def _contents(simulator: Simulator) -> Contents:
-    """(pid, address of a page) -> its gfn and the tag of its contents. Guests that do the
-    same take the same frames: an address that leads to another frame shows other contents."""
+    """What the pages of all processes are to the guest. Guests that do the same take the same
+    frames: an address that leads to another frame shows other contents."""
     tables = tables_of(simulator)
     found = {}
     for process in tables.processes():
         pid = int(tables.vm.process[process]["pid"])
         for entry in tables.guest_entries(int(tables.vm.process[process]["cr3"])):
             if entry.is_leaf:
-                found[pid, entry.address] = entry.frame, int(tables.vm.contents[entry.frame])
+                tag = int(tables.vm.contents[entry.frame])
+                found[pid, entry.address] = entry.frame, tag, entry.value & (A | D)
     return found
 
 
@@ -58,11 +60,11 @@ def _renamed(theirs: Contents, contents: Contents) -> Contents:
     elsewhere: each frame has one name, and no two the same."""
     names: dict[int, int] = {}
     given: set[int] = set()
-    for key, (frame, _) in contents.items():
+    for key, (frame, _, _) in contents.items():
         if key in theirs and frame not in given and theirs[key][0] not in names:
             names[theirs[key][0]] = frame
             given.add(frame)
-    return {key: (names.get(frame, -1), tag) for key, (frame, tag) in theirs.items()}
+    return {key: (names.get(frame, -1), tag, bits) for key, (frame, tag, bits) in theirs.items()}
 
 
 _FAULTS = ("kernel_entries", "guest_faults", "demand_fills", "cow_breaks", "granted", "pte_writes")

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmulab.mmu.hardware.contexts import GLOBAL
 from mmulab.mmu.hardware.state import (
+    COALESCED,
     PAGE_SIZES,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
@@ -79,8 +80,14 @@ def _check_tlbs(reference: Reference, units: Sequence[str]) -> None:
                 if process is None:
                     continue
                 size = tag >> PAGE_BITS
-                page = _signed(tag & ((1 << PAGE_BITS) - 1), PAGE_BITS) << (9 * size)
-                _same(reference, units[number], page, size, data, process)
+                page = _signed(tag & ((1 << PAGE_BITS) - 1), PAGE_BITS)
+                if size < COALESCED:
+                    _same(reference, units[number], page << (9 * size), size, data, process)
+                    continue
+                group = int(core.record[0]["coalescing"])
+                for each in range(1 << group):
+                    of_page = data + (each << 12)
+                    _same(reference, units[number], (page << group) + each, 0, of_page, process)
 
 
 def _same(reference: Reference, unit: str, page: int, size: int, data: int, process: int) -> None:
@@ -131,6 +138,6 @@ def _check_physical(reference: Reference, units: Sequence[str]) -> None:
                 fail(tables.where, _WALK_CACHES, f"{units[number]} {prefix:#x}")
     number = _number(core, ROUTE_NTLB, 0)
     for _, gfn, data in _slots(reference, number, PREFIX_BITS):
-        if tables.hfn_of(gfn) != data:
-            what = f"ntlb gfn {gfn:#x}: {data:#x}, p2m {tables.hfn_of(gfn):#x}"
+        if reference.locate(gfn) != data:
+            what = f"ntlb gfn {gfn:#x}: {data:#x}, it lies in {reference.locate(gfn):#x}"
             fail(tables.where, _WALK_CACHES, what)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmulab.mmu.guest.reservations import ORDER
 from mmulab.mmu.memory.entries import RW
 from mmulab.mmu.memory.frames import OF_KIND
 from mmulab.mmu.memory.state import (
@@ -15,6 +16,7 @@ from mmulab.mmu.memory.state import (
     MERGED_PAGE,
     Frames,
 )
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.techniques.reference import Reference, fail
 
 
@@ -72,9 +74,23 @@ def guest_references(reference: Reference) -> dict[int, tuple[int, int]]:
         contents = tables.contents(tables.hfn_of(frame))
         if contents is None or int(tables.vm.used[frame]) != np.count_nonzero(contents):
             fail(tables.where, "entries in use are counted", f"gPT page {frame:#x}")
+    for frame in reserved_pages(tables.vm):
+        references[frame] = (GUEST_PAGE, 1)
     for frame, kind in reference.reserved().items():
         references[frame] = (kind, references.get(frame, (kind, 0))[1] + 1)
     return references
+
+
+def reserved_pages(vm: VM) -> list[int]:
+    """Frames that a guest has reserved for pages to come (`guest.reservations`)."""
+    records = vm.reservation
+    blocks = np.flatnonzero(records["process"])
+    return [
+        (block << ORDER) + page
+        for block in blocks.tolist()
+        for page in range(1 << ORDER)
+        if int(records[block]["unused"]) >> page & 1
+    ]
 
 
 def account(where: str, whose: str, frames: Frames, expected: dict) -> None:

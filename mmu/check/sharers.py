@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.host.system import System
-from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.state import MERGED_PAGE
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.techniques.reference import fail
 
 CHAIN = "the chain of a shared frame names exactly those that share it"
@@ -34,21 +34,18 @@ def check_sharers(system: System) -> None:
                 fail("the host", CHAIN, f"frame {hfn:#x}: node {at} is not linked to one before")
             owners[at] = hfn + 1
             before, at = at, links[at][0]
-    sharing = sum(
-        _check_guest(guest, frame, node, owners)
-        for guest in system.guests
-        if guest.started and not guest.off
-    )
+    live = [(g.name, g.vm) for g in system.guests if g.started and not g.off]
+    live += [(frozen.name, frozen.vm) for frozen in system.frozen]
+    sharing = sum(_check_vm(name, vm, frame, node, owners) for name, vm in live)
     chained = np.count_nonzero(owners)
     if sharing != chained:
         fail("the host", CHAIN, f"{chained} nodes in chains, {sharing} guest frames that share")
     _check_pool(system, links, owners)
 
 
-def _check_guest(guest: Guest, frame: np.ndarray, node: np.ndarray, owners: np.ndarray) -> int:
+def _check_vm(name: str, vm: VM, frame: np.ndarray, node: np.ndarray, owners: np.ndarray) -> int:
     """Each gfn on a shared frame stands in that frame's chain, by a node of its own; returns
     how many do."""
-    vm = guest.machine.vm
     backed = np.flatnonzero(vm.p2m > 0)
     hfns = (vm.p2m[backed] >> 2) - 1
     is_shared = frame["kind"][hfns] == MERGED_PAGE
@@ -56,19 +53,19 @@ def _check_guest(guest: Guest, frame: np.ndarray, node: np.ndarray, owners: np.n
     if (wrong & ~is_shared).any():
         at = int(np.flatnonzero(wrong & ~is_shared)[0])
         what = f"gfn {backed[at]:#x}: frame {hfns[at]:#x} names {frame['reverse'][hfns[at]] - 1:#x}"
-        fail(guest.name, "the reverse map of a frame that is not shared names its gfn", what)
+        fail(name, "the reverse map of a frame that is not shared names its gfn", what)
     gfns, hfns = backed[is_shared], hfns[is_shared]
     mine = np.zeros(len(vm.sharer), np.int64)
     mine[gfns] = 1
     if ((vm.sharer != 0) != (mine != 0)).any():
         gfn = int(np.flatnonzero((vm.sharer != 0) != (mine != 0))[0])
-        fail(guest.name, CHAIN, f"gfn {gfn:#x} has node {vm.sharer[gfn]}")
+        fail(name, CHAIN, f"gfn {gfn:#x} has node {vm.sharer[gfn]}")
     nodes = vm.sharer[gfns]
-    named = (node["vm"][nodes] == guest.number) & (node["gfn"][nodes] == gfns)
+    named = (node["vm"][nodes] == int(vm.record[0]["id"])) & (node["gfn"][nodes] == gfns)
     right = named & (owners[nodes] == hfns + 1)
     if not right.all():
         at = int(np.flatnonzero(~right)[0])
-        fail(guest.name, CHAIN, f"gfn {gfns[at]:#x} is not in the chain of frame {hfns[at]:#x}")
+        fail(name, CHAIN, f"gfn {gfns[at]:#x} is not in the chain of frame {hfns[at]:#x}")
     return len(gfns)
 
 

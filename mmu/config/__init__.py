@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets import architectures
@@ -10,6 +11,7 @@ from mmulab.mmu.presets.preset import PAGE_SIZES
 
 SHADOW_POLICIES = ("unsync", "trap")
 CACHES = ("sampled", "exact", "off")
+GUEST_ALLOCATORS = ("buddy", "ptemagnet")
 LLC = ("slice", "socket")  # or a number of bytes
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
 
@@ -26,12 +28,14 @@ class Config:
     an eighth more than the guest unless told otherwise. page_size: of the guest, "4k",
     "2m", "1g", or "thp" (2 MiB wherever a mapping covers an aligned range, else 4 KiB).
     host_page_size: what the VMM backs guest memory with. levels, host_levels: of the
-    guest's and the nested page table; 0: as the preset's architecture has it. pcid, vpid,
-    ept_ad: None: as the preset has it. walk_caches: False removes paging-structure caches and
-    nested TLB. caches: whether the program's own lines go through the caches: "exact", all of
-    them; "sampled", see `mmu.hardware.caches`; "off": the caches hold page tables alone, and data
-    costs nothing. llc: how much of the last cache the VM has: a core's "slice", the whole of the
-    "socket", or bytes. seed: of random replacement.
+    guest's and the nested page table; 0: as the preset's architecture has it. guest_allocator:
+    "ptemagnet" gives eight neighbouring pages neighbouring frames (`mmu.guest.reservations`).
+    pcid, vpid, ept_ad: None: as the preset has it. walk_caches: False removes paging-structure
+    caches and nested TLB. caches: whether the program's own lines go through the caches: "exact",
+    all of them; "sampled", see `mmu.hardware.caches`; "off": the caches hold page tables alone,
+    and data costs nothing. llc: how much of the last cache the VM has: a core's "slice", the whole
+    of the "socket", or bytes. seed: of random replacement. guest_tables, host_tables: files of page
+    tables that were dumped from a machine (`machine.dumps`), in place of the simulated guest's.
     """
 
     memory: int = 16 << 30
@@ -41,6 +45,7 @@ class Config:
     levels: int = 4
     host_levels: int = 0
     shadow_policy: str = "unsync"
+    guest_allocator: str = "buddy"
     pcid: bool | None = None
     vpid: bool | None = None
     ept_ad: bool | None = None
@@ -48,10 +53,13 @@ class Config:
     caches: str = "sampled"
     llc: str | int = "socket"
     seed: int = 1
+    guest_tables: str = ""
+    host_tables: str = ""
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
         _choice("shadow policy", self.shadow_policy, SHADOW_POLICIES)
+        _choice("guest allocator", self.guest_allocator, GUEST_ALLOCATORS)
         _choice("host page size", self.host_page_size, PAGE_SIZES)
         _choice("caches", self.caches, CACHES)
         if isinstance(self.llc, str):
@@ -95,6 +103,11 @@ class Config:
     def physical_bits(self, arch: str) -> int:
         """Bits of a guest-physical address, of a configuration that is `on` an architecture."""
         return architectures.OF[arch].physical[self.host_levels]
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, but for dumps where there are none."""
+        dumps = ("guest_tables", "host_tables")
+        return {name: each for name, each in asdict(self).items() if each or name not in dumps}
 
     @property
     def guest_frames(self) -> int:

@@ -7,7 +7,7 @@ that are not zero, so that an empty table is known and freed.
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import vma
+from mmulab.mmu.guest import reservations, vma
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory import disk, frames
@@ -29,7 +29,7 @@ from mmulab.mmu.memory.entries import (
     pages_in,
 )
 from mmulab.mmu.memory.guest_tables import load_entry, lookup
-from mmulab.mmu.memory.p2m import hfn_of
+from mmulab.mmu.memory.p2m import hfn_of, is_merged
 from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
 from mmulab.mmu.memory.status import (
     EPT_VIOLATION,
@@ -56,6 +56,8 @@ def guest_frames_at_hand(machine, need):
         return OK  # nothing could be freed
     need = max(need, vm.frames.counts[frames.MIN])
     vm.record[0].guest_need = need
+    if frames.available(vm.frames) < need:
+        reservations.release_all(machine)
     return OK if frames.available(vm.frames) >= need else GUEST_SHORT
 
 
@@ -78,32 +80,51 @@ def _touch_page(machine, gfn, size):
 
 
 @kernel
-def new_table(machine, level, gva, above):
-    """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
-    the table that will point to it, NIL of a top-level one."""
+def _allocate(machine, order, kind):
+    """A block of the guest's frames, if need be of what is reserved; NIL where there is none."""
     vm = machine.vm
-    gfn = seam.place_table(machine, above, gva, level)
-    if gfn == NIL:
-        gfn = frames.allocate(vm.frames, 0, GPT_PAGE, vm.record[0].id, NIL)
-    if gfn == NIL:
-        return OUT_OF_GUEST_FRAMES, gfn
+    gfn = frames.allocate(vm.frames, order, kind, vm.record[0].id, NIL)
+    if gfn == NIL and reservations.release_all(machine):
+        gfn = frames.allocate(vm.frames, order, kind, vm.record[0].id, NIL)
+    return gfn
+
+
+@kernel
+def make_table(machine, gfn, level, gva):
+    """A frame that is allocated becomes an empty gPT page. Returns a status."""
+    vm = machine.vm
     vm.record[0].tables += 1
     status = seam.touch(machine, gfn)
     if status == OK and hfn_of(machine, gfn) == NIL:
         status = EPT_VIOLATION  # that a technique has not mended
     if status != OK:
-        return status, gfn
+        return status
     contents.write(machine, gfn, 0)
     if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
-        return OUT_OF_TABLES, gfn
+        return OUT_OF_TABLES
     vm.used[gfn] = 0
-    return seam.table_allocated(machine, gfn, level, gva), gfn
+    return seam.table_allocated(machine, gfn, level, gva)
+
+
+@kernel
+def new_table(machine, level, gva, above):
+    """An empty gPT page: (status, gfn). gva: the first address that it will map. above: gfn of
+    the table that will point to it, NIL of a top-level one."""
+    gfn = seam.place_table(machine, above, gva, level)
+    if gfn == NIL:
+        gfn = _allocate(machine, 0, GPT_PAGE)
+    if gfn == NIL:
+        return OUT_OF_GUEST_FRAMES, gfn
+    return make_table(machine, gfn, level, gva), gfn
 
 
 @kernel
 def free_table(machine, gfn):
     seam.table_freed(machine, gfn)
-    memory.close_table(machine.host.memory, hfn_of(machine, gfn))
+    if is_merged(machine, gfn):  # it stays another's
+        machine.vm.record[0].shared_tables -= 1
+    else:
+        memory.close_table(machine.host.memory, hfn_of(machine, gfn))
     machine.vm.record[0].tables -= 1
     frames.release(machine.vm.frames, gfn)
 
@@ -206,13 +227,14 @@ def new_page(machine, size, process, gva):
     """A guest page of a size or, where guest memory is too fragmented, a smaller one:
     (status, gfn, size). The kernel has written zeros to all of it. process, gva: whose first touch
     it is for; NIL and 0 where it is for none."""
-    vm = machine.vm
     while True:
         gfn = NIL
         if process != NIL:
             gfn = seam.place_page(machine, process, gva, size)
+        if gfn == NIL and process != NIL and size == 0:
+            gfn = reservations.take(machine, process, gva)
         if gfn == NIL:
-            gfn = frames.allocate(vm.frames, INDEX_BITS * size, GUEST_PAGE, vm.record[0].id, NIL)
+            gfn = _allocate(machine, INDEX_BITS * size, GUEST_PAGE)
         if gfn != NIL:
             status = _touch_page(machine, gfn, size)
             for page in range(gfn, gfn + pages_in(size)):
@@ -236,7 +258,7 @@ def copy_page(machine, source, size):
         return OUT_OF_GUEST_FRAMES, gfn
     machine.vcpu.stats[0].pages_copied += pages_in(size)
     for page in range(pages_in(size)):
-        contents.write(machine, gfn + page, contents.settle(machine, source + page))
+        contents.write(machine, gfn + page, contents.look(machine, source + page))
     return status, gfn
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.guest import paging, ranges, reservations, vma
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.lines import enter_space
 from mmulab.mmu.kernels.compiling import kernel
@@ -106,6 +106,7 @@ def _empty(machine, process):
     """Removes all user memory of a process."""
     vma.clear(machine.vm, process)
     end = 1 << (level_shift(machine.vm.record[0].levels + 1) - 1)
+    reservations.release(machine, process, 0, end)
     status = seam.mapping_removed(machine, process, 0, end)
     return status if status != OK else ranges.unmap(machine, process, 0, end)
 
@@ -173,6 +174,7 @@ def _add(machine, process, start, end, prot, size):
 def _munmap(machine, process, start, end):
     status = vma.remove(machine.vm, process, start, end)
     if status == OK:
+        reservations.release(machine, process, start, end)
         status = seam.mapping_removed(machine, process, start, end)
     return status if status != OK else ranges.unmap(machine, process, start, end)
 
@@ -203,7 +205,8 @@ def _make_room(machine, kind):
     """An event that has begun must be able to end: enough frames first, of the host and of
     the guest. A fork copies every table."""
     tables = machine.vm.record[0].tables + SPARE_TABLES if kind == FORK else 0
-    status = frames_at_hand(machine, 2 * tables)
+    shared = machine.vm.record[0].shared_tables  # each is copied when it is written to
+    status = frames_at_hand(machine, 2 * tables + (shared + SPARE_TABLES if shared else 0))
     return status if status != OK else paging.guest_frames_at_hand(machine, tables)
 
 

@@ -68,7 +68,7 @@ def _save(machine, gfn):
 def _page_out(machine, process, gva, gfn, table):
     """Pages out one page of 4 KiB. Returns a status."""
     vm = machine.vm
-    tag = contents.settle(machine, gfn)
+    tag = contents.look(machine, gfn)
     block = vm.block[gfn] - 1
     if block != NIL and vm.disk.contents[block] == tag:
         machine.vcpu.stats[0].guest_drops += 1

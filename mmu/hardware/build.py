@@ -9,20 +9,27 @@ from mmulab.mmu.hardware.assoc import INVALID, PADDING, PADDING_AGE, padded
 from mmulab.mmu.hardware.caches import MISSED, NOTED, shape_of
 from mmulab.mmu.hardware.contexts import make_contexts
 from mmulab.mmu.hardware.fetch_ahead import HINTS
-from mmulab.mmu.hardware.lines import LINE_SHIFT
+from mmulab.mmu.hardware.lines import LINE_SHIFT, LINES_SHIFT
+from mmulab.mmu.hardware.pml import PML_ENTRIES
 from mmulab.mmu.hardware.replay import TOUCH_AGE, TOUCH_BY_POLICY, TOUCH_NOTHING
 from mmulab.mmu.hardware.state import (
     CACHE,
     CACHE_LEVELS,
+    COALESCED,
     CORE_RECORD,
     FIRST_TOUCHES,
     GUEST_ENTRIES,
+    HASHED_HOST,
+    HASHED_WAY,
+    HASHING,
     HINT,
     LOG,
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    MOST_WAYS,
     NESTED_ENTRIES,
+    PAGE_SIZES,
     PREDICTOR_SIZE,
     RANGE,
     RANGE_ENTRIES,
@@ -41,23 +48,24 @@ from mmulab.mmu.hardware.state import (
     ROUTE_PWC,
     ROUTE_ROWS,
     STATS,
+    TLB_SIZES,
     UNIT,
     VCPU,
     Core,
 )
+from mmulab.mmu.hardware.tlb import NO_PAGE
 from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry, check_tlb
-from mmulab.mmu.presets.preset import POLICIES, TLB, Preset
+from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
 #: Lines of all caches, sets padded: 2 GiB of tags, an assumption.
 MOST_SLOTS = 1 << 29
-_NOWHERE = 1 << 60  # no page number: what an L1 slot compares against before it is filled
 _TLB_ROWS = {(1, "I"): ROUTE_L1I, (1, "D"): ROUTE_L1D, (2, "I"): ROUTE_L2I, (2, "D"): ROUTE_L2D}
-_WALK_CACHE_LEVELS = {"pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
+_WALK_CACHE_LEVELS = {"pte": 1, "pde": 2, "pdpte": 3, "pml4e": 4, "pml5e": 5}
 _PAGE_WALK_CACHES = {
     "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
     "guest_pwc": (GUEST_ENTRIES,),
@@ -68,11 +76,13 @@ _PAGE_WALK_CACHES = {
 class _Builder:
     """Collects units, then lays their slots out one after another."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, coalescing: int) -> None:
+        """coalescing: log2 of the 4 KiB pages that an entry can stand for."""
         self.units: list[tuple[int, int, int]] = []  # sets, ways, policy
         self.names: list[str] = []
         self.route = np.full((ROUTE_ROWS, ROUTE_COLUMNS), NIL, np.int64)
         self.seed = seed
+        self.shifts = [*_SHIFTS, _SHIFTS[0] + coalescing]
 
     def add(self, name: str, sets: int, ways: int, policy: str) -> int:
         check_geometry(name, sets, ways, policy)
@@ -117,8 +127,8 @@ class _Builder:
         for name in ("base", "stride"):
             route[name][there] = serving[name]
         route["set_mask"][there] = serving["sets"] - 1
-        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, : len(SIZES)]
-        by_size["shift"] = _SHIFTS
+        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, :TLB_SIZES]
+        by_size["shift"] = self.shifts
         return route
 
 
@@ -128,6 +138,8 @@ def _add_tlb(builder: _Builder, tlb: TLB) -> None:
     for kind in tlb.kinds:
         for size in tlb.page_sizes:
             builder.connect(_TLB_ROWS[tlb.level, kind], SIZE_NAMES.index(size), number)
+        if SIZE_NAMES[0] in tlb.page_sizes:
+            builder.connect(_TLB_ROWS[tlb.level, kind], COALESCED, number)
 
 
 def _touch_mode(policies: set[str]) -> int:
@@ -150,7 +162,8 @@ def build_core(
     TLB. log_size: references that can be logged. caches, llc: as in `Config`. Raises InputError
     where the geometry is impossible or no L1 TLB holds 4 KiB pages.
     """
-    builder = _Builder(seed)
+    coalescing = _coalescing(preset)
+    builder = _Builder(seed, coalescing)
     first_level = [tlb for tlb in preset.tlbs if tlb.level == 1]
     for tlb in first_level:
         _add_tlb(builder, tlb)
@@ -180,6 +193,8 @@ def build_core(
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
+    record["coalescing"] = coalescing
+    record["final_uncached"] = not preset.final_walk_cached
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
     prefetchers = set(preset.prefetchers.names if len(names) > 1 else ())  # into the second cache
@@ -187,6 +202,15 @@ def build_core(
     record["adjacent_line"] = "adjacent-line" in prefetchers
     record["stream"] = bool({"stream", "stride"} & prefetchers)
     return core, builder.names
+
+
+def _coalescing(preset: Preset) -> int:
+    """Log2 of the pages of a group. Raises InputError where they are no power of two to 16: the
+    most that hardware takes, Arm's contiguous pages of 4 KiB."""
+    pages = preset.coalescing.value
+    if pages not in (1, 2, 4, 8, 16):
+        raise InputError(f"coalescing: {pages:g} pages; expected 1 (none), 2, 4, 8 or 16")
+    return int(pages).bit_length() - 1
 
 
 def _entered(preset: Preset, names: list[str]) -> int:
@@ -206,6 +230,11 @@ def size_of_last(preset: Preset, llc: str | int) -> int:
     return preset.caches[-1].size if llc == "slice" else int(llc)
 
 
+def fold_of(index: str) -> int:
+    """How far a line's name is shifted to take part in its row: all of it where it does not."""
+    return LINES_SHIFT if index == HASHED else 63
+
+
 def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
     """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
@@ -217,7 +246,7 @@ def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray
         check_geometry(f"cache {level.name}", 1, level.ways, "lru")
         colours, rows = shape_of(size // (LINE_BYTES * level.ways))
         stride = padded(level.ways)
-        cache[number] = (slots, colours, rows - 1, stride, level.ways)
+        cache[number] = (slots, colours, rows - 1, fold_of(level.index), stride, level.ways)
         slots += colours * rows * stride
         if slots > MOST_SLOTS:
             raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")
@@ -243,13 +272,19 @@ def build_vcpu(sites: int) -> VCPU:
         exits=np.zeros(MAX_REASONS, np.int64),
         own=np.zeros(MAX_COUNTERS, np.int64),
         references=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
+        hidden=np.zeros((sites + 2) * CACHE_LEVELS, np.int64),
+        way=np.zeros((HASHED_HOST + 1) * PAGE_SIZES * MOST_WAYS, HASHED_WAY),
+        hashing=np.zeros(1, HASHING),
+        found=np.zeros(PAGE_SIZES * MOST_WAYS, np.int64),
         range=np.zeros(RANGES, RANGE),
+        size=np.zeros(512, np.int8),
         first=np.zeros(1, FIRST_TOUCHES),
         first_exits=np.zeros(MAX_REASONS, np.int64),
         first_own=np.zeros(MAX_COUNTERS, np.int64),
         before=np.zeros(1, MENDING),
         before_exits=np.zeros(MAX_REASONS, np.int64),
         before_own=np.zeros(MAX_COUNTERS, np.int64),
+        pml=np.zeros(PML_ENTRIES, np.int64),
     )
 
 
@@ -285,7 +320,7 @@ def _arrays(
     return Core(
         record=record,
         context=make_contexts(),
-        shift=np.array(_SHIFTS, np.int64),
+        shift=np.array(builder.shifts, np.int64),
         log=np.zeros(max(1, log_size), LOG),
         unit=unit,
         route=builder.route_array(unit),
@@ -295,7 +330,7 @@ def _arrays(
         data=np.zeros(slots, np.int64),
         tree=np.zeros(max(1, words), np.int64),
         owner=owner,
-        first=np.full(l1_slots, _NOWHERE, np.int64),
+        first=np.full(l1_slots, NO_PAGE, np.int64),
         span=np.full(l1_slots, -1, np.int64),
         weight=np.zeros(l1_slots, np.int64),
         hint=np.full(2 * HINTS, NIL, HINT),
@@ -303,6 +338,7 @@ def _arrays(
         line=line,
         noted=np.zeros(NOTED, np.int64),
         noted_as=np.zeros(NOTED, np.int64),
+        served=np.zeros(NOTED, np.int8),
         missed=np.zeros(MISSED, np.int64),
         missed_as=np.zeros(MISSED, np.int64),
         range_tlb=np.zeros(RANGE_ENTRIES, RANGE_ENTRY),

@@ -7,12 +7,22 @@ them through one level after another, many at a time: which level has a line is 
 and costs no branch there. Pages that the guest kernel zeroes or copies go through too, but are
 charged to no one, since the cost of zeroing and copying contains their misses.
 
+References of a walk are waited for one after another, but those of a *step* (`begin_step`), which
+go out at once: of its *lanes*, the references that wait for each other, one is waited for, the
+first among those that reach furthest; the others are hidden behind it (`VCPU.hidden`), and so is
+what is read in the background. All are counted, and go through the caches, alike. So a step of
+single probes costs the longest of them. A lane that reaches further is taken to be longer, whatever
+the sum of another's parts.
+
 A set is chosen by the line's place in its page and, where a cache has more sets than a page has
 lines (64), by a hash of the page's name, its *colour*: as the index of a real cache has the bits
-below the page offset as they are, and above them those of a frame that may be any. Last-level
-caches hash these as well (Maurice et al., Reverse engineering Intel last-level cache complex
-addressing, RAID 2015), and spread the lines of a page evenly, as the 64 rows do. Of the hash, 31
-bits tell lines of a set apart: of a hundred million look-ups, less than one finds another line.
+below the page offset as they are, and above them those of a frame that may be any. Intel's
+last-level caches choose the slice by a hash of all bits, and in it the set by bits 6 to 16 as they
+are (Maurice et al., Reverse engineering Intel last-level cache complex addressing, RAID 2015), so
+that lines at one page offset reach one set of 64 of theirs, too: index "straight". Index "hashed"
+is where they reach all: the place in the page is combined, by exclusive or, with bits of the page's
+hash, so that the lines of a page still lie in as many sets. Of the hash, 31 bits tell lines of a
+set apart: of a hundred million look-ups, less than one finds another line.
 
 Lines are not sampled by set (Kessler, Hill and Wood, IEEE Trans. Computers 1994) or by hash
 (SHARDS: Waldspurger et al., FAST 2015), which need more lines than the tables of a program have:
@@ -62,6 +72,14 @@ MISSED = 2 * FULL
 
 # Beside a line that a cache lacked: where it is counted, if the first level serves it, and:
 _PREFETCHED = 1 << AS
+_NOTE = AS + 1  # from here on, of a line of a step: which of those noted it is, + 1
+
+# Beside a noted line of a step:  | lane: 8 bits | step: 7 bits | position | what it is |
+STEP = 48
+_LANE = STEP + 7
+_BACKGROUND = (1 << 8) - 1  # the lane that nobody waits for
+MOST_LANES = _BACKGROUND
+_POSITION = (1 << (STEP - AS)) - 1
 
 
 def shape_of(sets: int) -> tuple[int, int]:
@@ -72,10 +90,11 @@ def shape_of(sets: int) -> tuple[int, int]:
 
 
 @inlined
-def first_slot(line, base, colours, row_mask, stride):
+def first_slot(line, base, colours, row_mask, fold, stride):
     """First slot of a line's set."""
     colour = ((line >> 32) * colours) >> 31
-    return np.uint64(base + (colour * (row_mask + 1) + (line & row_mask)) * stride)
+    row = (line ^ (line >> fold)) & row_mask
+    return np.uint64(base + (colour * (row_mask + 1) + row) * stride)
 
 
 @inlined
@@ -116,7 +135,7 @@ def _looked_up(core, first, last, stride, tag):
 def _has(core, line):
     """True where the first cache holds a line."""
     cache = core.cache[0]
-    first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+    first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.fold, cache.stride)
     tag = _tag(line)
     found = np.int64(0)
     for group in range(0, cache.stride, NARROW):
@@ -145,8 +164,11 @@ def _is_prefetched(core, line):
 
 
 @inlined
-def _count(vcpu, what, level, number):
-    """Counts a line that a level has served, a prefetched one as of the second level."""
+def _count(core, vcpu, what, level, number):
+    """Counts a line that a level has served, a prefetched one as of the second level. number: 1;
+    0 where it may be further."""
+    if what >> _NOTE:
+        core.served[np.uint64((what >> _NOTE) - 1)] = level
     if what & _PREFETCHED:
         level = min(level, 1)
     vcpu.references[np.uint64((what & PAGE) + level)] += number
@@ -158,14 +180,14 @@ def _through_level(core, vcpu, level, count):
     the first ones afterwards. Returns how many."""
     cache = core.cache[level]
     base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
-    row_mask = cache.row_mask
+    row_mask, fold = cache.row_mask, cache.fold
     missed = np.uint64(0)
     for position in range(np.uint64(count)):
         line = core.missed[position]
         what = core.missed_as[position]
-        first = first_slot(line, base, colours, row_mask, stride)
+        first = first_slot(line, base, colours, row_mask, fold, stride)
         hit = _looked_up(core, first, last, stride, _tag(line))
-        _count(vcpu, what, level, hit)
+        _count(core, vcpu, what, level, hit)
         core.missed[missed] = line
         core.missed_as[missed] = what
         missed += np.uint64(1 - hit)
@@ -183,7 +205,7 @@ def _beyond(core, vcpu, count):
     if count == 0:
         return core.record[0].levels - 1
     for position in range(count):
-        _count(vcpu, core.missed_as[position], CACHE_LEVELS - 1, 1)
+        _count(core, vcpu, core.missed_as[position], CACHE_LEVELS - 1, 1)
     return CACHE_LEVELS - 1
 
 
@@ -192,13 +214,16 @@ def _enter(core, vcpu, line, what, missed):
     """A line of a walk, or of a page of the kernel's, goes into the first cache, unless walks do
     not enter there. Returns the number of missed lines, one more where it lacked this one."""
     record = core.record[0]
-    if record.levels and (record.enter == 0 or what >= vcpu.references.size - 2 * CACHE_LEVELS):
+    of_walk = what & PAGE < vcpu.references.size - 2 * CACHE_LEVELS
+    if record.levels and (record.enter == 0 or not of_walk):
         cache = core.cache[0]
-        first = first_slot(line, cache.base, cache.colours, cache.row_mask, cache.stride)
+        first = first_slot(
+            line, cache.base, cache.colours, cache.row_mask, cache.fold, cache.stride
+        )
         tag = _tag(line)
         hit = _looked_up(core, first, cache.ways - 1, cache.stride, tag)
         if hit:
-            vcpu.references[np.uint64(what)] += 1
+            _count(core, vcpu, what, 0, 1)
             return missed
     core.missed[np.uint64(missed)] = line
     core.missed_as[np.uint64(missed)] = what
@@ -211,13 +236,13 @@ def _take_data(core, vcpu, at, line, until, missed):
     `_enter` does. Hits are not counted: what is no miss is one."""
     cache = core.cache[0]
     base, colours, stride, last = cache.base, cache.colours, cache.stride, cache.ways - 1
-    row_mask = cache.row_mask
+    row_mask, fold = cache.row_mask, cache.fold
     what = vcpu.references.size - 2 * CACHE_LEVELS
     taken = core.record[0].taken
     while taken < at.size and at[np.uint64(taken)] < until:
         one = line[np.uint64(taken)]
         taken += 1
-        first = first_slot(one, base, colours, row_mask, stride)
+        first = first_slot(one, base, colours, row_mask, fold, stride)
         tag = _tag(one)
         if core.line[first] != tag and not _looked_up(core, first, last, stride, tag):
             core.missed[np.uint64(missed)] = one
@@ -231,6 +256,32 @@ def _take_data(core, vcpu, at, line, until, missed):
 
 
 @kernel
+def _hide(core, vcpu, noted):
+    """Of each step among the first so many lines noted, counts the references that are not waited
+    for. All have been counted by level."""
+    first = 0
+    while first < noted:
+        step = core.noted_as[first] >> STEP & ((1 << (_LANE - STEP)) - 1)
+        if step == 0:
+            first += 1
+            continue
+        furthest, lane = np.int64(NIL), np.int64(_BACKGROUND + 1)
+        end = first
+        while end < noted:
+            what = core.noted_as[end]
+            if what >> STEP & ((1 << (_LANE - STEP)) - 1) != step:
+                break
+            if what >> _LANE != _BACKGROUND and core.served[end] > furthest:
+                furthest, lane = np.int64(core.served[end]), what >> _LANE
+            end += 1
+        for number in range(first, end):
+            what = core.noted_as[number]
+            if what >> _LANE != lane:
+                vcpu.hidden[(what & PAGE) + core.served[number]] += 1
+        first = end
+
+
+@kernel
 def price(core, vcpu, at, line, until):
     """Counts the lines that have been noted, and those of the program before a position of the
     chunk, by the cache level that has them. at, line: the program's lines of the chunk, int32 and
@@ -238,23 +289,28 @@ def price(core, vcpu, at, line, until):
     noted last: where one is, its own."""
     noted = core.record[0].noted
     core.record[0].noted = 0
-    missed = 0
+    missed = stepped = 0
     for number in range(noted):
         one, what = core.noted[number], core.noted_as[number]
         if at.size:
-            missed = _take_data(core, vcpu, at, line, what >> AS, missed)
-        if missed > MISSED - LINES:
+            missed = _take_data(core, vcpu, at, line, what >> AS & _POSITION, missed)
+        if missed >= MISSED - LINES:  # room for a page's, and for a line of data after them
             _beyond(core, vcpu, missed)
             missed = 0
         if what & PAGE != PAGE:
-            missed = _enter(core, vcpu, one, what & PAGE, missed)
+            note = (number + 1) << _NOTE if what >> STEP else 0
+            stepped |= note
+            missed = _enter(core, vcpu, one, what & PAGE | note, missed)
         else:
             for each in range(one, one + LINES):
                 row = vcpu.references.size - CACHE_LEVELS
                 missed = _enter(core, vcpu, each, row, missed)
     if at.size:
         missed = _take_data(core, vcpu, at, line, until, missed)
-    return _beyond(core, vcpu, missed) if missed else 0
+    furthest = _beyond(core, vcpu, missed) if missed else 0
+    if stepped:
+        _hide(core, vcpu, noted)
+    return furthest
 
 
 @kernel
@@ -271,12 +327,51 @@ def make_room(core, vcpu):
 
 
 @inlined
+def begin_step(core):
+    """The references of a walk until `end_step` go out at once, those of its first lane for now."""
+    record = core.record[0]
+    record.steps = record.steps % ((1 << (_LANE - STEP)) - 1) + 1
+    record.step = record.steps << STEP
+
+
+@inlined
+def next_lane(core):
+    """References of a step from now on wait for none before. At most MOST_LANES lanes a step."""
+    record = core.record[0]
+    if record.step >> _LANE != _BACKGROUND:
+        record.step += 1 << _LANE
+
+
+@inlined
+def end_step(core):
+    core.record[0].step = 0
+
+
+@inlined
+def begin_background(core):
+    """References until `end_background` are waited for by nobody, within a step or outside. Returns
+    what `end_background` takes."""
+    record = core.record[0]
+    step = record.step
+    if step == 0:
+        begin_step(core)
+    record.step = record.step & ((1 << _LANE) - 1) | _BACKGROUND << _LANE
+    return step
+
+
+@inlined
+def end_background(core, step):
+    core.record[0].step = step
+
+
+@inlined
 def reference(core, vcpu, hpa, entry, site, line):
     """Notes one reference of a walk to the entry at hpa, to be priced. site: which reference of
     the walk it is (`walks.sites`). line: its line's name (`lines.of_table`)."""
     number = core.record[0].noted
     core.noted[np.uint64(number)] = line
-    core.noted_as[np.uint64(number)] = core.record[0].position << AS | site * CACHE_LEVELS
+    what = core.record[0].position << AS | site * CACHE_LEVELS
+    core.noted_as[np.uint64(number)] = what | core.record[0].step
     core.record[0].noted = number + 1
     if core.record[0].logging != NIL:
         _log(core, vcpu, hpa, entry, site)
@@ -294,4 +389,7 @@ def _log(core, vcpu, hpa, entry, site):
         record.address = hpa
         record.entry = entry
         record.cache = level
+        step = core.record[0].step
+        number = step >> STEP & ((1 << (_LANE - STEP)) - 1)
+        record.step = -number if step >> _LANE == _BACKGROUND else number
         core.record[0].logging = used + 1

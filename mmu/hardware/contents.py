@@ -9,8 +9,8 @@ frames hold, `Disk.contents` blocks: whatever the VMM does to a page moves the s
 and third, and must never make them differ from the first (`mmu.check.host`).
 
 A store that hits in the TLB costs no time here: `Memory.written` marks a frame at its
-first store since `settle` last looked, and whoever looks makes the core forget that it
-may store there unseen (`tlb.forget_predictions`; nothing that hardware knows of).
+first store since `look` last did, which makes the core forget that it may store there
+unseen (`tlb.forget_predictions`; nothing that hardware knows of).
 """
 
 from __future__ import annotations
@@ -36,25 +36,12 @@ def write(machine, gfn, tag):
 
 @kernel
 def look(machine, gfn):
-    """Looks at a page: if it has been stored to, it holds something new. Returns its tag.
-
-    The caller makes the core forget its predictions before the VM runs (`settle` does, and
-    so does every flush).
-    """
+    """Looks at a page: if it has been stored to, it holds something new. Returns its tag."""
     vm = machine.vm
     if vm.record[0].tracked:
         hfn = hfn_of(machine, gfn)
         if hfn != NIL and machine.host.memory.written[hfn]:
             vm.record[0].unique += 1
             write(machine, gfn, -((vm.record[0].id << OWNER_SHIFT) | vm.record[0].unique))
+            tlb.forget_predictions(machine.core)
     return vm.contents[gfn]
-
-
-@kernel
-def settle(machine, gfn):
-    """`look`, and the core forgets."""
-    before = machine.vm.record[0].unique
-    tag = look(machine, gfn)
-    if machine.vm.record[0].unique != before:
-        tlb.forget_predictions(machine.core)
-    return tag

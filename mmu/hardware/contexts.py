@@ -7,8 +7,9 @@
 A core has a table of the contexts that it has met; a context's number is its place there, so
 that any number of VMs and processes fits into a tag. A full table is emptied, and with it all
 that is tagged (`hardware.core.adopt`); a vCPU that does not run then knows its contexts by old
-numbers until it does, by which too much may be dropped, never too little. Software names a VPID
-by its number, 0 on bare metal, PCIDs as the processor does.
+numbers until it does, by which too much may be dropped, never too little. What holds translations
+elsewhere, in memory, tags them with their context's *generation*: a flush gives it a new one.
+Software names a VPID by its number, 0 on bare metal, PCIDs as the processor does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.hardware.state import CONTEXT
-from mmulab.mmu.kernels.compiling import kernel
+from mmulab.mmu.kernels.compiling import inlined, kernel
 
 CONTEXT_BITS = 16
 CONTEXTS = 1 << CONTEXT_BITS
@@ -34,6 +35,27 @@ def make_contexts() -> np.ndarray:
     return np.zeros(CONTEXTS, CONTEXT)
 
 
+@inlined
+def renew(core, number):
+    """What is tagged with the generation of a context is void from now on."""
+    core.record[0].generations += 1
+    core.context[number].generation = core.record[0].generations
+
+
+@inlined
+def generation_of(core, vcpu, number):
+    """The generation of a context: a new one where all of the vCPU's were flushed."""
+    if core.context[number].generation <= vcpu.regs[0].void:
+        renew(core, number)
+    return core.context[number].generation
+
+
+@inlined
+def renew_all(core, vcpu):
+    """The same of all contexts of a vCPU."""
+    vcpu.regs[0].void = core.record[0].generations
+
+
 @kernel
 def number_of(core, vpid, pcid, root):
     """Number of a context, a new one where the core has not met it. There is room for it."""
@@ -47,6 +69,7 @@ def number_of(core, vpid, pcid, root):
             context.pcid = pcid
             context.root = root
             core.record[0].contexts += 1
+            renew(core, at)
             return at
         if context.vpid == vpid and context.pcid == pcid and context.root == root:
             return at

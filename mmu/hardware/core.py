@@ -15,6 +15,7 @@ from mmulab.mmu.hardware.lookups import (
     recount,
 )
 from mmulab.mmu.hardware.rights import allows
+from mmulab.mmu.hardware.state import COALESCED
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import frame_of
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
@@ -32,7 +33,7 @@ def _mark_store(core, memory, kind, entry, gva, size):
 def _predict(core, kind, gva, slot, size, entry):
     """Predicts where the next access of this kind to this 4 KiB page hits: a slot.
 
-    A store is not predicted where it must be marked and its page is large: low bits tell 4 KiB
+    A store is not predicted where it must be marked and its page is large: marks tell 4 KiB
     pages apart, and the store may be the first to its frame. A load predicts the store that
     may follow it where that needs no walk and no mark.
     """
@@ -41,6 +42,17 @@ def _predict(core, kind, gva, slot, size, entry):
         tlb.predict(core, kind, gva, slot)
     if kind == LOAD and entry & tlb.STORABLE == tlb.STORABLE and not tracking:
         tlb.predict(core, STORE, gva, slot)
+
+
+@inlined
+def _coalesced(core, vcpu, memory, walk, gva, entry, size, held):
+    """The size that a TLB entry is filled in after a walk. Where the walk's own page leaves its
+    group, as after a first store, the group's entry goes."""
+    if size == 0 and tlb.is_of_small_page(entry) and walk.coalesces(core, vcpu, memory, gva):
+        return COALESCED
+    if held:
+        tlb.drop_group(core, vcpu, gva)
+    return size
 
 
 @kernel
@@ -90,6 +102,8 @@ def translate(machine, walk, gva, kind, user, clock, page):
                 # A page fault drops the page's entries (SDM vol. 3A, 4.10.4.1).
                 tlb.drop_page(core, vcpu, gva)
             return status
+        if core.record[0].coalescing:
+            size = _coalesced(core, vcpu, memory, walk, gva, entry, size, held)
         tlb.fill_l2(core, vcpu, kind, gva, entry, size, held)
     slot = tlb.fill_l1(core, vcpu, kind, gva, entry, size, clock, held)
     if held or vcpu.regs[0].looked_up:
@@ -140,6 +154,7 @@ def flush_context(core, vcpu):
     tlb.flush_context(core, vcpu)
     walk_caches.drop_linear(core, vcpu)
     range_tlb.drop_context(core, vcpu)
+    contexts.renew(core, vcpu.regs[0].context)
 
 
 @kernel
@@ -149,6 +164,7 @@ def flush_vpid(core, vcpu):
     tlb.flush_vpid(core, vcpu.regs[0].vpid)
     walk_caches.drop_vpid(core, vcpu.regs[0].vpid)
     range_tlb.drop_all(core)
+    contexts.renew_all(core, vcpu)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import core, tlb, walk_caches
+from mmulab.mmu.hardware import contexts, core, tlb, walk_caches
 from mmulab.mmu.hardware.ops import Section
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.status import OK
@@ -55,6 +55,7 @@ def _flush_vpid(machine):
 @kernel
 def _flush_all(machine):
     core.flush_all(machine.core)
+    contexts.renew_all(machine.core, machine.vcpu)
     return OK
 
 

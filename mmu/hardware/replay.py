@@ -8,7 +8,6 @@ import numpy as np
 
 from mmulab.mmu.hardware import tlb
 from mmulab.mmu.hardware.assoc import stamped
-from mmulab.mmu.hardware.state import PREDICTOR_BITS
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT
 
@@ -18,17 +17,15 @@ TOUCH_NOTHING = 1  # all by FIFO or at random: nothing
 TOUCH_BY_POLICY = 2  # a mixture, or tree-PLRU
 
 _ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 
 
 @inlined
-def _predicted(core, gva, kind):
-    """L1 slot that this access hits if `core.first` agrees; see `hits`.
+def _predicted(core, mark):
+    """L1 slot that an access with this mark hits if `core.first` agrees; see `hits`.
 
     Unsigned, so that no code is made for negative indices.
     """
-    index = (np.int64(kind) << PREDICTOR_BITS) | ((gva >> PAGE_SHIFT) & _LOW_PAGE)
-    return np.uint64(core.predictor[np.uint64(index)])
+    return np.uint64(core.predictor[np.uint64(mark)])
 
 
 @inlined
@@ -43,11 +40,11 @@ def _make_replay(counting: bool) -> Any:
     `lookups`; the code for the others is the same without it."""
 
     @inlined
-    def replay_singly(core, address, kind, position, stop, clock):
+    def replay_singly(core, address, mark, position, stop, clock):
         """Where accesses one at a time stop hitting. clock: that of access 0."""
         packed = 0
         while position < stop:
-            slot = _predicted(core, address[position], kind[position])
+            slot = _predicted(core, mark[position])
             if _differs(core, address[position], slot):
                 break
             core.age[slot] = stamped(np.int64(slot), clock + 2 * np.int64(position))
@@ -59,7 +56,7 @@ def _make_replay(counting: bool) -> Any:
         return position
 
     @kernel
-    def replay_on(core, address, kind, position, stop, clock):
+    def replay_on(core, address, mark, position, stop, clock):
         """Four at a time, and the last ones. A function of its own: within the run loop, too
         little of it would be in registers."""
         ages = core.age
@@ -67,10 +64,10 @@ def _make_replay(counting: bool) -> Any:
         while position + _FOUR <= stop:
             g0, g1 = address[position], address[position + _ONE]
             g2, g3 = address[position + _TWO], address[position + _THREE]
-            s0 = _predicted(core, g0, kind[position])
-            s1 = _predicted(core, g1, kind[position + _ONE])
-            s2 = _predicted(core, g2, kind[position + _TWO])
-            s3 = _predicted(core, g3, kind[position + _THREE])
+            s0 = _predicted(core, mark[position])
+            s1 = _predicted(core, mark[position + _ONE])
+            s2 = _predicted(core, mark[position + _TWO])
+            s3 = _predicted(core, mark[position + _THREE])
             if (
                 _differs(core, g0, s0)
                 | _differs(core, g1, s1)
@@ -89,15 +86,15 @@ def _make_replay(counting: bool) -> Any:
             position += _FOUR
         if counting:
             core.record[0].packed += packed
-        return replay_singly(core, address, kind, position, stop, clock)
+        return replay_singly(core, address, mark, position, stop, clock)
 
-    def replay(core, address, kind, start, end):
+    def replay(core, address, mark, start, end):
         clock = core.record[0].clock - 2 * start
         stop = np.uint64(end)
         near = min(np.uint64(start) + _TWO, stop)
-        position = replay_singly(core, address, kind, np.uint64(start), near, clock)
+        position = replay_singly(core, address, mark, np.uint64(start), near, clock)
         if position == near:
-            position = replay_on(core, address, kind, position, stop, clock)
+            position = replay_on(core, address, mark, position, stop, clock)
         return np.int64(position)
 
     return replay
@@ -108,13 +105,13 @@ _replay_ages_counting = kernel(_make_replay(True))
 
 
 @kernel
-def _replay_by_policy(core, address, kind, position, end):
+def _replay_by_policy(core, address, mark, position, end):
     clock = core.record[0].clock - 2 * position
     touches = core.record[0].touch == TOUCH_BY_POLICY
     counting = core.record[0].mixed != 0
     packed = 0
     while position < end:
-        slot = _predicted(core, address[position], kind[position])
+        slot = _predicted(core, mark[position])
         if _differs(core, address[position], slot):
             break
         if touches:
@@ -127,20 +124,21 @@ def _replay_by_policy(core, address, kind, position, end):
 
 
 @inlined
-def hits(core, address, kind, position, end):
+def hits(core, address, mark, position, end):
     """Replays accesses that hit in L1; returns the first position that might not.
 
     A prediction is exact, not a guess: it is a slot that once served this kind of
     access to this page, or a load of a page that a store needs no walk for; so rights and D
-    bit are known to be enough, and the slot is compared against the page. Whatever could
-    make that untrue forgets all predictions. An access that straddles two pages has a kind
-    of its own that is never predicted.
+    bit are known to be enough, and the slot is compared against the page. A slot that is
+    dropped compares equal to none; one that is filled forgets what its new entry denies; a
+    switch, a flush, and where stores must be marked anew forget all. An access that straddles
+    two pages has a kind of its own that is never predicted.
     """
     if core.record[0].touch != TOUCH_AGE:
-        end = _replay_by_policy(core, address, kind, position, end)
+        end = _replay_by_policy(core, address, mark, position, end)
     elif core.record[0].mixed:
-        end = _replay_ages_counting(core, address, kind, position, end)
+        end = _replay_ages_counting(core, address, mark, position, end)
     else:
-        end = _replay_ages(core, address, kind, position, end)
+        end = _replay_ages(core, address, mark, position, end)
     core.record[0].clock += 2 * (end - position)
     return end

@@ -14,10 +14,13 @@ from mmulab.mmu.memory.vm import VM
 # --- Hardware -------------------------------------------------------------------
 LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go by age
 
+MAX_TEAS = 16
+
 #: Registers of a vCPU, and the numbers of its last fault.
 REGS = np.dtype(
     [
         ("cr3", np.int64),  # frame of the top-level table: an hfn, or a gfn under nested paging
+        ("guest_cr3", np.int64),  # of agile paging: see walks.agile
         ("levels", np.int64),  # 3 to 5
         ("root", np.int64),  # hfn of the top-level nested table (EPTP); NIL: none
         ("root_levels", np.int64),
@@ -25,15 +28,24 @@ REGS = np.dtype(
         ("physical_bits", np.int64),  # of a guest-physical address
         # 1: the walker may store to the table that it located last: see walks.second_stage.
         ("storable", np.int64),
+        ("pml", np.int64),  # 1: pages whose D bit is set are logged: see hardware.pml
+        ("pml_index", np.int64),  # of the next entry of the log, downwards
         ("pcid", np.int64),
         ("vpid", np.int64),
         # Segments, of linear addresses and of guest-physical ones: see walks.segments.
         ("segment_start", np.int64, 2),  # first frame
         ("segment_end", np.int64, 2),  # first frame after; no segment where it is not above start
         ("segment_offset", np.int64, 2),  # what a frame's number is moved by
+        # A TLB in memory: see walks.pom_tlb.
+        ("area", np.int64, 2),  # first frame of each area
+        ("area_sets", np.int64),  # of an area
+        ("area_used", np.int64),  # areas that have had an entry, as bits
+        ("area_pieces", np.int64),  # 1: a page has been put there in smaller pieces
+        ("void", np.int64),  # generations up to this one are not valid: see hardware.contexts
         # Where upper tables of merged pairs lie, of both: see walks.flattened.
         ("directory_start", np.int64, 2),  # first frame
         ("directory_end", np.int64, 2),  # first frame after; there are none where it is 0
+        ("leaf_shift", np.int64),  # log2 of a leaf's bytes, beyond 3: see walks.sagepte
         ("ranges", np.int64),  # of the process that runs: see hardware.range_tlb
         # Numbers of what TLB entries are tagged with: see hardware.contexts.
         ("context", np.int64),  # of this VPID and PCID
@@ -44,6 +56,13 @@ REGS = np.dtype(
         ("fault_gva", np.int64),
         ("fault_gpa", np.int64),
         ("fault_code", np.int64),  # page-fault error code
+        # Translation entry areas, the guest's and the host's: see walks.dmt.
+        ("tea_start", np.int64, MAX_TEAS),  # first page of what one maps
+        ("tea_end", np.int64, MAX_TEAS),  # first page after; no area where it is 0
+        ("tea_level", np.int64, MAX_TEAS),  # of the tables in it
+        ("tea_base", np.int64, MAX_TEAS),  # first frame
+        ("tea_host", np.int64, MAX_TEAS),  # hfn of it; NIL: the host's table says
+        ("host_tea", np.int64, 2),  # first hfn of the host's tables of levels 1 and 2; NIL: none
         # Of an access that has faulted and begins again: see hardware.lookups.
         ("looked_up", np.int64),  # which of its pages have been looked up, as bits
         ("owed", np.int64),  # where they missed, two bits a page
@@ -61,6 +80,8 @@ CORE_RECORD = np.dtype(
         # Of caches: see hardware.caches.
         ("noted", np.int64),  # lines to be priced; none between two runs
         ("position", np.int64),  # in the chunk, of the access at hand
+        ("step", np.int64),  # of a walk, and lane, in place: see caches.begin_step; 0: none
+        ("steps", np.int64),  # number of the last step
         ("taken", np.int64),  # lines of the program that the chunk has had so far
         ("data", np.int64),  # 1: the program's lines go through the caches
         ("levels", np.int64),
@@ -68,10 +89,18 @@ CORE_RECORD = np.dtype(
         ("next_line", np.int64),  # prefetchers: 1 where there is such a one
         ("adjacent_line", np.int64),
         ("stream", np.int64),
+        ("final_uncached", np.int64),  # 1: the walk of the page itself asks no walk cache
         ("walked", np.int64),  # 1 once there has been a walk: see hardware.fetch_ahead
+        ("predicts", np.int64),  # 1: there may be predictions, see hardware.replay
+        # Of TLB entries for groups of pages: see walks.coalescing.
+        ("coalescing", np.int64),  # log2 of the pages of a group; 0: there are none
+        ("guest_leaf", np.int64),  # slot of the leaf of the last walk, of the guest's table
+        ("nested_leaf", np.int64),  # and of the nested one
+        ("nested_level", np.int64),  # its level
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         ("range_clock", np.int64),  # uses of the range TLB; 0: none yet
+        ("generations", np.int64),  # of contexts, so far
         # Of hits of L1 arrays: see hardware.lookups.
         ("joined", np.int64),  # 1: instructions and data share an array
         ("derived", np.int64, 2),  # by group: the array whose hits are not counted, NIL: none yet
@@ -87,6 +116,7 @@ CONTEXT = np.dtype(
         ("vpid", np.int64),
         ("pcid", np.int64),
         ("root", np.int64),
+        ("generation", np.int64),  # since it was last flushed
     ]
 )
 
@@ -144,6 +174,7 @@ CACHE = np.dtype(
         ("base", np.int64),  # its first slot of Core.line
         ("colours", np.int64),
         ("row_mask", np.int64),  # rows - 1
+        ("fold", np.int64),  # a line's name, shifted down by so much, takes part in its row
         ("stride", np.int64),  # slots from one set to the next
         ("ways", np.int64),
     ]
@@ -162,8 +193,10 @@ GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
 PAGE_SIZES = 3  # page sizes that a TLB tells apart, at most
+COALESCED = PAGE_SIZES  # and, beside them, groups of 4 KiB pages: see walks.coalescing
+TLB_SIZES = PAGE_SIZES + 1
 
-PREDICTOR_BITS = 8
+PREDICTOR_BITS = 10  # of the hash of a page number: see hardware.marks
 PREDICTOR_SIZE = 8 << PREDICTOR_BITS  # kinds, straddling included
 
 #: One memory reference of a page walk, as `mmulab walk` prints it.
@@ -173,6 +206,7 @@ LOG = np.dtype(
         ("address", np.int64),  # HPA of the entry
         ("entry", np.int64),
         ("cache", np.int64),  # cache level that served it
+        ("step", np.int64),  # its step's number; 0: it stands alone; below 0: in the background
     ]
 )
 
@@ -239,6 +273,35 @@ MAX_REASONS = 32
 MAX_COUNTERS = 32
 
 
+#: One way of a hashed page table: see memory.hashed_lines. Frames are of the address space that the
+#: table lies in.
+HASHED_WAY = np.dtype(
+    [
+        ("base", np.int64),  # first frame
+        ("lines", np.int64),  # a power of two; 0: there is no table
+        ("pointer", np.int64),  # lines below it have moved to the next table
+        ("next_base", np.int64),
+        ("next_lines", np.int64),  # 0: the table is not being resized
+    ]
+)
+MOST_WAYS = 4
+HASHED_USER, HASHED_KERNEL, HASHED_HOST = 0, 1, 2  # whose tables, of a vCPU
+
+#: Registers of hashed page tables beside their ways'.
+HASHING = np.dtype(
+    [
+        ("ways", np.int64),  # of each table
+        ("of_guest", np.int64),  # 1: the guest's tables are hashed
+        ("walk_table", np.int64),  # first frame of the host's cuckoo walk table; NIL: none
+        ("regions", np.int64),  # of 2 MiB that it tells of
+        # Of the cache of leaf entries of that: see walks.elastic_cuckoo.
+        ("off", np.int64),  # 1: it is not used for pages
+        ("looked", np.int64),  # of this interval, look-ups
+        ("found", np.int64),  # and hits
+    ]
+)
+
+
 class VCPU(Struct):
     """What a virtual processor (or a processor on bare metal) has of its own."""
 
@@ -249,13 +312,19 @@ class VCPU(Struct):
     #: [(sites + 2) * CACHE_LEVELS]: of page walks, by site and serving level; then of the program,
     #: and of pages that the kernel zeroed or copied, by serving level
     references: np.ndarray
+    hidden: np.ndarray  # of `references`, those not waited for: see caches.begin_step
+    way: np.ndarray  # [3 * PAGE_SIZES * MOST_WAYS]: HASHED_WAY, by whose, page size and number
+    hashing: np.ndarray  # [1]
+    found: np.ndarray  # [PAGE_SIZES * MOST_WAYS]: of a walk of them, where lines lie
     range: np.ndarray  # [RANGES]: the range table of the process that runs, by address
+    size: np.ndarray  # [512]: predicted page sizes: see walks.pom_tlb
     first: np.ndarray  # [1]: FIRST_TOUCHES
     first_exits: np.ndarray  # [MAX_REASONS]: of `exits`, those of first touches
     first_own: np.ndarray  # [MAX_COUNTERS]: of `own`
     before: np.ndarray  # [1]: MENDING, as it was when the fault at hand came
     before_exits: np.ndarray
     before_own: np.ndarray
+    pml: np.ndarray  # [512]: guest-physical addresses: see hardware.pml
 
     FIELDS = {
         "regs": ArrayField(REGS),
@@ -263,13 +332,19 @@ class VCPU(Struct):
         "exits": ArrayField(np.int64),
         "own": ArrayField(np.int64),
         "references": ArrayField(np.int64),
+        "hidden": ArrayField(np.int64),
+        "way": ArrayField(HASHED_WAY),
+        "hashing": ArrayField(HASHING),
+        "found": ArrayField(np.int64),
         "range": ArrayField(RANGE),
+        "size": ArrayField(np.int8),
         "first": ArrayField(FIRST_TOUCHES),
         "first_exits": ArrayField(np.int64),
         "first_own": ArrayField(np.int64),
         "before": ArrayField(np.dtype(MENDING)),
         "before_exits": ArrayField(np.int64),
         "before_own": ArrayField(np.int64),
+        "pml": ArrayField(np.int64),
     }
 
 
@@ -283,7 +358,7 @@ class Core(Struct):
 
     record: np.ndarray  # [1]
     context: np.ndarray  # [contexts.CONTEXTS]
-    shift: np.ndarray  # [PAGE_SIZES]: log2 of the bytes of a page of each size
+    shift: np.ndarray  # [TLB_SIZES]: log2 of the bytes of a page of each size
     log: np.ndarray  # [records]
     unit: np.ndarray  # [units]
     route: np.ndarray  # [ROUTE_ROWS * ROUTE_COLUMNS]
@@ -301,10 +376,11 @@ class Core(Struct):
     line: np.ndarray  # [lines of all cache levels]: see hardware.caches
     noted: np.ndarray  # [caches.NOTED]: lines to be priced, the first CORE_RECORD.noted
     noted_as: np.ndarray  # [caches.NOTED]: when, and what they are
+    served: np.ndarray  # [caches.NOTED]: the cache level that had a line of a step
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
     range_tlb: np.ndarray  # [RANGE_ENTRIES]
-    predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by kind and low page bits
+    predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by an access's mark
 
     FIELDS = {
         "record": ArrayField(CORE_RECORD),
@@ -327,6 +403,7 @@ class Core(Struct):
         "line": ArrayField(np.int32),
         "noted": ArrayField(np.int64),
         "noted_as": ArrayField(np.int64),
+        "served": ArrayField(np.int8),
         "missed": ArrayField(np.int64),
         "missed_as": ArrayField(np.int64),
         "range_tlb": ArrayField(RANGE_ENTRY),

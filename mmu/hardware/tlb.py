@@ -1,6 +1,7 @@
 """TLBs of a core: two levels, any number of arrays, any mixture of page sizes.
 
-A tag is | context (16 bits) | page size (2) | page number (45) |; see `contexts`.
+A tag is | context (16 bits) | page size (2) | page number (45) |; see `contexts`. The fourth size
+is a group of 4 KiB pages (`walks.coalescing`), in arrays that hold those.
 Global entries have a context of their own. An array that holds several page sizes
 indexes each by its own page number. An L1 without a page size holds fragments of the
 largest smaller size it has; an L2 without it does not hold it.
@@ -23,13 +24,15 @@ from mmulab.mmu.hardware.assoc import (
     touch,
     unit_of,
 )
+from mmulab.mmu.hardware.marks import STRADDLES, mark_of
 from mmulab.mmu.hardware.state import (
-    PAGE_SIZES,
+    COALESCED,
     PREDICTOR_BITS,
     ROUTE_L1D,
     ROUTE_L1I,
     ROUTE_L2D,
     ROUTE_L2I,
+    TLB_SIZES,
 )
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.kernels.vectors import seldom
@@ -40,10 +43,8 @@ from mmulab.mmu.trace import FETCH, STORE
 PAGE_BITS = 45  # of a page number: 57-bit addresses, 4 KiB pages
 CONTEXT_SHIFT = PAGE_BITS + 2
 _PAGE_NUMBER = (1 << PAGE_BITS) - 1
-_LOW_PAGE = (1 << PREDICTOR_BITS) - 1
 STORABLE = RW | D  # a store needs no walk
-
-STRADDLES = 4  # flag beside the kind of an access that touches two pages
+NO_PAGE = 1 << 60  # no page number: what an empty L1 slot compares against
 
 
 @inlined
@@ -67,7 +68,7 @@ def _find_global(core, vcpu, row, size, page):
 def probe(core, vcpu, row, gva):
     """(slot, page size) of the valid entry for gva in a level's arrays, or (NIL, 0)."""
     context = vcpu.regs[0].context
-    for size in range(PAGE_SIZES):
+    for size in range(TLB_SIZES):
         route = route_to(core, row, size)
         if not route.used:
             continue
@@ -99,24 +100,33 @@ def _guest_size(entry):
 
 
 @inlined
+def is_of_small_page(entry):
+    """Whether a TLB entry is of a page that is of 4 KiB to the guest, too."""
+    return _guest_size(entry) == 0
+
+
+@inlined
 def _forget(core, kind, gva, size, slot):
     """Forgets that accesses of a kind hit a slot, which a new page has come to.
 
-    The prediction was made for the page before it. The new one may have the same low bits, and
+    The prediction was made for the page before it. The new one may have the same mark, and
     deny what that allowed, or have had no store marked yet.
     """
-    row = kind << PREDICTOR_BITS
     if size == 0:
-        core.predictor[np.uint64(row | ((gva >> PAGE_SHIFT) & _LOW_PAGE))] = 0
+        core.predictor[np.uint64(mark_of(kind, gva))] = 0
+    elif size == COALESCED:
+        span = 1 << core.shift[COALESCED]
+        for page in range(gva & -span, (gva & -span) + span, PAGE_BYTES):
+            core.predictor[np.uint64(mark_of(kind, page))] = 0
     else:
-        _forget_slot(core, row, slot)
+        _forget_slot(core, kind, slot)
 
 
 @kernel
-def _forget_slot(core, row, slot):
+def _forget_slot(core, kind, slot):
     """`_forget` for a large page, whose 4 KiB pages have many predictions."""
     seldom()
-    for index in range(row, row + _LOW_PAGE + 1):
+    for index in range(kind << PREDICTOR_BITS, kind + 1 << PREDICTOR_BITS):
         if core.predictor[np.uint64(index)] == slot:
             core.predictor[np.uint64(index)] = 0
 
@@ -147,7 +157,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
         context = vcpu.regs[0].global_context
         core.record[0].globals = 1
     page = gva >> route.shift
-    aligned = entry & ~((_pages_of(route) - 1) << PAGE_SHIFT)
+    first = entry - (gva & ((_pages_of(route) - 1) << PAGE_SHIFT))  # its page's first frame
     stamp = clock if clock else tick(unit)
     tag = tag_of(context, size, page)
     slot = NIL if looked_up else look_up(core, route, page, tag)
@@ -156,7 +166,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     else:  # a walk again: new rights, or D set
         touch(core, unit, slot, stamp)
     at = np.uint64(slot)
-    core.data[at] = aligned
+    core.data[at] = first
     if clock:  # L1
         span = ~(_pages_of(route) - 1)
         core.span[at] = span
@@ -173,7 +183,7 @@ def exact_frame(core, entry, gva, size):
     """The entry with the frame of gva's own 4 KiB page in place of its page's first."""
     if size == 0:
         return entry
-    return entry | (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
+    return entry + (gva & ((1 << core.shift[np.uint64(size)]) - PAGE_BYTES))
 
 
 @inlined
@@ -201,14 +211,17 @@ def fill_l2(core, vcpu, kind, gva, entry, size, held):
 @inlined
 def predict(core, kind, gva, slot):
     """Remembers where the next access of this kind to this 4 KiB page will hit."""
-    low = (gva >> PAGE_SHIFT) & ((1 << PREDICTOR_BITS) - 1)
-    core.predictor[np.uint64((kind << PREDICTOR_BITS) | low)] = slot
+    core.predictor[np.uint64(mark_of(kind, gva))] = slot
+    core.record[0].predicts = 1
 
 
-@inlined
+@kernel
 def forget_predictions(core):
-    """After any invalidation, change of rights or switch: slot 0 matches no page."""
-    core.predictor[:] = 0
+    """After a switch, a flush, or where stores must be marked anew: slot 0 matches no page."""
+    seldom()
+    if core.record[0].predicts:
+        core.record[0].predicts = 0
+        core.predictor[: STRADDLES << PREDICTOR_BITS] = 0  # no more are ever made
 
 
 @inlined
@@ -223,23 +236,42 @@ def touch_l2(core, kind, size, slot):
     touch(core, unit, slot, tick(unit))
 
 
+@inlined
+def _drop(core, slot):
+    """Drops an entry, so that what is predicted to hit in its slot does not."""
+    drop(core, slot)
+    if slot < core.first.size:
+        core.first[slot] = NO_PAGE
+
+
+@kernel
+def _drop_size(core, vcpu, gva, size):
+    regs = vcpu.regs[0]
+    for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
+        route = route_to(core, row, size)
+        if not route.used:
+            continue
+        page = gva >> route.shift
+        for context in (regs.context, regs.global_context):
+            slot = find(core, route, page, tag_of(context, size, page))
+            if slot != NIL:
+                _drop(core, slot)
+
+
+@kernel
+def drop_group(core, vcpu, gva):
+    """Drops the entries for the group of pages that a page is of, see `walks.coalescing`."""
+    seldom()
+    _drop_size(core, vcpu, gva, COALESCED)
+
+
 @kernel
 def drop_page(core, vcpu, gva):
     """Drops the page's entries of the current context, and global ones, of every size."""
-    regs = vcpu.regs[0]
-    for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
-        for size in range(PAGE_SIZES):
-            route = route_to(core, row, size)
-            if not route.used:
-                continue
-            page = gva >> route.shift
-            for context in (regs.context, regs.global_context):
-                slot = find(core, route, page, tag_of(context, size, page))
-                if slot != NIL:
-                    drop(core, slot)
+    for size in range(TLB_SIZES):
+        _drop_size(core, vcpu, gva, size)
     if core.record[0].fragments:
         _drop_fragments(core, vcpu, gva)
-    forget_predictions(core)
 
 
 @kernel
@@ -265,7 +297,7 @@ def _drop_fragments(core, vcpu, gva):
                 page = core.tag[slot] & _PAGE_NUMBER
                 wanted = (gva >> core.shift[whole]) & (_PAGE_NUMBER >> pieces)
                 if page >> pieces == wanted:
-                    drop(core, slot)
+                    _drop(core, slot)
 
 
 @kernel

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.host.reclaim import is_table
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.memory import frames
-from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import pages_in
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
 from mmulab.mmu.techniques import seam
@@ -18,9 +16,6 @@ def power_off(machine: Machine):
     """Frees a VM's tables, its pages and its blocks of the swap device."""
     seam.stop(machine)
     vm = machine.vm
-    for gfn in range(vm.p2m.size):
-        if is_backed(machine, gfn) and is_table(machine, gfn):
-            memory.close_table(machine.host.memory, hfn_of(machine, gfn))
     gfn = 0
     while gfn < vm.p2m.size:
         count = 1

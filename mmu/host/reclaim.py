@@ -11,8 +11,9 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.compiling import entry, kernel
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.entries import pages_in
+from mmulab.mmu.memory.guest_tables import is_table
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed
-from mmulab.mmu.memory.state import GPT_PAGE, MERGED_PAGE
+from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.vmm import backing, exits
@@ -26,13 +27,6 @@ def isolate(machine, gfn):
     if host_size_of(machine, gfn):
         seam.split(machine, gfn)
         backing.split(machine, gfn)
-
-
-@kernel
-def is_table(machine, gfn):
-    """Guest page tables stay where they are: an assumption, that keeps the walks of a
-    VMM's software simple. They are some 0.2 % of what they map, and hot."""
-    return machine.vm.frames.frame[gfn].kind == GPT_PAGE
 
 
 @kernel
@@ -62,7 +56,9 @@ def page_out(machine: Machine, gfns, second_chance):
 
     second_chance: pages used since the last look stay, and are marked unused; those of a
     large host page are used together, and should stand together in `gfns`. Merged and pinned
-    pages and guest page tables stay always, and so does what there is no place for.
+    pages and guest page tables stay always, and so does what there is no place for. That tables
+    stay is an assumption, which keeps the walks of a VMM's software simple: they are some 0.2 % of
+    what they map, and hot.
     """
     done = 0
     asked = NIL
@@ -114,7 +110,7 @@ def reached(machine: Machine, gfns):
 def settle(machine: Machine, gfns, tags):
     """Looks at pages: writes the tag of each to `tags`."""
     for position in range(gfns.size):
-        tags[position] = contents.settle(machine, gfns[position])
+        tags[position] = contents.look(machine, gfns[position])
 
 
 @entry

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, check_choice, check_range
 from mmulab.mmu.memory.entries import INDEX_BITS, SIZE_NAMES
+from mmulab.mmu.presets import DEFAULT
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import parse
 
@@ -19,6 +20,10 @@ BACKINGS = (ANONYMOUS, HUGETLBFS) = ("anonymous", "hugetlbfs")
 
 VICTIMS = ("clock", "random", "shares")
 SCHEDULERS = ("round-robin", "weighted")
+#: How saved memory comes back: a frame for each page before the VM runs; as it is reached; or what
+#: the first VM that came back lazily had reached is read first, in one go (REAP: Ustiugov et al.,
+#: ASPLOS 2021).
+RESTORES = (EAGER, LAZY, WORKING_SET) = ("eager", "lazy", "working-set")
 PAGE_SIZES = ("4k", "2m", "thp")  # of guests: a 1 GiB page could never be reclaimed
 
 MIB = 1 << 20
@@ -35,13 +40,13 @@ class HostSettings:
     the host takes when it is short: "clock" (not used since the last look; Linux), "random"
     (ESX), or "shares" (random pages of the VMs that hold more than their due; ESX). latency,
     bandwidth: of the storage that swap device and guests' disks lie on, seconds a request and
-    bytes a second.
+    bytes a second. name: of one of several.
     """
 
     memory: int
-    preset: str = "skylake-sp"
+    preset: str = DEFAULT
     set: tuple[tuple[str, str], ...] = ()
-    ghz: float = 2.1  # base clock of the Xeon Platinum 8176 (Skylake-SP), intel.com/ark
+    ghz: float = 2.0  # base clock of the Xeon Platinum 8480+ (Sapphire Rapids), intel.com/ark
     quantum: int = 100_000  # assumption: some 0.5 ms; Linux's CFS slices from 0.75 ms up
     scheduler: str = "round-robin"
     vpid: bool | None = None
@@ -49,6 +54,7 @@ class HostSettings:
     victims: str = "clock"
     latency: float = 100e-6  # assumption: an NVMe drive's 4 KiB read, software included
     bandwidth: float = 2e9  # assumption: an NVMe drive of four PCIe 3.0 lanes
+    name: str = ""
 
     def __post_init__(self) -> None:
         check_range("host memory", self.memory / MIB, 1, 1 << 22, " MiB")
@@ -69,6 +75,18 @@ def refuse_fixed(vm: VMSettings, what: str, instead: str) -> None:
         raise InputError(f"vm {vm.name}: technique {vm.technique} cannot {what}: {why}; {instead}")
 
 
+def refuse_unmovable(vm: VMSettings, what: str) -> None:
+    """Raises InputError where a VM's state cannot be copied. what: it was to do."""
+    if vm.in_hugetlbfs:
+        raise InputError(f"vm {vm.name}: it lies in hugetlbfs, and cannot {what}")
+    if not parse(vm.technique).technique.movable:
+        known = " or ".join(t.name for t in registry.built_in() if t.movable)
+        raise InputError(
+            f"vm {vm.name}: technique {vm.technique} cannot {what}: its VMM keeps what is not "
+            f"made again from the guest's memory; expected {known}"
+        )
+
+
 @dataclass(frozen=True)
 class VMSettings:
     """A VM.
@@ -85,7 +103,10 @@ class VMSettings:
     instead of writing them; emulate_writes: overwriting a page that the host has paged out reads
     nothing (VSwapper's mapper and preventer: Amit et al., ASPLOS 2014). balloon: bytes that a
     "fixed" policy wants of it.
-    seed: of its workload.
+    seed: of its workload. clone_of: the VM, or VM@snapshot, that it is a copy of from its start
+    on. goes_on: the copy goes on with what that was doing; else it begins its own workload.
+    restore: of a snapshot on disk: "eager", "lazy" or "working-set" (`host.life`). host: that it
+    begins on, where there are several.
     """
 
     name: str
@@ -109,6 +130,10 @@ class VMSettings:
     emulate_writes: bool = False
     balloon: int = 0
     seed: int = 1
+    clone_of: str = ""
+    goes_on: bool = True
+    restore: str = "lazy"
+    host: str = ""
 
     def __post_init__(self) -> None:
         what = f"vm {self.name}"
@@ -138,6 +163,9 @@ class VMSettings:
         check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
         for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
             check_choice(f"{what}: host page size", size, SIZE_NAMES)
+        check_choice(f"{what}: restore", self.restore, RESTORES)
+        if self.clone_of:
+            refuse_unmovable(self, "be a copy")
         if self.in_hugetlbfs:
             self._check_hugetlbfs(what)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.host.reclaim import is_table, isolate
+from mmulab.mmu.host.reclaim import isolate
 from mmulab.mmu.kernels.compiling import entry, kernel
 from mmulab.mmu.memory import frames, sharers
+from mmulab.mmu.memory.guest_tables import is_table
 from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.vmm import backing, exits

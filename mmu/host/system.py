@@ -8,8 +8,11 @@ for storage lets others run; when all wait, time goes on to the first that has i
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import replace
+from math import inf
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,18 +20,19 @@ from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
 from mmulab.mmu.hardware.build import build_core
 from mmulab.mmu.host import hugetlb, world_switch
-from mmulab.mmu.host.failures import why_it_ends
+from mmulab.mmu.host.failures import why_it_ends, why_short
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
-from mmulab.mmu.host.vm import SPARE, SPARE_HUGE, Guest
+from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
-from mmulab.mmu.memory.state import Host
+from mmulab.mmu.memory.state import Disk, Host
 from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_OF_HOST_FRAMES
 from mmulab.mmu.memory.tables import make_memory
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
 from mmulab.mmu.techniques import registry, specs
@@ -74,25 +78,53 @@ class Driver(Protocol):
         ...
 
 
+class Due(Protocol):
+    """Something that happens once: at, seconds of simulated time."""
+
+    at: float
+
+    def act(self, system: System) -> None: ...
+
+
+class Frozen(Protocol):
+    """A VM that never runs, and has frames all the same: see `host.life`."""
+
+    name: str
+
+    @property
+    def vm(self) -> VM: ...
+
+
 class System:
     """One host with its VMs, ready to run.
 
     seed: of everything random but the VMs' workloads. open_trace: makes the trace that a
     VM's workload names. now: seconds of simulated time. hertz: of the host's clock. services:
     what is put here takes part. driver: of the balloons, where there are any. cycles_of:
-    cycles that services have taken, by name; they run on cores of their own.
+    cycles that services have taken, by name; they run on cores of their own. frozen: VMs that
+    never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
+    next first. peers: the hosts of the scenario, by name; network: by which pages come from those;
+    migrations: reports of those that began here. image_blocks: room for saved memory, in pages;
+    remote_blocks: for pages that are on another host.
 
     Raises InputError for a bad preset, setting or trace.
     """
 
     def __init__(
-        self, settings: HostSettings, vms: Sequence[VMSettings], seed: int, open_trace: OpenTrace
+        self,
+        settings: HostSettings,
+        vms: Sequence[VMSettings],
+        seed: int,
+        open_trace: OpenTrace,
+        image_blocks: int = 0,
+        remote_blocks: int = 0,
     ) -> None:
         for vm in vms if settings.swap else ():
             refuse_fixed(vm, "page memory out", "leave the host's swap out")
         self.settings = settings
         self.hertz = settings.ghz * 1e9
-        techniques = [*registry.built_in(), *(specs.parse(vm.technique).technique for vm in vms)]
+        asked = [specs.parse(vm.technique) for vm in vms]
+        techniques = [*registry.built_in(), *(spec.technique for spec in asked)]
         costs = specs.costs(techniques)
         preset = preset_files.load(settings.preset, lambda: costs)
         for key, value in settings.set:
@@ -103,11 +135,16 @@ class System:
             frames=make_frames(total),
             memory=make_memory(total, tracked=True),
             swap=make_disk(settings.swap >> 12),
-            sharers=make_sharers(total),
+            images=make_disk(image_blocks),
+            remote=make_disk(remote_blocks),
+            sharers=make_sharers(total, (sum(vm.memory for vm in vms) >> 12) + image_blocks),
         )
         huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
-        self.core, self.units = build_core(preset, seed)
+        # Techniques that ask for different walk caches share the preset's.
+        own = {spec.technique.walk_caches(preset.walk_caches, spec.values) for spec in asked}
+        walk_caches = own.pop() if len(own) == 1 else preset.walk_caches
+        self.core, self.units = build_core(replace(preset, walk_caches=walk_caches), seed)
         self.guests = [
             Guest(
                 number, vm, open_trace(vm), self.host, self.core, preset,
@@ -123,9 +160,16 @@ class System:
         self.paging = HostPaging(self.host, self.guests, settings.victims, self.rng)
         self.services: list[Service] = []
         self.driver: Driver | None = None
+        self.frozen: list[Frozen] = []
+        self.snapshots: dict[str, Any] = {}
+        self.agenda: list[Due] = []
+        self.peers: dict[str, System] = {settings.name: self}
+        self.network: Storage | None = None
+        self.migrations: list[Any] = []
         self.cycles_of: dict[str, float] = {}
         self.now = 0.0
         self._running: Guest | None = None
+        self._numbers = len(self.guests)
         self._turn = 0
 
     # --- What services use ---------------------------------------------------------
@@ -159,12 +203,65 @@ class System:
 
     @property
     def live(self) -> list[Guest]:
-        """Guests that are switched on: one whose workload has ended keeps its memory."""
-        return [guest for guest in self.guests if guest.started and not guest.off]
+        """Guests that are switched on, and not suspended: one whose workload has ended keeps its
+        memory."""
+        return [g for g in self.guests if g.started and not g.off and not g.paused]
 
     def ended_before(self, time: float) -> str:
         """What a service says of something that was due after the run."""
         return f"it was due at {time:g} s, and the run ended at {self.now:.3g} s"
+
+    def guest(self, name: str) -> Guest:
+        """The VM of a name."""
+        return next(guest for guest in self.guests if guest.name == name)
+
+    def where(self, vm: str) -> System:
+        """The host that a VM is on by now."""
+        return next(s for s in self.peers.values() if s.has(vm) and s.guest(vm).state != ELSEWHERE)
+
+    def has(self, vm: str) -> bool:
+        """Whether a VM is, was or can come here."""
+        return any(guest.name == vm for guest in self.guests)
+
+    def plan(self, due: Due) -> None:
+        """Puts something on the agenda, behind what is due at the same time."""
+        insort(self.agenda, due, key=lambda each: each.at)
+
+    def new_number(self) -> int:
+        """A number that no VM of the host has had."""
+        self._numbers += 1
+        return self._numbers
+
+    def until_ok(self, guest: Guest, go_on: Callable[[], int]) -> None:
+        """Does something to a guest that can be begun again: where it fails for want of host
+        frames, the host makes room."""
+        self._mend_until_ok(guest, go_on)
+
+    def run_now(self, guest: Guest, go_on: Callable[[], int]) -> None:
+        """`until_ok` for what the guest itself does: the core switches to it."""
+        self._enter(guest)
+        self._mend_until_ok(guest, go_on)
+
+    def boot(self, guest: Guest) -> None:
+        """A guest boots that something is about to happen to, if it has not had its turn yet."""
+        if not guest.started:
+            self.run_now(guest, guest.start)
+            guest.note(self.now, "start", "running")
+
+    def write(self, blocks: int) -> float:
+        """Seconds until so many blocks, which have gone to the store of images, are written."""
+        self.storage.transfer(self.now, [self.host.images])
+        return max(0.0, self.storage.busy_until - self.now) if blocks else 0.0
+
+    def read(self, guest: Guest) -> float:
+        """When what has been read for a guest is there."""
+        done = self.storage.transfer(self.now, self._disks(guest))
+        if self.network:
+            done = max(done, self.network.transfer(self.now, [self.host.remote]))
+        return done
+
+    def _disks(self, guest: Guest) -> list[Disk]:
+        return [guest.vm.disk, self.host.swap, self.host.images]
 
     def charge(self, service: str, cycles: float) -> None:
         """Cycles that a service has taken."""
@@ -173,10 +270,15 @@ class System:
     # --- Time ----------------------------------------------------------------------
 
     def step(self) -> bool:
-        """One VM's turn, and what is due after it. False when every VM has ended."""
+        """One VM's turn, or what comes before the next, and what is due after it. False when every
+        VM has ended and nothing is left to happen."""
+        if self._is_idle():
+            if not self.agenda:
+                return False
+            self.now = max(self.now, self.agenda[0].at)
+            self._tick()
+            return True
         guest = self._next()
-        if guest is None:
-            return False
         if self.free < int(self.host.frames.counts[frames.LOW]):
             self.paging.free_up(int(self.host.frames.counts[frames.HIGH]))
         self._switch_off_until(self.now)
@@ -185,17 +287,29 @@ class System:
         self._tick()
         return True
 
-    def _next(self) -> Guest | None:
+    def _soonest(self) -> float:
+        """When the first guest can run."""
+        return min(
+            (g.ready_at for g in self.guests if not g.finished and not g.paused), default=inf
+        )
+
+    def next_time(self) -> float:
+        """When it has something to do; infinite where it has not."""
+        due = min(self._soonest(), self.agenda[0].at if self.agenda else inf)
+        return max(self.now, due)
+
+    def _is_idle(self) -> bool:
+        """True where no guest can run, or none before something else is due."""
+        soonest = self._soonest()
+        return soonest == inf or (bool(self.agenda) and self.agenda[0].at <= soonest)
+
+    def _next(self) -> Guest:
         """The guest whose turn it is; time goes on to the first that can run."""
-        waiting = [guest for guest in self.guests if not guest.finished]
-        if not waiting:
-            return None
-        soonest = min(guest.ready_at for guest in waiting)
-        self.now = max(self.now, soonest)
+        self.now = max(self.now, self._soonest())
         while True:
             guest = self.guests[self._turn % len(self.guests)]
             self._turn += 1
-            if not guest.finished and guest.ready_at <= self.now:
+            if not guest.finished and not guest.paused and guest.ready_at <= self.now:
                 return guest
 
     def _quantum(self, guest: Guest) -> int:
@@ -209,12 +323,13 @@ class System:
         self._enter(guest)
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
+            guest.note(self.now, "start", "running")
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles
         guest.cycles = guest.spent()
         self.now += (guest.cycles - before) / self.hertz
-        done_at = self.storage.transfer(self.now, [guest.machine.vm.disk, self.host.swap])
+        done_at = self.read(guest)
         done_at += guest.waiting
         guest.waiting = 0.0
         guest.stalled += done_at - self.now
@@ -249,7 +364,7 @@ class System:
             if self.paging.free_up(max(need, high)) < need:
                 fruitless += 1
             if fruitless:
-                raise OutOfMemory(self._report(guest))
+                raise OutOfMemory(why_short(self.host, guest, self.now))
 
     def _hold_to_limit(self, guest: Guest) -> None:
         """Takes from a guest that is at its limit: first by its balloon, then by the host's
@@ -257,16 +372,23 @@ class System:
         if self.driver:
             self.driver.hold_to_limit(self, guest)
         if guest.above_limit and not self.room_for(guest, 0):
-            raise OutOfMemory(self._report(guest))
+            raise OutOfMemory(why_short(self.host, guest, self.now))
 
     def _tick(self) -> None:
         """What is due, in the order of its time: a service that catches up sees those VMs that
         were on then."""
-        stops = {g.settings.stop for g in self.guests if g.started and not g.off}
-        for stop in sorted(stop for stop in stops if 0 < stop <= self.now):
-            self._tick_services(stop)
-            self._switch_off_until(stop)
+        while (time := self._next_due()) <= self.now:
+            self._tick_services(time)
+            self._switch_off_until(time)
+            while self.agenda and self.agenda[0].at <= time:
+                self.agenda.pop(0).act(self)
         self._tick_services(self.now)
+
+    def _next_due(self) -> float:
+        """When the next VM is to be switched off, or something else is to happen."""
+        stops = [g.settings.stop for g in self.guests if g.started and not g.off]
+        times = [stop for stop in stops if stop > 0]
+        return min(times + [self.agenda[0].at] if self.agenda else times, default=inf)
 
     def _tick_services(self, until: float) -> None:
         for service in self.services:
@@ -277,22 +399,4 @@ class System:
         for guest in self.guests:
             if 0 < guest.settings.stop <= time and guest.started and not guest.off:
                 guest.switch_off()
-
-    def _report(self, guest: Guest) -> str:
-        swap = self.host.swap
-        why = (
-            "the host's swap device is full"
-            if len(swap.references) and int(swap.record[0]["used"]) == len(swap.references)
-            else "nothing is left that could be paged out"
-            if len(swap.references)
-            else "the host has no swap device"
-        )
-        if guest.above_limit:
-            return (
-                f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: it is at its "
-                f"limit of {guest.limit:,} frames, and {why}"
-            )
-        return (
-            f"vm {guest.name}: at {self.now:.3f} s, access {guest.accesses:,}: the host is out "
-            f"of memory: {self.free:,} of {self.total:,} frames free, and {why}"
-        )
+                guest.note(time, "stop", "off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest import fill, swap
-from mmulab.mmu.hardware.state import Core, Machine
-from mmulab.mmu.hardware.tlb import STRADDLES
+from mmulab.mmu.hardware.marks import MARK
+from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
@@ -33,8 +34,27 @@ from mmulab.mmu.trace import LOAD, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
+ELSEWHERE = "elsewhere"  # the state of a VM on a host that it is not on
+
 SPARE = 64
 SPARE_HUGE = 1200
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a VM came to. at, seconds: when that began, and how long it took. state: what it is
+    then. Frames of 4 KiB: private, shared (with another VM, or a snapshot), page_tables (the
+    VMM's), elsewhere (on swap, in an image); storage: blocks of its disk and of its images."""
+
+    at: float
+    what: str
+    state: str
+    seconds: float = 0.0
+    private: int = 0
+    shared: int = 0
+    page_tables: int = 0
+    elsewhere: int = 0
+    storage: int = 0
 
 
 class Guest:
@@ -55,6 +75,7 @@ class Guest:
         self.name = settings.name
         self.trace = trace
         self.preset = preset
+        self._of_host = of_host
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
@@ -63,16 +84,9 @@ class Guest:
         ).on(preset.arch)  # fmt: skip
         self.config = config
         self.spec = parse(settings.technique, config).on(preset.arch)
-        vm = make_vm(self.spec, preset, config, host, number, settings.disk >> 12)
-        self._link(vm)
-        vm.record[0]["tracked"] = 1
-        if self.limit < config.guest_frames:
-            vm.record[0]["limit"] = self.limit
-        vm.record[0]["map_disk"] = settings.map_disk
-        vm.record[0]["emulate_writes"] = settings.emulate_writes
-        set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
+        self.host, self.core = host, core
+        self.vm = self._fresh()
         core.record[0]["tracking"] = 1
-        self.host, self.vm, self.core = host, vm, core
         self.vcpu = make_vcpu(self.spec, preset, config, number)
         self.frames = config.guest_frames
         self.kinds = np.zeros(3, np.int64)
@@ -83,10 +97,70 @@ class Guest:
         self.stalled = self.waiting = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
+        self.paused = bool(settings.clone_of)  # until something lets it run: see host.life
+        self.state = "defined"
+        self.life: list[Moment] = []
+        self.image_blocks = 0  # of the store of images, that are its alone
+        self.saved: Any = None  # what it was when it was suspended to disk: see host.life
+        self.images: list[Any] = []  # what else is kept of it
+        self.migration: Any = None  # under way: see host.migration
+        self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
         self._feed = Feed(trace)
-        self._chunk, self._marked, self._position, _, self._event = boot_chunk()
+        self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._filled = 0  # bytes of a CONTENT event that are done
+
+    def _fresh(self) -> VM:
+        """The state of the VM before it boots."""
+        settings = self.settings
+        vm = make_vm(
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12
+        )
+        self._link(vm)
+        vm.record[0]["tracked"] = 1
+        if self.limit < self.config.guest_frames:
+            vm.record[0]["limit"] = self.limit
+        vm.record[0]["map_disk"] = settings.map_disk
+        vm.record[0]["emulate_writes"] = settings.emulate_writes
+        set_watermarks(vm.frames, SPARE if settings.page_size == "4k" else SPARE_HUGE)
+        return vm
+
+    def renew(self) -> None:
+        """The VM, which is off, is as it was before it booted; what it has counted stays, and so
+        does what the tags of its stores are made of."""
+        old = self.vm.record[0]
+        self.vm = self._fresh()
+        for name in ("unique", "deflate_on_oom"):
+            self.vm.record[0][name] = old[name]
+        self.started = self.finished = self.off = self.paused = False
+
+    @property
+    def position(self) -> tuple[Any, ...]:
+        """How far its workload has got."""
+        here = self._chunk, self._marks, self._position, self._event, self._filled
+        return self._feed.taken, self.accesses, here
+
+    def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
+        """Its workload goes on from there; None: it begins anew, after the guest has booted where
+        that has not. Accesses that are made again are counted again."""
+        self._feed.restart()
+        self._chunk, self._marks, self._position, _, self._event = boot_chunk()
+        self._event += booted
+        self._filled = 0
+        if position is not None:
+            self._feed.taken = position[0]
+            self._chunk, self._marks, self._position, self._event, self._filled = position[2]
+
+    def take_over(self, other: Guest) -> None:
+        """It goes on in place of the same VM on another host, with what that has counted."""
+        for name in VCPU.FIELDS:
+            if name not in ("regs", "pml"):
+                np.copyto(getattr(self.vcpu, name), getattr(other.vcpu, name))
+        np.copyto(self.kinds, other.kinds)
+        for name in ("accesses", "cycles", "stalled", "finished", "ended_at", "life", "images"):
+            setattr(self, name, getattr(other, name))
+        self.go_to(other.position)
+        self.started, self.paused, self.off = True, False, False
 
     def _link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
@@ -96,6 +170,20 @@ class Guest:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._link(self.vm)
+
+    def note(self, at: float, what: str, state: str, seconds: float = 0.0) -> None:
+        """Puts a moment into `life`."""
+        self.state = state
+        record = self.vm.record[0]
+        used = int(self.vm.disk.record[0]["used"])
+        self.life.append(
+            Moment(
+                at, what, state, seconds,
+                private=int(record["held"] - record["merged"]), shared=int(record["merged"]),
+                page_tables=int(record["host_tables"]), elsewhere=int(record["paged_out"]),
+                storage=used + self.image_blocks,
+            )
+        )  # fmt: skip
 
     @property
     def machine(self) -> Machine:
@@ -173,7 +261,7 @@ class Guest:
                 self.machine,
                 self.spec.technique.walk,
                 to_read(self._chunk.address),
-                to_read(self._marked),
+                to_read(self._marks),
                 to_read(self._chunk.events),
                 self._event,
                 self._position,
@@ -185,7 +273,7 @@ class Guest:
             status = self._carry_out(status)
         ran = self._position - first
         if ran:
-            kinds = self._marked[first : self._position] & (STRADDLES - 1)
+            kinds = self._chunk.kind[first : self._position]
             self.kinds += np.bincount(kinds, minlength=3)
         self.accesses += ran
         return status, ran
@@ -197,7 +285,7 @@ class Guest:
         if status == GUEST_PAGED_OUT:
             vm = self.vm
             pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._marked[self._position]) & (STRADDLES - 1)
+            kind = int(self._chunk.kind[self._position])
             return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
         if status == CONTENT_DUE:
             return self._fill(self._chunk.events[self._event])
@@ -245,13 +333,13 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marked = np.empty_like(chunk.kind)
+        marks = np.empty(chunk.accesses, MARK)
         counts = np.zeros(3, np.int64)
         bad = engine.prepare(
             to_read(chunk.address),
             to_read(chunk.kind),
             to_read(chunk.size),
-            marked,
+            marks,
             counts,
             self.config.levels,
         )
@@ -262,7 +350,7 @@ class Guest:
                 f"{address:#x} is not canonical for {self.config.levels} levels of page table"
             )
         check_events(f"vm {self.name}: {self.trace.name}", chunk.events, self.config.levels)
-        self._chunk, self._marked, self._position, self._event = chunk, marked, 0, 0
+        self._chunk, self._marks, self._position, self._event = chunk, marks, 0, 0
         return True
 
     @property

@@ -29,7 +29,13 @@ import numpy as np
 from numba.core import codegen, compiler, config, errors, serialize, sigutils, types
 
 from mmulab.mmu.kernels import sources, store, structs
-from mmulab.mmu.kernels.numba_patches import NAMES_APART, has_all, prepare_to_load
+from mmulab.mmu.kernels.numba_patches import (
+    NAMES_APART,
+    has_all,
+    is_within,
+    prepare_to_load,
+    without_bitcode,
+)
 
 _NEEDED = (
     (getattr(codegen, "CPUCodegen", None), "magic_tuple"),
@@ -53,6 +59,7 @@ class EntryCache:
     def __init__(self, dispatcher: Any) -> None:
         self._function: FunctionType = dispatcher.py_func
         self._options = dispatcher.targetoptions
+        self.loaded: set[tuple[Any, ...]] = set()  # types of overloads that were not compiled here
         self._names: dict[Any, str | None] = {}
         self._locks: dict[str, store.Lock | None] = {}
         self.enable()
@@ -82,12 +89,14 @@ class EntryCache:
         """The compiled overload; None where it has to be compiled, which then is this
         process's to do until `release`."""
         name = self.name(signature, target_context)
-        if name is None:
+        if name is None or is_within():  # what is kept can be called, not linked with
             return None
         found = self._load(name, target_context)
         if found is None and name not in self._locks:
             self._locks[name] = store.lock(name)[1]
             found = self._load(name, target_context)  # another process may just have made it
+        if found is not None:
+            self.loaded.add(tuple(found.signature.args))
         return found
 
     def _load(self, name: str, target_context: Any) -> Any:
@@ -110,7 +119,8 @@ class EntryCache:
             what = f"{self._title()} holds addresses of this process: each run compiles it anew"
             warnings.warn(errors.NumbaWarning(what), stacklevel=2)
             return
-        store.write(name, serialize.dumps(result._reduce()))
+        kept = without_bitcode(result._reduce(), result.library._final_module)
+        store.write(name, serialize.dumps(kept))
 
     def take(self, signature: Any, target_context: Any) -> bool:
         """Makes compiling an overload this process's to do; False where another does it."""
@@ -222,6 +232,7 @@ def keep(dispatcher: Any) -> Any:
         return dispatcher  # under NUMBA_DISABLE_JIT it is the Python function
     cache = EntryCache(dispatcher)
     compile_: Callable[..., Any] = dispatcher.compile
+    resolve: Callable[..., Any] = dispatcher.get_call_template
 
     def compile_and_release(signature: Any) -> Any:
         try:
@@ -229,8 +240,15 @@ def keep(dispatcher: Any) -> Any:
         finally:
             cache.release(signature, dispatcher.targetctx)
 
+    def resolve_call(arguments: Any, keywords: Any) -> Any:
+        """An entry that compiled code calls, too: it is linked with, so it is compiled here."""
+        while cache.loaded:
+            dispatcher.overloads.pop(cache.loaded.pop(), None)
+        return resolve(arguments, keywords)
+
     dispatcher._cache = cache
     dispatcher.compile = compile_and_release
+    dispatcher.get_call_template = resolve_call
     return dispatcher
 
 

@@ -24,7 +24,12 @@ names
     to count elsewhere. Without: see `NAMES_APART`.
 `prepare_to_load`
     What was compiled before is loaded from disk without all that numba can compile being
-    made ready first, which takes numba longer than the loading: a compilation does it itself.
+    made ready first, nor its runtime being compiled, which takes numba longer than the loading:
+    a compilation does it itself.
+`without_bitcode`
+    numba keeps a function's machine code and its code for LLVM, to link it into others, and
+    reads all of that again. An entry is linked into nothing, so that the names in it are enough.
+    Without: loading takes twice as long.
 """
 
 from __future__ import annotations
@@ -33,8 +38,11 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
+from llvmlite import binding as llvm
+from llvmlite import ir as llvm_ir
 from numba.core import bytecode, codegen, ir, runtime, targetconfig, types
 
 _state = threading.local()
@@ -87,13 +95,20 @@ def _compiling(dispatcher: Any, lean: bool) -> Any:
     def compile_so(signature: Any) -> Any:
         before = getattr(_state, "on", False)
         _state.on = lean
+        _state.depth = getattr(_state, "depth", 0) + 1
         try:
             return compile_(signature)
         finally:
             _state.on = before
+            _state.depth -= 1
 
     dispatcher.compile = compile_so
     return dispatcher
+
+
+def is_within() -> bool:
+    """True while what is compiled here is compiled for something else that is."""
+    return getattr(_state, "depth", 0) > 1
 
 
 def _general(type_: Any) -> Any:
@@ -222,15 +237,48 @@ if NAMES_APART:
 
 
 _LOAD_NEEDED = (
-    (runtime, "rtsys"),
-    (getattr(runtime, "rtsys", None), "initialize"),
+    (getattr(runtime, "_nrt_python", None), "c_helpers"),
+    (llvm, "add_symbol"),
 )
 LOAD = has_all(_LOAD_NEEDED)
+
+
+@cache
+def _name_runtime() -> None:
+    """Names what code calls in numba's runtime, as that does when it is compiled."""
+    for name, address in runtime._nrt_python.c_helpers.items():
+        llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
 def prepare_to_load(target_context: Any) -> None:
     """Makes a target's context ready for code to be loaded into it."""
     if LOAD:
-        runtime.rtsys.initialize(target_context)
+        _name_runtime()
     else:
         target_context.refresh()
+
+
+def without_bitcode(reduced: tuple[Any, ...], final_module: Any) -> tuple[Any, ...]:
+    """A reduced result of a compilation, with a module of mere names in place of its code for
+    LLVM: of its functions that Python calls, and of environments. Unchanged where numba reduces
+    to something else."""
+    try:
+        (name, kind, (machine_code, _)), described, *others, environments = reduced
+        wanted = {described.llvm_func_name, described.llvm_cpython_wrapper_name}
+        wanted |= {described.env_name, *(each.env_name for each in environments)}
+    except (AttributeError, TypeError, ValueError):
+        return reduced
+    if kind != "object":
+        return reduced
+    module = llvm_ir.Module()
+    nothing = llvm_ir.FunctionType(llvm_ir.VoidType(), [])
+    for each in final_module.functions:
+        if each.name in wanted and not each.is_declaration:
+            function = llvm_ir.Function(module, nothing, each.name)
+            llvm_ir.IRBuilder(function.append_basic_block()).ret_void()
+    for each in final_module.global_variables:
+        if each.name in wanted and not each.is_declaration:
+            variable = llvm_ir.GlobalVariable(module, llvm_ir.IntType(8), each.name)
+            variable.initializer = llvm_ir.Constant(llvm_ir.IntType(8), 0)
+    names = llvm.parse_assembly(str(module)).as_bitcode()
+    return (name, kind, (machine_code, names)), described, *others, environments

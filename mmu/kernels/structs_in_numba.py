@@ -23,7 +23,6 @@ from numba.core.extending import (
 )
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np import numpy_support
-from numba.np.arrayobj import populate_array
 
 from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
 
@@ -98,6 +97,8 @@ def _load(builder: Any, table: Any, index: int) -> Any:
 
 @lower_getattr_generic(StructType)
 def _getattr(context: Any, builder: Any, struct: StructType, value: Any, name: str) -> Any:
+    from numba.np.arrayobj import populate_array  # long to import, and compiling needs it alone
+
     index, member = struct.member(name)
     table = builder.bitcast(value, _WORD.as_pointer())
     field = struct.struct.FIELDS[name]

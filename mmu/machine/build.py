@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmulab.mmu.config import HUGE_POLICIES, Config
 from mmulab.mmu.guest import entry_points
+from mmulab.mmu.guest.reservations import ORDER
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.build import build_core, build_vcpu
 from mmulab.mmu.hardware.ops import OPS
@@ -15,7 +18,15 @@ from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
-from mmulab.mmu.memory.vm import MAX_PROCESSES, MAX_VMAS, PROCESS, VM, VM_RECORD, VMA
+from mmulab.mmu.memory.vm import (
+    MAX_PROCESSES,
+    MAX_VMAS,
+    PROCESS,
+    RESERVATION,
+    VM,
+    VM_RECORD,
+    VMA,
+)
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
@@ -44,10 +55,15 @@ def machine_of(
         frames=make_frames(host_frames),
         memory=make_memory(host_frames),
         swap=make_disk(0),
+        images=make_disk(0),
+        remote=make_disk(0),
         sharers=make_sharers(0),
     )
     # A walk that is logged stands alone.
     caches = "off" if log_size else config.caches
+    preset = replace(
+        preset, walk_caches=spec.technique.walk_caches(preset.walk_caches, spec.values)
+    )
     core, units = build_core(preset, config.seed, config.walk_caches, log_size, caches, config.llc)
     vm = make_vm(spec, preset, config, host)
     vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)
@@ -94,6 +110,8 @@ def make_vm(
     this["host_size"] = HUGE_POLICIES.index(values.get("host_page_size", "4k"))
     this["pcid"] = technique.guest_pcid and (preset.pcid if config.pcid is None else config.pcid)
     this["has_vpid"] = preset.vpid if config.vpid is None else config.vpid
+    this["reserves"] = config.guest_allocator == "ptemagnet"
+    blocks = _blocks(max(count, host_frames)) if this["reserves"] else 1
     ops = np.zeros(OPS, np.int64)
     link(ops, spec)
     sizes = Sizes(
@@ -114,9 +132,16 @@ def make_vm(
         used=np.zeros(count, np.int32),
         p2m=np.zeros(per_gfn, np.int64),
         sharer=np.zeros(per_gfn, np.int32),
+        dirty=np.zeros(per_gfn, np.uint8),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
+        reservation=np.zeros(blocks, RESERVATION),
     )
+
+
+def _blocks(gfns: int) -> int:
+    """Blocks that a guest can reserve, up to a power of two."""
+    return 1 << (gfns >> ORDER).bit_length()
 
 
 def _no_vm() -> VM:
@@ -133,8 +158,10 @@ def _no_vm() -> VM:
         used=np.zeros(0, np.int32),
         p2m=np.zeros(0, np.int64),
         sharer=np.zeros(0, np.int32),
+        dirty=np.zeros(0, np.uint8),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
+        reservation=np.zeros(1, RESERVATION),
     )
 
 

@@ -96,7 +96,7 @@ def run_loop(origin: str, arch: str) -> tuple[Any, Any]:
 
     position = (types.int64,) * 3
     lines = (types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C"))
-    columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(from_dtype(EVENT)))
+    columns = (_to_read(types.int64), _to_read(types.uint16), _to_read(from_dtype(EVENT)))
     return run.run_once, (
         type_of(Machine),
         KernelsType(registry.get(origin).on(arch).walk.where),
@@ -108,7 +108,7 @@ def run_loop(origin: str, arch: str) -> tuple[Any, Any]:
 
 def prepare() -> tuple[Any, Any]:
     columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(types.uint16))
-    out = (types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"))
+    out = (types.Array(types.uint16, 1, "C"), types.Array(types.int64, 1, "C"))
     return run.prepare, (*columns, *out, types.int64)
 
 
@@ -119,6 +119,7 @@ def find_lines() -> tuple[Any, Any]:
         *(_to_read(column) for column in columns),
         types.int64,
         *(numbers,) * 2,
+        types.int64,
         types.int64,
         types.int64,
         *(types.Array(types.int32, 1, "C"), numbers) * 2,

@@ -8,9 +8,9 @@ from mmulab.mmu.hardware import core as hardware
 from mmulab.mmu.hardware.caches import FULL, price
 from mmulab.mmu.hardware.clocks import begin_anew, is_late
 from mmulab.mmu.hardware.lookups import end_of_straddling, unpack
+from mmulab.mmu.hardware.marks import STRADDLES, mark_of, what_of
 from mmulab.mmu.hardware.replay import hits
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.hardware.tlb import STRADDLES
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import entry, inlined, kernel
 from mmulab.mmu.machine.first_touches import begin_mending, end_mending
@@ -18,6 +18,7 @@ from mmulab.mmu.memory.entries import PAGE_BYTES, is_canonical
 from mmulab.mmu.memory.status import CLOCK_LATE, LIVELOCK, OK, PAGE_FAULT
 from mmulab.mmu.memory.watermarks import frames_at_hand
 from mmulab.mmu.techniques import seam
+from mmulab.mmu.trace import FETCH, LOAD, STORE
 
 #: Faults that one access may need before it goes through. A 2-D walk can fault for
 #: each guest level, each time again in the VMM; more is a bug.
@@ -27,6 +28,8 @@ FAULT_LIMIT = 64
 #: most, with a walk each that ticks no clock more than once for each entry of five by five levels
 #: (the page walk cache's; others' a dozen times): fewer than `clocks.LATE`.
 STRETCH = 1 << 11
+
+BLOCK = 4096  # accesses marked at a time: an assumption, few enough to stay in an L1 cache
 
 
 @kernel
@@ -76,7 +79,7 @@ def run(
     machine: Machine,
     walk: Walk,
     address: np.ndarray,
-    kind: np.ndarray,
+    mark: np.ndarray,
     events: np.ndarray,
     event: int,
     position: int,
@@ -94,7 +97,7 @@ def run(
     """
     while True:
         status, position, event = run_once(
-            machine, walk, address, kind, events, event, position, end, at, line
+            machine, walk, address, mark, events, event, position, end, at, line
         )
         if status != CLOCK_LATE:
             return status, position, event
@@ -102,9 +105,9 @@ def run(
 
 
 @entry
-def run_once(machine: Machine, walk: Walk, address, kind, events, event, position, end, at, line):
+def run_once(machine: Machine, walk: Walk, address, mark, events, event, position, end, at, line):
     """`run` until the clocks are late."""
-    outcome = _run_unpriced(machine, walk, address, kind, events, event, position, end, at, line)
+    outcome = _run_unpriced(machine, walk, address, mark, events, event, position, end, at, line)
     price(machine.core, machine.vcpu, at, line, outcome[1])
     if machine.core.record[0].mixed:
         unpack(machine.core)
@@ -112,7 +115,7 @@ def run_once(machine: Machine, walk: Walk, address, kind, events, event, positio
 
 
 @kernel
-def _run_unpriced(machine, walk, address, kind, events, event, position, end, at, line):
+def _run_unpriced(machine, walk, address, mark, events, event, position, end, at, line):
     while True:
         while event < events.size and events[event].position <= position:
             now = events[event]
@@ -129,17 +132,18 @@ def _run_unpriced(machine, walk, address, kind, events, event, position, end, at
         stop = min(end, position + STRETCH)
         if event < events.size and events[event].position < stop:
             stop = events[event].position
+        begun = position
         while position < stop:
-            position = hits(machine.core, address, kind, position, stop)
+            position = hits(machine.core, address, mark, position, stop)
             if position < stop:
-                flags = kind[position]
+                what = what_of(mark[position])
                 machine.core.record[0].position = position
                 status = access(
                     machine,
                     walk,
                     address[position],
-                    flags & (STRADDLES - 1),
-                    flags & STRADDLES != 0,
+                    what & (STRADDLES - 1),
+                    what & STRADDLES != 0,
                 )
                 if status != OK:
                     return status, position, event
@@ -150,18 +154,48 @@ def _run_unpriced(machine, walk, address, kind, events, event, position, end, at
                         machine.core, machine.vcpu, machine.host.memory, address, position, end
                     )
                 position += 1
+        status = seam.elapsed(machine, position - begun)
+        if status != OK:
+            return status, position, event
 
 
 @entry
-def prepare(address, kind, size, out, counts, levels):
-    """Marks accesses that straddle two pages in `out`, a copy of the kinds, and counts
-    accesses by kind. Returns the first address that is not canonical, -1 if none."""
-    for position in range(address.size):
-        gva = address[position]
-        if not is_canonical(gva, levels):
-            return position
-        what = kind[position]
-        counts[what] += 1
-        last = (gva & (PAGE_BYTES - 1)) + size[position]
-        out[position] = what | (STRADDLES if last > PAGE_BYTES else 0)
+def prepare(address, kind, size, mark, counts, levels):
+    """Marks accesses (`hardware.marks`) and counts them by kind. Returns the position of the first
+    address that is not canonical, -1 if there is none.
+
+    In blocks, which stay in a cache while loops that the compiler makes vectors of go over them.
+    """
+    for start in range(0, address.size, BLOCK):
+        stop = min(address.size, start + BLOCK)
+        if _mark_block(address, kind, size, mark, np.uint64(start), np.uint64(stop), levels):
+            for position in range(start, stop):
+                if not is_canonical(address[position], levels):
+                    return position
+        _count_block(kind, np.uint64(start), np.uint64(stop), counts)
     return -1
+
+
+@kernel
+def _mark_block(address, kind, size, mark, start, stop, levels):
+    """Marks accesses [start, stop). Returns whether any address is not canonical."""
+    wrong = False
+    for position in range(start, stop):
+        gva = address[position]
+        wrong |= not is_canonical(gva, levels)
+        straddles = (gva & (PAGE_BYTES - 1)) + np.int64(size[position]) > PAGE_BYTES
+        what = np.int64(kind[position]) | (STRADDLES if straddles else 0)
+        mark[position] = mark_of(what, gva)
+    return wrong
+
+
+@kernel
+def _count_block(kind, start, stop, counts):
+    """Adds the accesses [start, stop) to their kinds."""
+    loads = stores = 0
+    for position in range(start, stop):
+        loads += kind[position] == LOAD
+        stores += kind[position] == STORE
+    counts[LOAD] += loads
+    counts[STORE] += stores
+    counts[FETCH] += np.int64(stop - start) - loads - stores

@@ -7,8 +7,10 @@ import numpy as np
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.guest.process import BOOT
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.structs import to_read
+from mmulab.mmu.machine import dumped
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.build import machine_of
 from mmulab.mmu.machine.data import NO_LINES
@@ -33,6 +35,7 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     config = config.on(preset.arch)
     spec = parse(technique, config) if isinstance(technique, str) else technique
     spec = spec.on(preset.arch)
+    config = dumped.fitted(config, spec)
     machine, units = machine_of(spec, preset, config, log_size)
     with compiled_for(spec.technique):
         return Simulator(spec, machine, units, config)
@@ -49,6 +52,9 @@ class Simulator:
         self.config = config
         self.accesses = 0
         self.run(*boot_chunk())
+        if config.guest_tables:
+            dumped.load(self.machine, config, self.technique)
+            self.reset_counters()
         self.machine.vcpu.stats["cr3_loads"] = 0
         for number, each in enumerate(spec.technique.exits):
             if each.instead_of == "cr3_loads":
@@ -57,7 +63,7 @@ class Simulator:
     def run(
         self,
         chunk: Chunk,
-        kinds: np.ndarray,
+        marks: np.ndarray,
         start: int,
         end: int,
         event: int,
@@ -65,8 +71,8 @@ class Simulator:
     ) -> int:
         """Runs accesses [start, end) of a chunk with its events from `event` on.
 
-        kinds: the chunk's kinds as `engine.prepare` marks them. lines: of the whole chunk, as
-        `data.Lines` finds them. Returns the next event.
+        marks: of the chunk's accesses, as `engine.prepare` makes them. lines: of the whole chunk,
+        as `data.Lines` finds them. Returns the next event.
         Raises RunError where the run cannot go on, InputError for an impossible event.
         """
         if start == 0:
@@ -75,7 +81,7 @@ class Simulator:
             self.machine,
             self.spec.technique.walk,
             to_read(chunk.address),
-            to_read(kinds),
+            to_read(marks),
             to_read(chunk.events),
             event,
             start,
@@ -101,6 +107,7 @@ class Simulator:
         vcpu.exits[:] = 0
         vcpu.own[:] = 0
         vcpu.references[:] = 0
+        vcpu.hidden[:] = 0
         for name in vcpu.before.dtype.names or ():
             vcpu.first[0][name] = 0
         vcpu.first_exits[:] = 0
@@ -123,6 +130,5 @@ def boot_chunk() -> tuple[Chunk, np.ndarray, int, int, int]:
     events = np.zeros(1, EVENT)
     events[0]["kind"] = BOOT
     events[0]["pid"] = FIRST_PID
-    nothing = np.zeros(0, np.uint8)
-    chunk = Chunk(np.zeros(0, np.int64), nothing, np.zeros(0, np.uint16), events)
-    return chunk, nothing, 0, 0, 0
+    chunk = Chunk(np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint16), events)
+    return chunk, np.zeros(0, MARK), 0, 0, 0

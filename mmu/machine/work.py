@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.data import NO_LINES, Lines
@@ -13,17 +14,17 @@ from mmulab.mmu.trace import Chunk, Trace
 
 
 class Work:
-    """A chunk with its kinds marked, and where in it measuring begins."""
+    """A chunk with its accesses marked, and where in it measuring begins."""
 
     def __init__(
         self,
         chunk: Chunk,
-        kinds: np.ndarray,
+        marks: np.ndarray,
         measured_from: int,
         lines: tuple[np.ndarray, np.ndarray] = NO_LINES,
     ) -> None:
         self.chunk = chunk
-        self.kinds = kinds
+        self.marks = marks  # see hardware.marks
         self.measured_from = measured_from  # number of accesses: not in this chunk
         self.lines = lines  # that the program touches, and when: see machine.data
 
@@ -37,7 +38,7 @@ def prepare(
     done: accesses before it. warmup: accesses that are not measured, from the trace's start.
     Raises InputError for an address that is not canonical, or an impossible event.
     """
-    kinds = np.empty_like(chunk.kind)
+    marks = np.empty(chunk.accesses, MARK)
     counts = np.zeros(4, np.int64)
     start = min(max(0, warmup - done), chunk.accesses)
     for first, last in ((0, start), (start, chunk.accesses)):
@@ -47,7 +48,7 @@ def prepare(
             to_read(chunk.address[part]),
             to_read(chunk.kind[part]),
             to_read(chunk.size[part]),
-            kinds[part],
+            marks[part],
             counts,
             levels,
         )
@@ -60,4 +61,4 @@ def prepare(
     check_events(trace.name, chunk.events, levels)
     # A warm-up that ends where this chunk does ends at the start of the next.
     at, line, counts[3] = lines.find(chunk, start) if lines else (*NO_LINES, 0)
-    return Work(chunk, kinds, start, (at, line)), counts
+    return Work(chunk, marks, start, (at, line)), counts

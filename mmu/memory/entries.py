@@ -43,7 +43,10 @@ D = 1 << 6
 PS = 1 << 7
 G = 1 << 8
 COW = 1 << 9  # ignored by the processor; our guest OS marks copy-on-write here
+SWITCH = 1 << 11  # in an sPTE, of agile paging: it points to the guest's own table
 XD = -(1 << 63)
+
+BESIDE = 1 << 52  # ours: hardware keeps something beside the entry, which software's loads miss
 
 IGNORED = 7 << 9
 #: In a TLB entry, bits 10:9 hold the page size of the guest's leaf, which may be larger

@@ -9,6 +9,8 @@ Two free buddies are always joined: an aligned range that is free lies in one bl
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 
 from mmulab.mmu.errors import InputError
@@ -34,6 +36,12 @@ OF_KIND = 5  # and on: in use by kind, as FRAME_KINDS numbers them
 WATERMARK_STEP = 0.001
 
 
+def _untouched(total: int) -> np.ndarray:
+    """Zeroed records of frames. NumPy would ask for huge pages, each of which is zeroed where
+    one record of it is written: those of free blocks lie far apart."""
+    return np.frombuffer(mmap.mmap(-1, total * FRAME_RECORD.itemsize), FRAME_RECORD)
+
+
 def make_frames(total: int) -> Frames:
     """A buddy allocator over frames 0 .. total - 1, all free.
 
@@ -43,7 +51,7 @@ def make_frames(total: int) -> Frames:
     if not 0 < total < 1 << 31:
         raise InputError(f"memory of {total} frames: expected 1 to {2**31 - 1} frames of 4 KiB")
     frames = Frames(
-        frame=np.zeros(total, FRAME_RECORD),
+        frame=_untouched(total),
         free=np.zeros(MAX_ORDER + 1, np.int64),
         counts=np.zeros(OF_KIND + len(FRAME_KINDS), np.int64),
     )

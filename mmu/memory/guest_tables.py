@@ -7,10 +7,26 @@ arch/x86/xen/mmu_pv.c, pte_pfn_to_mfn() and pte_mfn_to_pfn().
 
 from __future__ import annotations
 
-from mmulab.mmu.kernels.compiling import kernel
-from mmulab.mmu.memory.entries import FRAME, PAGE_SHIFT, PS, P, frame_of, index_of, level_shift
+from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.memory.entries import (
+    BESIDE,
+    FRAME,
+    PAGE_SHIFT,
+    PS,
+    P,
+    frame_of,
+    index_of,
+    level_shift,
+)
 from mmulab.mmu.memory.p2m import gfn_of, hfn_of
+from mmulab.mmu.memory.state import GPT_PAGE
 from mmulab.mmu.memory.tables import load, store
+
+
+@inlined
+def is_table(machine, gfn):
+    """True where the guest has a page table in the frame."""
+    return machine.vm.frames.frame[gfn].kind == GPT_PAGE
 
 
 @kernel
@@ -21,7 +37,7 @@ def entry_address(machine, gfn, index):
 
 @kernel
 def load_entry(machine, gfn, index):
-    entry = load(machine.host.memory, entry_address(machine, gfn, index))
+    entry = load(machine.host.memory, entry_address(machine, gfn, index)) & ~BESIDE
     if entry & P and machine.vm.record[0].machine_frames:
         entry = entry & ~FRAME | gfn_of(machine, frame_of(entry)) << PAGE_SHIFT
     return entry

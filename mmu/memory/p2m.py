@@ -2,8 +2,7 @@
 
     0                        nothing backs it: never touched, or given back
     (hfn + 1) << 2 | size    it lies in a host frame, within a page of that size
-    -(block + 1) << 1        the host has paged it out to a block of its swap device
-    ... | 1                  dropped: that block of the guest's own disk has the same
+    -((block + 1) << 2 | where)   it is elsewhere: a block of one of the disks below
 
 A guest frame that is backed may share its host frame with others, read-only: the
 frame's kind is MERGED_PAGE then.
@@ -11,9 +10,18 @@ frame's kind is MERGED_PAGE then.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.memory.status import NIL
+
+#: Where a page is that no host frame holds: on the host's swap device; dropped, as a block of the
+#: guest's own disk has the same; in a saved image of the VM; still in the memory of the host that
+#: the VM has come from.
+ON_SWAP, ON_GUEST_DISK, IN_IMAGE, ON_OTHER_HOST = 0, 1, 2, 3
 
 
 @inlined
@@ -27,20 +35,28 @@ def is_paged_out(machine, gfn):
 
 
 @inlined
-def paged_out_to(block, on_guest_disk):
-    """The p2m entry of a page that the host has paged out."""
-    return -(((block + 1) << 1) | on_guest_disk)
+def paged_out_to(block, where):
+    """The p2m entry of a page that lies in a block of a disk."""
+    return -(((block + 1) << 2) | where)
 
 
 @inlined
 def block_of(machine, gfn):
     """Block that a page was paged out to."""
-    return (-machine.vm.p2m[gfn] >> 1) - 1
+    return (-machine.vm.p2m[gfn] >> 2) - 1
 
 
 @inlined
-def is_on_guest_disk(machine, gfn):
-    return -machine.vm.p2m[gfn] & 1
+def where_of(machine, gfn):
+    """On which of the disks that block is."""
+    return -machine.vm.p2m[gfn] & 3
+
+
+def elsewhere(p2m: np.ndarray) -> tuple[Any, Any, Any]:
+    """The gfns of a p2m that are on a disk, on which, and the block: int64[n] each."""
+    gfns = np.flatnonzero(p2m < 0)
+    entries = -p2m[gfns]
+    return gfns, entries & 3, (entries >> 2) - 1
 
 
 @inlined

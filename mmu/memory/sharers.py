@@ -21,9 +21,10 @@ SHARERS_PER_FRAME = 8
 MAX_SHARERS = 1 << 28
 
 
-def make_sharers(frames: int) -> Sharers:
-    """An empty pool for a host of so many frames; for 0, one that nothing can be shared with."""
-    count = min(SHARERS_PER_FRAME * frames, MAX_SHARERS)
+def make_sharers(frames: int, sites: int = 0) -> Sharers:
+    """An empty pool for a host of so many frames; for 0, one that nothing can be shared with.
+    sites: guest frames that may share at once, where more than `SHARERS_PER_FRAME` may."""
+    count = min(max(SHARERS_PER_FRAME * frames, sites), MAX_SHARERS)
     return Sharers(record=np.zeros(1, SHARERS_RECORD), node=np.zeros(1 + count, SHARER))
 
 

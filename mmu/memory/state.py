@@ -136,11 +136,15 @@ class Host(Struct):
     frames: Frames
     memory: Memory
     swap: Disk
+    images: Disk  # saved memory of VMs: suspended to disk, snapshots
+    remote: Disk  # pages that are still on the host that their VM has come from
     sharers: Sharers
 
     FIELDS = {
         "frames": Frames,
         "memory": Memory,
         "swap": Disk,
+        "images": Disk,
+        "remote": Disk,
         "sharers": Sharers,
     }

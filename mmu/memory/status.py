@@ -9,6 +9,7 @@ OK = 0
 # --- Faults: the hardware stopped, and software mends them ----------------------
 PAGE_FAULT = 1  # the guest's page table has no such translation: #PF
 EPT_VIOLATION = 2  # the nested page table has none
+PML_FULL = 17  # the log of pages whose D bit was set has no room for one more
 
 # --- Failures: the run ends ------------------------------------------------------
 OUT_OF_HOST_FRAMES = 3  # where the host can page, it makes room and the kernel goes on

@@ -51,6 +51,18 @@ def open_table(memory, frame):
 
 
 @kernel
+def copy_table(memory, source, frame):
+    """Gives a frame a copy of the table in another. False where there is no more room."""
+    if not open_table(memory, frame):
+        return False
+    old = memory.table[source] * ENTRIES
+    new = memory.table[frame] * ENTRIES
+    for index in range(ENTRIES):
+        memory.entry[new + index] = memory.entry[old + index]
+    return True
+
+
+@kernel
 def close_table(memory, frame):
     """A frame no longer holds a table, if it did: it is read as an empty one, and the entries
     become junk for those that kept their place (xv6 fills freed frames for the same reason)."""

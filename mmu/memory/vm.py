@@ -36,10 +36,14 @@ VM_RECORD = np.dtype(
         ("host_tables", np.int64),  # page tables of the VMM
         ("hand_process", np.int64),  # the guest's page-out scan: where it goes on
         ("hand_gva", np.int64),
+        ("shared_tables", np.int64),  # gPT pages on frames that other VMs may share
+        ("logging", np.int64),  # how stores are logged by page: see vmm.dirty_log
         ("map_disk", np.int64),  # the VMM knows which pages equal blocks of the guest's disk
         ("hugetlb", np.int64),  # 1: its memory lies in pages of hugetlbfs: see host.hugetlb
         ("emulate_writes", np.int64),  # overwriting a page that is paged out reads nothing
         ("kernel_half", np.int64),  # 1 once a kernel address has been mapped
+        ("reserves", np.int64),  # 1: its kernel allocates as guest.reservations has it
+        ("reservations", np.int64),  # the first of those with frames left, + 1
         ("free_vma", np.int64),
         ("vmas_used", np.int64),
         ("processes_used", np.int64),
@@ -70,6 +74,19 @@ VMA = np.dtype(
     ]
 )
 
+#: Frames set aside for a group of pages, by their block; see guest.reservations. Links are + 1.
+RESERVATION = np.dtype(
+    [
+        ("process", np.int64),  # + 1
+        ("group", np.int64),  # of pages: gva >> 15
+        ("unused", np.int64),  # a bit for each page
+        ("chain", np.int64),  # the next of its bucket
+        ("next", np.int64),
+        ("previous", np.int64),
+        ("bucket", np.int64),  # first reservation of the bucket of this number
+    ]
+)
+
 HUGE_NEVER, HUGE_2M, HUGE_1G, HUGE_ALIGNED = 0, 1, 2, 3  # huge-page policies
 
 
@@ -89,8 +106,10 @@ class VM(Struct):
     used: np.ndarray  # [gfns]: entries in use in a gPT page
     p2m: np.ndarray  # [gfns]: see memory.p2m
     sharer: np.ndarray  # [gfns]: its node in Host.sharers; 0: it shares no frame
+    dirty: np.ndarray  # [gfns]: 1: stored to since the log was last emptied; see vmm.dirty_log
     process: np.ndarray
     vma: np.ndarray
+    reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
 
     FIELDS = {
         "record": ArrayField(VM_RECORD),
@@ -104,6 +123,8 @@ class VM(Struct):
         "used": ArrayField(np.int32),
         "p2m": ArrayField(np.int64),
         "sharer": ArrayField(np.int32),
+        "dirty": ArrayField(np.uint8),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
+        "reservation": ArrayField(RESERVATION),
     }

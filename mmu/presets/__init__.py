@@ -10,7 +10,8 @@ from importlib import import_module
 from mmulab.mmu.errors import unknown
 from mmulab.mmu.presets.preset import Preset
 
-DEFAULT = "skylake-sp"
+#: What is simulated unless told otherwise: Xeons of 2023, which the large clouds rent out.
+DEFAULT = "sapphire-rapids"
 
 #: Names on the command line, oldest first, and the files that define them.
 _MODULES = {
@@ -27,14 +28,23 @@ _MODULES = {
     "kunminghu": "kunminghu",
 }
 
+#: Machines of publications' simulators: no processors, and not among `names`.
+_SIMULATED = {"dmt-artifact": "dmt_artifact"}
+
 
 def names() -> tuple[str, ...]:
     """Names of the presets, oldest processor first."""
     return tuple(_MODULES)
 
 
+def is_known(name: str) -> bool:
+    """Whether `load` has a preset of that name."""
+    return name in _MODULES or name in _SIMULATED
+
+
 def load(name: str) -> Preset:
     """The preset of that name; an InputError suggests the nearest if there is none."""
-    if name not in _MODULES:
-        raise unknown("preset", name, _MODULES)
-    return import_module(f"mmulab.mmu.presets.{_MODULES[name]}").PRESET
+    modules = _MODULES | _SIMULATED
+    if name not in modules:
+        raise unknown("preset", name, modules)
+    return import_module(f"mmulab.mmu.presets.{modules[name]}").PRESET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.presets.preset import INCLUSIONS, PAGE_SIZES, POLICIES, TLB, Preset
+from mmulab.mmu.presets.preset import INCLUSIONS, INDICES, PAGE_SIZES, POLICIES, TLB, Preset
 
 #: A slot's number must fit beside time stamps in an age (`hardware.clocks`); far above any
 #: real structure.
@@ -48,3 +48,5 @@ def check(preset: Preset) -> None:
         check_geometry(f"cache {cache.name}", 1, cache.ways, "lru")
         if cache.inclusion not in INCLUSIONS:
             raise unknown(f"inclusion of cache {cache.name}", cache.inclusion, INCLUSIONS)
+        if cache.index not in INDICES:
+            raise unknown(f"index of cache {cache.name}", cache.index, INDICES)

@@ -57,7 +57,7 @@ def restored(described: Mapping[str, Any], costs: Mapping[str, Cited] | None = N
     """
     base = presets.load(described["base"])
     entries: Mapping[str, Any] = described["numbers"]
-    changed: dict[str, Any] = {name: entries[name]["value"] for name in FLAGS}
+    changed: dict[str, Any] = {name: entries[name]["value"] for name in FLAGS if name in entries}
     changed |= {name: Cited(**entries[name]) for name in NUMBERS}
     for name in STATED:
         names = tuple(filter(None, entries[name]["value"].split("+")))
@@ -100,8 +100,8 @@ def _is(entry: Mapping[str, Any], cost: Cited | None) -> bool:
 def differences(preset: Preset) -> dict[str, Any]:
     """What makes a preset another than the published one of its name, or that its file begins
     with: value by key."""
-    name = preset.name if preset.name in presets.names() else preset.base
-    if name not in presets.names():
+    name = preset.name if presets.is_known(preset.name) else preset.base
+    if not presets.is_known(name):
         return {}
     published = listing(presets.load(name))
     return {

@@ -13,6 +13,7 @@ from mmulab.mmu.presets.preset import (
     ARCHITECTURES,
     FLAGS,
     INCLUSIONS,
+    INDICES,
     NUMBERS,
     POLICIES,
     STATED,
@@ -24,7 +25,7 @@ from mmulab.mmu.presets.preset import (
 GROUPS = {"tlb": "tlbs", "walk_cache": "walk_caches", "cache": "caches"}
 
 #: Fields of a structure that are names, and which.
-_CHOICES = {"policy": POLICIES, "inclusion": INCLUSIONS}
+_CHOICES = {"policy": POLICIES, "inclusion": INCLUSIONS, "index": INDICES}
 
 _TABLE = ("value", "low", "high", "source")
 _ON = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}

@@ -15,6 +15,9 @@ POLICIES = ("lru", "fifo", "plru", "random")
 #: Of a cache towards the one before it: it has all lines of that one; it is filled with what
 #: that one evicts; it is filled on a miss, and what it evicts stays in that one.
 INCLUSIONS = ("inclusive", "exclusive", "neither")
+
+#: How a cache finds a line's set, see `hardware.caches`.
+INDICES = (STRAIGHT, HASHED) = ("straight", "hashed")
 PREFETCHERS = ("next-line", "adjacent-line", "stream", "stride", "region", "temporal")
 ARCHITECTURES = ("x86-64", "aarch64", "riscv64")
 
@@ -44,9 +47,10 @@ class WalkCache:
 
     name: "pml5e", "pml4e", "pdpte", "pde" (paging-structure caches of linear
     addresses; combined mappings when EPT is on), "ept_pml5e", "ept_pml4e",
-    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), "ntlb" (nested TLB: gfn -> hfn
-    of page-table pages), or "pwc" (page walk cache: table entries of both dimensions by
-    system-physical address; "guest_pwc" and "nested_pwc" are of one). ways: 0 where it is absent.
+    "ept_pdpte", "ept_pde" (the same for guest-physical addresses), "ept_pte" (a cuckoo walk cache,
+    that no processor has), "ntlb" (nested TLB: gfn -> hfn of page-table pages), or "pwc" (page walk
+    cache: table entries of both dimensions by system-physical address; "guest_pwc" and
+    "nested_pwc" are of one). ways: 0 where it is absent.
     """
 
     name: str
@@ -62,7 +66,7 @@ class Cache:
 
     size in bytes for one core (a slice, where it is shared), line 64 bytes,
     latency in cycles from the start of the reference (load-to-use). inclusion: of
-    INCLUSIONS, towards the cache before it.
+    INCLUSIONS, towards the cache before it. index: of INDICES.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Cache:
     latency: Cited
     source: str
     inclusion: str = "neither"
+    index: str = STRAIGHT
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,10 @@ class Preset:
     walks at once. miss_registers: misses of the first data cache at once. window: instructions
     in flight. llc_size: bytes of the last cache that the core reaches without leaving its die or
     complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
-    cache that walks look into. prefetchers: of PREFETCHERS, into any data cache. base: the preset
-    that a file changes.
+    cache that walks look into. coalescing: neighbouring 4 KiB pages that one TLB entry can stand
+    for (`hardware.walks.coalescing`); 1: none. prefetchers: of PREFETCHERS, into any data cache.
+    base: the preset that a file changes. final_walk_cached: whether the nested walk of the page
+    itself asks paging-structure caches, as the walks that locate tables do.
     """
 
     name: str
@@ -102,11 +109,13 @@ class Preset:
     llc_slices: Cited
     walks_enter: Stated
     prefetchers: Stated
+    coalescing: Cited = Cited(1, "none; what a core finds by itself is left out unless asked for")
     arch: str = "x86-64"
     va_levels: int = 4  # 5 where LA57 exists and is on by default
     pcid: bool = True
     vpid: bool = True
     ept_ad: bool = True
+    final_walk_cached: bool = True
     notes: tuple[str, ...] = field(default=())
     base: str = field(default="", compare=False)
 
@@ -120,6 +129,7 @@ NUMBERS = (
     "window",
     "llc_size",
     "llc_slices",
+    "coalescing",
 )
 STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
-FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad")
+FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad", "final_walk_cached")

@@ -120,8 +120,9 @@ CACHES = (
             65,
         ),
         "32 MiB, 16-way, for a complex of eight cores: product data of the Ryzen 7000; an "
-        f"eighth to each core. Filled with what L2 evicts: {GUIDE}",
+        f"eighth to each core. Filled with what L2 evicts: {GUIDE}. Hashed: assumption: as Zen 5",
         "exclusive",
+        "hashed",
     ),
 )
 

@@ -90,9 +90,11 @@ def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str,
 
     site: its label. dimension: "guest" (the guest's table, or the only one), "nested", or what a
     walk's site names otherwise. level: of the table, 1 for the leaves. served_by: a count for
-    each cache level, and memory.
+    each cache level, and memory. hidden, where there are any: of those, the references that went
+    out with others and were not waited for.
     """
-    served = _by_level(vcpu, cache_levels)[: len(walk.sites)]
+    served = _by_level(references_of(vcpu), cache_levels)[: len(walk.sites)]
+    hidden = _by_level(hidden_of(vcpu), cache_levels)
     return [
         {
             "site": walk.sites[at].label,
@@ -100,13 +102,15 @@ def read_references(vcpu: VCPU, walk: Walk, cache_levels: int) -> list[dict[str,
             "level": walk.sites[at].level,
             "served_by": served[at].tolist(),
         }
+        | ({"hidden": hidden[at].tolist()} if hidden[at].any() else {})
         for at in np.flatnonzero(served.any(axis=1))
     ]
 
 
 def read_dimensions(vcpu: VCPU, walk: Walk, cache_levels: int) -> dict[str, list[int]]:
-    """Memory references of page walks by dimension, a count for each cache level and memory."""
-    served = _by_level(vcpu, cache_levels)
+    """Memory references of page walks that are waited for, by dimension, a count for each cache
+    level and memory."""
+    served = _by_level(references_of(vcpu) - hidden_of(vcpu), cache_levels)
     dimensions = np.array([site.dimension for site in walk.sites])
     return {
         dimension: served[: len(dimensions)][dimensions == dimension].sum(axis=0).tolist()
@@ -114,8 +118,12 @@ def read_dimensions(vcpu: VCPU, walk: Walk, cache_levels: int) -> dict[str, list
     }
 
 
-def _by_level(vcpu: VCPU, cache_levels: int) -> np.ndarray:
-    served = references_of(vcpu)
+def hidden_of(vcpu: VCPU) -> np.ndarray:
+    """Of `references_of`, those that are not waited for: a view."""
+    return vcpu.hidden[: -2 * CACHE_LEVELS].reshape(-1, CACHE_LEVELS)
+
+
+def _by_level(served: np.ndarray, cache_levels: int) -> np.ndarray:
     return np.concatenate([served[:, :cache_levels], served[:, -1:]], axis=1)
 
 
@@ -139,7 +147,7 @@ def read_structures(
         for name, hits, unit in zip(units, hits_of_arrays(core, l1_hits), core.unit, strict=True)
     }
     levels = len(preset.caches)
-    of_walks = _by_level(vcpu, levels).sum(axis=0).tolist()
+    of_walks = _by_level(references_of(vcpu), levels).sum(axis=0).tolist()
     of_data = read_data(vcpu, levels, touched)
     for level, cache in enumerate(preset.caches):
         served = [of_data] if level < core.record[0]["enter"] else [of_data, of_walks]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmulab.mmu.report.cost import CATEGORIES
+from mmulab.mmu.report.overlap import GROUPS
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 
 
@@ -44,6 +45,8 @@ def _row(comparison: Comparison, result: TechniqueResult) -> dict[str, Any]:
     row["references_per_walk"] = result.references_per_walk
     for category in CATEGORIES:
         row |= _columns(f"cycles.{category}", result.cycles[category]._asdict())
+    for group in GROUPS:
+        row |= _columns(f"overlap.{group}", result.overlap.of(group)._asdict())
     row |= _columns("total_cycles", result.total_cycles._asdict())
     row |= _columns("cycles_per_access", result.range_per_access._asdict())
     row["translation_percent"] = result.translation_percent

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.scenario.lives import image_pages
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
 from mmulab.mmu.services.ksm import KSMSettings
@@ -105,7 +106,8 @@ def _pages(scenario: Scenario) -> bool:
 
 def _of_host(scenario: Scenario) -> dict[str, str]:
     found = {}
-    if not scenario.host.swap and not any(vm.disk for vm in scenario.vms):
+    saves = image_pages(scenario.events, scenario.vms) > 0
+    if not scenario.host.swap and not saves and not any(vm.disk for vm in scenario.vms):
         for key in ("latency", "bandwidth"):
             found[f"host.{key}"] = "nothing is stored; give [host] swap or a [[vm]] disk"
     if not _pages(scenario):

@@ -34,13 +34,21 @@ from mmulab.mmu.config.units import parse_bytes, parse_count, parse_seconds
 from mmulab.mmu.errors import InputError, MMULabError, unknown
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario import idle
-from mmulab.mmu.scenario.settings import Event, Scenario
+from mmulab.mmu.scenario.lives import Event
+from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.events import ACTIONS
 from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
 
-_SIZES = {"memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step"}
-_TIMES = {"latency", "period", "sample_period", "sleep", "start", "stop", "at"}
+_SIZES = {
+    "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step", "size",
+    "slowest",
+}  # fmt: skip
+_TIMES = {
+    "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",
+    "every",
+}  # fmt: skip
 _MECHANISMS: dict[str, type] = {
     "balloon": BalloonSettings,
     "ksm": KSMSettings,
@@ -52,6 +60,8 @@ _TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
 BUNDLED = {
     "double-paging": "a guest that pages on a host that pages: the anomaly, and what cures it",
     "desktops": "six guests of one image: what merging saves, and what it costs",
+    "clones": "a template and 200 clones: what they share, and what each adds",
+    "migration": "a VM that moves to another host: rounds, downtime, pages sent twice",
     "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 
@@ -80,7 +90,7 @@ def parse(text: str, where: str) -> Scenario:
     except ValueError as error:
         raise InputError(f"scenario {where}: not TOML: {error}") from None
     try:
-        return _scenario(table, Path(where).stem)
+        return of_table(table, Path(where).stem)
     except MMULabError as error:
         raise InputError(f"scenario {where}: {error}") from None
 
@@ -103,8 +113,9 @@ def overridden(scenario: Scenario, changes: Iterable[tuple[str, str]]) -> Scenar
 
 
 def override(scenario: Scenario, key: str, text: str) -> Scenario:
-    """The scenario with one setting changed: host.KEY, vm.KEY (of every VM), vm.NAME.KEY,
-    balloon.KEY, ksm.KEY, reporting.KEY (which turns the mechanism on), or seed.
+    """The scenario with one setting changed: host.KEY (of every host), vm.KEY (of every VM),
+    vm.NAME.KEY, event.KEY (of every event that has it), balloon.KEY, ksm.KEY, reporting.KEY (which
+    turns the mechanism on), or seed.
 
     Raises InputError for an unknown key, with the nearest, or a value of the wrong type.
     """
@@ -113,7 +124,8 @@ def override(scenario: Scenario, key: str, text: str) -> Scenario:
     if key == "seed":
         return replace(scenario, seed=_value(where, text, int))
     if group == "host":
-        return replace(scenario, host=_changed(scenario.host, where, name, text))
+        host, *others = (_changed(each, where, name, text) for each in scenario.hosts)
+        return replace(scenario, host=host, others=tuple(others))
     if group == "vm":
         who, _, last = name.rpartition(".")
         if who and who not in {vm.name for vm in scenario.vms}:
@@ -122,11 +134,37 @@ def override(scenario: Scenario, key: str, text: str) -> Scenario:
             _changed(vm, where, last, text) if who in ("", vm.name) else vm for vm in scenario.vms
         )
         return replace(scenario, vms=tuple(vms))
+    if group == "event":
+        return replace(scenario, events=_changed_events(scenario.events, where, name, text))
     if group in _MECHANISMS:
         settings = getattr(scenario, group) or _MECHANISMS[group]()
         changed: dict[str, Any] = {group: _changed(settings, where, name, text)}
         return replace(scenario, **changed)
-    raise InputError(f"{where}: {unknown('key', group, ['host', 'vm', 'seed', *_MECHANISMS])}")
+    raise InputError(
+        f"{where}: {unknown('key', group, ['host', 'vm', 'event', 'seed', *_MECHANISMS])}"
+    )
+
+
+def _changed_events(events: Iterable[Event], where: str, name: str, text: str) -> tuple[Event, ...]:
+    """Events, each that has an argument with it changed. Raises InputError where none has."""
+    changed = []
+    known: set[str] = set()
+    for event in events:
+        mine = {key for key, _ in event.arguments}
+        known |= mine
+        if name in mine:
+            kind = _type(ACTIONS[event.do], name)
+            value = _value(where, _as_flag(text) if kind is bool else text, kind, name)
+            pairs = ((key, value if key == name else old) for key, old in event.arguments)
+            event = replace(event, arguments=tuple(pairs))
+        changed.append(event)
+    if name not in known:
+        raise InputError(f"{where}: {unknown('argument of an event', name, known)}")
+    return tuple(changed)
+
+
+def _as_flag(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _changed(settings: Any, where: str, name: str, text: str) -> Any:
@@ -137,12 +175,12 @@ def _changed(settings: Any, where: str, name: str, text: str) -> Any:
     if name not in known:
         raise InputError(f"{where}: {unknown('key', name, known)}")
     wanted = _type(kind, name)
-    flags = {"true": True, "false": False}
-    value = flags.get(text.lower(), text) if wanted is bool else text
+    value = _as_flag(text) if wanted is bool else text
     return replace(settings, **{name: _value(where, value, wanted, name)})
 
 
-def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
+def of_table(table: Mapping[str, Any], name: str) -> Scenario:
+    """A scenario from the tables of its file. name: unless it has one. Raises InputError."""
     for key in table:
         if key not in _TOP:
             raise unknown("key", key, _TOP)
@@ -155,13 +193,13 @@ def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
         for key, kind in _MECHANISMS.items()
         if key in table
     }
+    host, *others = _hosts(table["host"])
     scenario = Scenario(
         name=str(table.get("name", name)),
-        host=_host(table["host"]),
+        host=host,
+        others=tuple(others),
         vms=_vms(_tables("vm", table["vm"]), seed),
-        events=tuple(
-            _settings(Event, "[[event]]", one) for one in _tables("event", table.get("event", []))
-        ),
+        events=tuple(_event(one) for one in _tables("event", table.get("event", []))),
         seed=seed,
         **settings,
     )
@@ -169,20 +207,45 @@ def _scenario(table: Mapping[str, Any], name: str) -> Scenario:
     return scenario
 
 
+def _event(table: Any) -> Event:
+    """An event; `balloon = SIZE` stands for do = "balloon", size = SIZE."""
+    if not isinstance(table, Mapping):
+        raise InputError("[[event]]: expected a table")
+    body = dict(table)
+    if "balloon" in body and "do" not in body:
+        body |= {"do": "balloon", "size": body.pop("balloon")}
+    for key in ("at", "vm", "do"):
+        if key not in body:
+            raise InputError(f"[[event]]: no {key}")
+    at = _value("[[event]] at", body.pop("at"), float, "at")
+    vm, do = (_value(f"[[event]] {key}", body.pop(key), str) for key in ("vm", "do"))
+    if do not in ACTIONS:
+        raise unknown("do of an event", do, ACTIONS)
+    where = f"[[event]] {do} of {vm} at {at:g} s:"
+    action = _settings(ACTIONS[do], where.rstrip(":"), body)
+    return Event(at, vm, do, tuple((f.name, getattr(action, f.name)) for f in fields(action)))
+
+
 def _given(table: Mapping[str, Any], scenario: Scenario) -> list[str]:
     """The keys of a file that has been read, as `override` has them."""
-    groups = ("host", *_MECHANISMS)
-    given = [f"{group}.{_named(key)}" for group in groups for key in table.get(group, ())]
+    tables = {group: [table[group]] for group in _MECHANISMS if group in table}
+    tables["host"] = table["host"] if isinstance(table["host"], list) else [table["host"]]
+    given = [f"{group}.{_named(k)}" for group, each in tables.items() for one in each for k in one]
     vms = iter(scenario.vms)
     for each in table["vm"]:
         for vm in islice(vms, int(parse_count(str(each.get("count", 1))))):
-            given += [f"vm.{vm.name}.{_named(key)}" for key in each]
+            given += [f"vm.{vm.name}.{_named(key)}" for key in each if key != "every"]
     return given
 
 
 def _named(key: str) -> str:
     """The setting that a key means."""
     return key.replace("-", "_")
+
+
+def _hosts(table: Any) -> list[HostSettings]:
+    """The host, or several."""
+    return [_host(one) for one in table] if isinstance(table, list) and table else [_host(table)]
 
 
 def _host(table: Any) -> HostSettings:
@@ -204,13 +267,32 @@ def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
         count = _value("[[vm]] count", table.get("count", 1), int)
         if not 1 <= count <= 1000:
             raise InputError(f"[[vm]] count = {count}; expected 1 to 1,000")
-        body = {key: value for key, value in table.items() if key != "count"}
+        every = _value("[[vm]] every", table.get("every", 0), float, "every")
+        body = {key: value for key, value in table.items() if key not in ("count", "every")}
         for number in range(1, count + 1):
             name = str(body.get("name", f"vm{len(vms) + 1}"))
             named = {**body, "name": f"{name}-{number}" if count > 1 else name}
+            if "clone_of" in named:
+                named = {**_inherited(named, vms), **named}
             named.setdefault("seed", seed + len(vms))
-            vms.append(_settings(VMSettings, f"[[vm]] {named['name']}", named))
+            one = _settings(VMSettings, f"[[vm]] {named['name']}", named)
+            vms.append(replace(one, start=one.start + (number - 1) * every) if every else one)
     return tuple(vms)
+
+
+def _inherited(table: Mapping[str, Any], vms: list[VMSettings]) -> dict[str, Any]:
+    """What a copy has of its source, which must stand above it. With a workload of its own it
+    begins that."""
+    name = str(table["clone_of"]).partition("@")[0]
+    for vm in vms:
+        if vm.name == name:
+            own = {"name", "clone_of", "goes_on", "restore", "start", "stop", "repeat"}
+            same = {f.name: getattr(vm, f.name) for f in fields(vm) if f.name not in own}
+            if "workload" in table:
+                del same["seed"]
+            return {**same, "goes_on": "workload" not in table}
+    where = f"[[vm]] {table['name']}: clone_of"
+    raise InputError(f"{where}: {unknown('vm above it', name, [vm.name for vm in vms])}")
 
 
 def _tables(key: str, value: Any) -> list[Any]:
@@ -238,7 +320,8 @@ def _settings(kind: type, where: str, table: Any) -> Any:
 
 def _type(kind: type, name: str) -> type:
     """Type of a setting, from its annotation."""
-    annotation = str(kind.__annotations__[name])
+    every = (each.__dict__.get("__annotations__", {}) for each in kind.__mro__)
+    annotation = str(next(each[name] for each in every if name in each))
     for text, found in (("bool", bool), ("float", float), ("int", int)):
         if annotation.startswith(text):
             return found

@@ -6,12 +6,14 @@ The schema is described in docs/results.md.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mmulab import __version__
+from mmulab.mmu.host.migration import Report
+from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
 
@@ -30,7 +32,8 @@ class VMResult:
 
     measured: what its vCPU did and what that cost. series: int64[n] by name, at the run's times:
     frames by what became of them, then counters since its start. seconds: from its start to
-    its end. stalled: seconds that it waited for storage. slowdown: its `busy` time as a multiple
+    its end. stalled: seconds that it waited for storage. life: what it came to, the run's end
+    last. slowdown: its `busy` time as a multiple
     of that in the baseline; None without one.
     """
 
@@ -41,6 +44,7 @@ class VMResult:
     stalled: float
     busy: float
     series: dict[str, np.ndarray]
+    life: tuple[Moment, ...] = ()
     slowdown: float | None = None
 
     @property
@@ -71,7 +75,7 @@ class RunResult:
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
     run ended before its VMs had; report: who held what then. notes: settings and mechanisms
-    that did nothing, a sentence each.
+    that did nothing, a sentence each. migrations: one for each.
     """
 
     scenario: str
@@ -83,6 +87,7 @@ class RunResult:
     end: str = "finished"
     report: str = ""
     notes: tuple[str, ...] = ()
+    migrations: tuple[Report, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -128,10 +133,11 @@ class RunResult:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""
         vms = []
         for vm in self.vms:
-            left_out = ("series", "measured")
+            left_out = ("series", "measured", "life")
             row = {name: value for name, value in vars(vm).items() if name not in left_out}
             row = vm.measured.to_dict() | row
             row["series"] = {name: values.tolist() for name, values in vm.series.items()}
+            row["life"] = [asdict(moment) for moment in vm.life]
             vms.append(row)
         return {
             "schema": SCHEMA,
@@ -148,6 +154,7 @@ class RunResult:
             "host": {name: values.tolist() for name, values in self.host.items()},
             "vms": vms,
             "services": self.services,
+            "migrations": [asdict(report) for report in self.migrations],
         }
 
 

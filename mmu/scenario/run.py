@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from mmulab.mmu.config import python_files
+from mmulab.mmu.host import cluster
+from mmulab.mmu.host.settings import HostSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
-from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
+from mmulab.mmu.scenario.lives import Copied, image_pages, planned, remote_pages, visits
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
 from mmulab.mmu.scenario.variants import UNPRESSED, variants
 from mmulab.mmu.services.balloon import Balloon
+from mmulab.mmu.services.events.balloon import Balloon as BalloonEvent
 from mmulab.mmu.services.ksm import KSM
 from mmulab.mmu.services.policies.files import Targets
 from mmulab.mmu.services.reporting import Reporting
@@ -34,20 +38,59 @@ Progress = Callable[[int], None]
 def build(
     scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
 ) -> System:
-    """The host with its VMs, and the services that the scenario asks for plugged in.
+    """The host with its VMs, and the services that the scenario asks for plugged in: the first
+    of several.
 
     open_trace, balloon_policy: as in `run`. Raises InputError for a bad preset or trace.
     """
+    return build_hosts(scenario, open_trace, balloon_policy)[0]
+
+
+def build_hosts(
+    scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
+) -> list[System]:
+    """`build`, of all hosts."""
     compile_parts(parse(vm.technique) for vm in scenario.vms)
-    system = System(scenario.host, scenario.vms, scenario.seed, open_trace)
+    systems = [_host(scenario, host, open_trace) for host in scenario.hosts]
+    cluster.join(systems)
+    for system in systems:
+        if system.guests:
+            _plug_in(scenario, system, balloon_policy)
+    return systems
+
+
+def _host(scenario: Scenario, host: HostSettings, open_trace: OpenTrace) -> System:
+    """One host, with the VMs that are on it at some time, and what is to happen to those that
+    begin there."""
+    events = scenario.events
+    homes = {vm.name: scenario.home(vm) for vm in scenario.vms}
+    vms = [vm for vm in scenario.vms if host.name in visits(vm, homes[vm.name].name, events)]
+    images, remote = image_pages(events, vms), remote_pages(host.name, events, vms)
+    system = System(host, vms, scenario.seed, open_trace, images, remote)
+    for guest in system.guests:
+        if homes[guest.name] != host:
+            guest.state, guest.paused = ELSEWHERE, True
+    for due in planned(events):
+        if homes[due.vm] == host:
+            system.plan(due)
+    for vm in vms:
+        if vm.clone_of and homes[vm.name] == host:
+            system.plan(Copied(vm.start, vm.name))
+    return system
+
+
+def _plug_in(scenario: Scenario, system: System, balloon_policy: Targets | None) -> None:
     if scenario.balloon:
-        events = [(event.at, event.vm, event.balloon) for event in scenario.events]
+        events = [
+            (event.at, event.vm, event.action.size)
+            for event in scenario.events
+            if isinstance(event.action, BalloonEvent) and system.has(event.vm)
+        ]
         system.services.append(Balloon(scenario.balloon, system, events, balloon_policy))
     if scenario.ksm:
         system.services.append(KSM(scenario.ksm, system))
     if scenario.reporting:
         system.services.append(Reporting(scenario.reporting))
-    return system
 
 
 def run(
@@ -67,43 +110,48 @@ def run(
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
-    system = build(scenario, open_trace, balloon_policy)
-    making = Making(files_of(guest.trace for guest in system.guests) | _code(scenario))
-    timeline = Timeline(system)
+    systems = build_hosts(scenario, open_trace, balloon_policy)
+    traces = (guest.trace for system in systems for guest in system.guests)
+    making = Making(files_of(traces) | code_of(scenario))
+    timeline = Timeline(systems)
     end, report = "finished", ""
     try:
-        while system.step():
-            timeline.turn(system)
+        while cluster.step(systems):
+            timeline.turn()
             if check:
                 from mmulab.mmu.check.host import check_system
 
-                check_system(system)
+                for system in systems:
+                    check_system(system)
             if progress:
-                progress(sum(guest.accesses for guest in system.guests))
+                progress(sum(guest.accesses for _, guest in cluster.present(systems)))
     except OutOfMemory as error:
         end, report = "out of memory", str(error)
-    timeline.sample(system)
-    result = _result(scenario, system, timeline, variant, end, report)
-    return replace(result, input=_input(scenario, variant, system, making), made=making.made())
+    timeline.sample()
+    result = _result(scenario, systems, timeline, variant, end, report)
+    return replace(result, input=_input(scenario, variant, systems, making), made=making.made())
 
 
-def _code(scenario: Scenario) -> dict[str, str]:
+def code_of(scenario: Scenario) -> dict[str, str]:
     """Python files of the user's that take part: techniques, a balloon policy."""
     named = [parse(vm.technique).origin for vm in scenario.vms]
     named += [scenario.balloon.policy] if scenario.balloon else []
     return {name: name for name in named if python_files.is_file(name)}
 
 
-def _input(scenario: Scenario, variant: str, system: System, making: Making) -> dict[str, Any]:
+def _input(
+    scenario: Scenario, variant: str, systems: list[System], making: Making
+) -> dict[str, Any]:
     """All that a run is made of: `mmulab rerun` goes by it."""
-    techniques = [guest.spec.technique for guest in system.guests]
+    guests = [guest for _, guest in cluster.present(systems)]
+    techniques = [guest.spec.technique for guest in guests]
     return {
         "call": "run",
         "scenario": asdict(scenario),
         "variant": variant,
-        "traces": {guest.name: of_trace(guest.trace) for guest in system.guests},
+        "traces": {guest.name: of_trace(guest.trace) for guest in guests},
         "files": making.files(),
-        "preset": described(system.preset, costs(techniques)),
+        "preset": described(systems[0].preset, costs(techniques)),
     }
 
 
@@ -142,10 +190,17 @@ def with_slowdown(result: RunResult, baseline: RunResult) -> RunResult:
 
 
 def _result(
-    scenario: Scenario, system: System, timeline: Timeline, variant: str, end: str, report: str
+    scenario: Scenario,
+    systems: list[System],
+    timeline: Timeline,
+    variant: str,
+    end: str,
+    report: str,
 ) -> RunResult:
     vms = []
-    for guest in system.guests:
+    there = {guest.name: (system, guest) for system, guest in cluster.present(systems)}
+    for system, guest in (there[vm.name] for vm in scenario.vms):
+        guest.note(system.now, "end", guest.state)
         measured = guest.measured()
         vms.append(
             VMResult(
@@ -156,8 +211,29 @@ def _result(
                 stalled=guest.stalled,
                 busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
+                life=tuple(guest.life),
             )
         )
+    services: dict[str, dict[str, float]] = {}
+    for system in systems:
+        at = f"@{system.settings.name}" if len(systems) > 1 else ""
+        services |= {f"{name}{at}": counters for name, counters in _services(system).items()}
+    return RunResult(
+        scenario=scenario.name,
+        variant=variant,
+        seconds=np.array(timeline.seconds),
+        host=timeline.host_series(),
+        vms=tuple(vms),
+        services=services,
+        end=end,
+        report=report,
+        notes=tuple(note for system in systems for note in _notes(scenario, system, variant)),
+        migrations=tuple(report for system in systems for report in system.migrations),
+    )
+
+
+def _services(system: System) -> dict[str, dict[str, float]]:
+    """What each service has done, and the storage."""
     services = {}
     for service in system.services:
         services[service.name] = {
@@ -168,27 +244,20 @@ def _result(
         "busy_seconds": system.storage.busy,
         **{name: int(system.host.swap.record[0][name]) for name in SWAP_COUNTERS},
     }
-    return RunResult(
-        scenario=scenario.name,
-        variant=variant,
-        seconds=np.array(timeline.seconds),
-        host=timeline.host_series(),
-        vms=tuple(vms),
-        services=services,
-        end=end,
-        report=report,
-        notes=_notes(scenario, system, variant),
-    )
+    return services
 
 
 def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
     """What did nothing, and why."""
     said = [(service.name, service.note(system)) for service in system.services]
     if variant not in UNPRESSED:
-        if scenario.host.swap:
+        if system.settings.swap:
             said.append(("host paging", system.paging.note()))
         said += [(f"vm {guest.name}", _vswapper_note(guest)) for guest in system.guests]
-    return (*idle.notes(scenario), *(f"{name}: {note}" for name, note in said if note))
+    several = bool(scenario.others)
+    first = () if several and system.settings != scenario.host else idle.notes(scenario)
+    at = f"host {system.settings.name}: " if several else ""
+    return (*first, *(f"{at}{name}: {note}" for name, note in said if note))
 
 
 def _vswapper_note(guest: Guest) -> str:

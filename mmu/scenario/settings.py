@@ -10,25 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmulab.mmu.errors import InputError, check_choice
+from mmulab.mmu.errors import InputError
 from mmulab.mmu.host.settings import MIB, HostSettings, VMSettings
+from mmulab.mmu.scenario.lives import Event, check_hosts, check_lives
 from mmulab.mmu.services.balloon import BalloonSettings
+from mmulab.mmu.services.events.balloon import Balloon
 from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
 
 
 @dataclass(frozen=True)
-class Event:
-    """At a time, a VM's balloon gets a target (bytes)."""
-
-    at: float
-    vm: str
-    balloon: int
-
-
-@dataclass(frozen=True)
 class Scenario:
-    """A host with its VMs; mechanisms that are None are off."""
+    """A host with its VMs, and others beside it; mechanisms that are None are off."""
 
     name: str
     host: HostSettings
@@ -38,6 +31,7 @@ class Scenario:
     reporting: ReportingSettings | None = None
     events: tuple[Event, ...] = ()
     seed: int = 1
+    others: tuple[HostSettings, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.vms:
@@ -48,8 +42,11 @@ class Scenario:
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"scenario {self.name}: two VMs are called {name!r}")
+        check_hosts(self.hosts, self.vms)
+        check_lives(self.vms, self.events, self.hosts)
         for event in self.events:
-            check_choice("vm of an event", event.vm, tuple(names))
+            if event.do != Balloon.name:
+                continue
             if not self.balloon:
                 raise InputError(f"an event sets the balloon of {event.vm}; ballooning is off")
             if self.balloon.policy != "fixed":
@@ -65,6 +62,15 @@ class Scenario:
                     f"give [host] swap"
                 )
 
+    @property
+    def hosts(self) -> tuple[HostSettings, ...]:
+        """All of them."""
+        return self.host, *self.others
+
+    def home(self, vm: VMSettings) -> HostSettings:
+        """The host that a VM begins on."""
+        return next((host for host in self.hosts if host.name == vm.host), self.host)
+
     def _check_reservations(self) -> None:
         """Those of VMs that are on at once must fit, at the time that one is switched on; what
         lies in hugetlbfs is taken before."""
@@ -73,25 +79,35 @@ class Scenario:
             reserved = sum(
                 vm.reserved
                 for vm in self.vms
+                if self.home(vm) == self.home(first)
                 if (vm.start <= at or vm.in_hugetlbfs) and (at < vm.stop or not vm.stop)
             )
-            if reserved > self.host.memory:
+            memory = self.home(first).memory
+            if reserved > memory:
                 when = f"from {at:g} s on" if at else "in all"
                 raise InputError(
                     f"scenario {self.name}: reservations of {reserved // MIB:,} MiB {when}; the "
-                    f"host has {self.host.memory // MIB:,} MiB"
+                    f"host has {memory // MIB:,} MiB"
                 )
+
+
+def _event(plain: Mapping[str, Any]) -> Event:
+    return Event(**{**plain, "arguments": tuple(tuple(pair) for pair in plain["arguments"])})
+
+
+def _host(plain: Mapping[str, Any]) -> HostSettings:
+    return HostSettings(**{**plain, "set": tuple(tuple(pair) for pair in plain["set"])})
 
 
 def restored(plain: Mapping[str, Any]) -> Scenario:
     """The scenario of which `dataclasses.asdict` made plain data, also by way of JSON."""
-    host = {**plain["host"], "set": tuple(tuple(pair) for pair in plain["host"]["set"])}
     kinds = {"balloon": BalloonSettings, "ksm": KSMSettings, "reporting": ReportingSettings}
     return Scenario(
         name=plain["name"],
-        host=HostSettings(**host),
+        host=_host(plain["host"]),
+        others=tuple(_host(host) for host in plain["others"]),
         vms=tuple(VMSettings(**vm) for vm in plain["vms"]),
-        events=tuple(Event(**event) for event in plain["events"]),
+        events=tuple(_event(event) for event in plain["events"]),
         seed=plain["seed"],
         **{name: kind(**plain[name]) for name, kind in kinds.items() if plain[name] is not None},
     )

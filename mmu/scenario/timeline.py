@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from mmulab.mmu.host import cluster
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.failures import frames_by_kind
@@ -24,18 +27,20 @@ class Timeline:
     """Takes a sample every so many turns; when there are too many, drops every other one
     and takes them half as often."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, systems: Sequence[System]) -> None:
+        self.systems = systems
         self.every = 1
         self.seconds: list[float] = []
         self.host: list[list[int]] = []
-        self.vms: dict[str, list[list[int]]] = {guest.name: [] for guest in system.guests}
+        names = dict.fromkeys(guest.name for system in systems for guest in system.guests)
+        self.vms: dict[str, list[list[int]]] = {name: [] for name in names}
         self._turns = 0
 
-    def turn(self, system: System) -> None:
+    def turn(self) -> None:
         """Called after each turn of a VM."""
         self._turns += 1
         if self._turns % self.every == 0:
-            self.sample(system)
+            self.sample()
             if len(self.seconds) >= MOST_SAMPLES:
                 self._thin()
 
@@ -45,13 +50,11 @@ class Timeline:
         for rows in self.vms.values():
             del rows[::2]
 
-    def sample(self, system: System) -> None:
-        """Takes a sample now."""
-        kinds = frames_by_kind(system.host.frames)
-        self.seconds.append(system.now)
-        tables = kinds["sPT"] + kinds["nPT"]
-        self.host.append([system.free, kinds["guest page"], kinds["merged page"], tables])
-        for guest in system.guests:
+    def sample(self) -> None:
+        """Takes a sample now; of several hosts, of all together."""
+        self.seconds.append(max(system.now for system in self.systems))
+        self.host.append([sum(row) for row in zip(*map(_of_host, self.systems), strict=True)])
+        for _, guest in cluster.present(self.systems):
             self.vms[guest.name].append(_row(guest))
 
     def host_series(self) -> dict[str, np.ndarray]:
@@ -61,6 +64,11 @@ class Timeline:
     def vm_series(self, name: str) -> dict[str, np.ndarray]:
         columns = np.array(self.vms[name], np.int64).T
         return dict(zip(VM_FRAMES + VM_COUNTERS, columns, strict=True))
+
+
+def _of_host(system: System) -> list[int]:
+    kinds = frames_by_kind(system.host.frames)
+    return [system.free, kinds["guest page"], kinds["merged page"], kinds["sPT"] + kinds["nPT"]]
 
 
 def _row(guest: Guest) -> list[int]:

@@ -9,7 +9,7 @@ balloon, ksm, reporting, vswapper    with that alone; vswapper: VMs' map_disk an
             emulate_writes, where the scenario has them
 together    the scenario as it is
 
-A VM's limit is part of the VM, and holds in all of them.
+A VM's limit is part of the VM, and so is what happens in its life; both are in all of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def variants(scenario: Scenario) -> dict[str, Scenario]:
         scenario,
         vms=tuple(replace(vm, map_disk=False, emulate_writes=False) for vm in scenario.vms),
     )
-    nothing = replace(plain, balloon=None, ksm=None, reporting=None, events=())
+    lives = tuple(event for event in scenario.events if event.do != "balloon")
+    nothing = replace(plain, balloon=None, ksm=None, reporting=None, events=lives)
     found = {"ample": _ample(nothing)}
     if all(vm.disk for vm in scenario.vms):
         found["fitted"] = _fitted(nothing)
@@ -43,7 +44,7 @@ def variants(scenario: Scenario) -> dict[str, Scenario]:
     alone = 0
     for name in MECHANISMS:
         if getattr(scenario, name):
-            events = scenario.events if name == "balloon" else ()
+            events = scenario.events if name == "balloon" else lives
             found[name] = replace(nothing, events=events, **{name: getattr(scenario, name)})
             alone += 1
     if plain.vms != scenario.vms:
@@ -57,8 +58,8 @@ def variants(scenario: Scenario) -> dict[str, Scenario]:
 def _ample(scenario: Scenario) -> Scenario:
     """An eighth more than the guests' memory: their tables, and some to spare."""
     needed = sum(vm.memory + vm.memory // 8 for vm in scenario.vms) + 8 * MIB
-    host = replace(scenario.host, memory=max(needed, scenario.host.memory))
-    return replace(scenario, host=host)
+    host, *others = (replace(host, memory=max(needed, host.memory)) for host in scenario.hosts)
+    return replace(scenario, host=host, others=tuple(others))
 
 
 def _fitted(scenario: Scenario) -> Scenario:

@@ -18,10 +18,10 @@ import numpy as np
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import sharing
-from mmulab.mmu.host.reclaim import is_table
 from mmulab.mmu.kernels.compiling import entry, inlined, kernel
 from mmulab.mmu.kernels.structs import ArrayField, Struct
 from mmulab.mmu.kernels.vectors import prefetch
+from mmulab.mmu.memory.guest_tables import is_table
 from mmulab.mmu.memory.p2m import hfn_of, is_backed, is_merged
 from mmulab.mmu.memory.state import MERGED_PAGE, Host
 from mmulab.mmu.memory.status import NIL

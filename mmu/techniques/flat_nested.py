@@ -26,7 +26,7 @@ from mmulab.mmu.memory.entries import (
     INDEX_BITS,
     pages_in,
 )
-from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
+from mmulab.mmu.memory.p2m import hfn_of, host_size_of
 from mmulab.mmu.memory.runs import take_small_run
 from mmulab.mmu.memory.state import NPT_PAGE
 from mmulab.mmu.memory.status import NIL, NOT_CONTIGUOUS, OK, OUT_OF_TABLES
@@ -34,8 +34,9 @@ from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, fail
-from mmulab.mmu.techniques.second_dimension import EXITS, hooks_for
+from mmulab.mmu.techniques.second_dimension import WITH_PML, hooks_for
 from mmulab.mmu.techniques.technique import Counter, Technique
+from mmulab.mmu.techniques.unshare import is_read_only
 
 COPIES = 0  # index of the counter
 
@@ -71,7 +72,7 @@ def _map_page(machine, gfn):
     size = host_size_of(machine, gfn)
     count = pages_in(size)
     first = gfn & ~(count - 1)
-    rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+    rights = EPT_R | EPT_X if is_read_only(machine, first) else EPT_RWX
     flags = rights | EPT_WB | size << SIZE_SHIFT
     hpa, _ = _leaf_address(machine, first)
     for offset in range(count):
@@ -125,7 +126,7 @@ TECHNIQUE = Technique(
     reference=FlatReference,
     hooks={"start": start, "stop": nested.stop, **hooks_for(_leaf_address, _map_page)},
     parameters=(HOST_PAGE_SIZE,),
-    exits=EXITS,
+    exits=WITH_PML,
     counters=(
         Counter(
             "copies",
@@ -141,6 +142,7 @@ TECHNIQUE = Technique(
         ),
     ),
     state=lambda sizes, values: nested.NestedState(root=np.full(1, NIL, np.int64)),
+    movable=True,
     assumptions=(
         "the nested TLB of the preset is kept; paging-structure caches of guest-physical "
         "addresses have nothing to hold",
@@ -148,4 +150,5 @@ TECHNIQUE = Technique(
         "a large host page has an entry for each of its 4 KiB, with its size in bits that EPT "
         "ignores; its A and D bits are the OR of them",
     ),
+    dumps=True,
 )

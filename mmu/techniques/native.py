@@ -20,4 +20,5 @@ TECHNIQUE = Technique(
     walks={AARCH64: arm.ONE_STAGE, RISCV64: riscv.ONE_STAGE},
     reference=Reference,
     virtual=False,
+    dumps=True,
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmulab.mmu.hardware.walks import arm, riscv
 from mmulab.mmu.hardware.walks.two_dimensional import WALK
-from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField, Struct
 from mmulab.mmu.memory import frames
@@ -34,7 +34,7 @@ from mmulab.mmu.memory.entries import (
     index_of,
     pages_in,
 )
-from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_merged
+from mmulab.mmu.memory.p2m import hfn_of, host_size_of
 from mmulab.mmu.memory.state import NPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.presets.architectures import AARCH64, RISCV64, root_tables
@@ -42,6 +42,7 @@ from mmulab.mmu.techniques import second_dimension
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE
 from mmulab.mmu.techniques.reference import Entry, Page, Reference, Tables, leaf_at, leaves_of
 from mmulab.mmu.techniques.technique import Technique
+from mmulab.mmu.techniques.unshare import is_read_only
 
 
 class NestedState(Struct):
@@ -72,7 +73,7 @@ def _new_root(machine):
 
 
 @kernel
-def _new_table(machine):
+def new_table(machine):
     """An empty nPT page: (status, hfn)."""
     hfn = frames.allocate(machine.host.frames, 0, NPT_PAGE, machine.vm.record[0].id, NIL)
     if hfn == NIL:
@@ -105,54 +106,50 @@ def start(machine):
 def stop(machine):
     """Frees the nPT. All its pages are the VM's frames of that kind: no walk is needed."""
     host = machine.host.frames
+    left = machine.vm.record[0].host_tables
     for hfn in range(host.frame.size):
+        if left == 0:
+            break
         head = host.frame[hfn]
         if head.kind == NPT_PAGE and head.owner == machine.vm.record[0].id:
+            left -= 1 << (int(head.order) - 1)
             memory.close_table(machine.host.memory, hfn)
             frames.release(host, hfn)
     machine.vm.record[0].host_tables = 0
     return OK
 
 
-def make_leaf_address(root_of: Any) -> Any:
-    """The kernel that finds an entry. root_of(machine): hfn of the root."""
-
-    @kernel
-    def leaf_address(machine, gfn):
-        """HPA of the EPT entry that ends the walk of a gfn, and its level."""
-        level = machine.vcpu.regs[0].root_levels
-        table = root_of(machine)
-        # Of a wide root all bits that are left: it may be more than one table.
-        index = gfn >> (INDEX_BITS * (level - 1))
-        while True:
-            hpa = (table << PAGE_SHIFT) + (index << 3)
-            entry = memory.load(machine.host.memory, hpa)
-            if not entry & EPT_RWX or level == 1 or entry & EPT_LARGE:
-                return hpa, level
-            table = frame_of(entry)
-            level -= 1
-            index = index_of(gfn << PAGE_SHIFT, level)
-
-    return leaf_address
+@kernel
+def leaf_below(machine, root, gfn):
+    """HPA of the EPT entry that ends the walk of a gfn from a root, and its level."""
+    level = machine.vcpu.regs[0].root_levels
+    table = root
+    # Of a wide root all bits that are left: it may be more than one table.
+    index = gfn >> (INDEX_BITS * (level - 1))
+    while True:
+        hpa = (table << PAGE_SHIFT) + (index << 3)
+        entry = memory.load(machine.host.memory, hpa)
+        if not entry & EPT_RWX or level == 1 or entry & EPT_LARGE:
+            return hpa, level
+        table = frame_of(entry)
+        level -= 1
+        index = index_of(gfn << PAGE_SHIFT, level)
 
 
-@inlined
-def _root_of(machine):
-    return _state(machine.vm.private).root[0]
+@kernel
+def leaf_address(machine, gfn):
+    """The same from the root that the hardware uses."""
+    return leaf_below(machine, machine.vcpu.regs[0].root, gfn)
 
 
-leaf_address = make_leaf_address(_root_of)
-
-
-def make_map_page(new_table: Any, leaf_address: Any = leaf_address) -> Any:
+def make_map_page(new_table: Any) -> Any:
     """The kernel that maps a page. new_table(machine, above, index, level) -> (status, hfn): an
-    empty nPT page of a level, to which entry `index` of the one in frame `above` will point.
-    leaf_address: as `make_leaf_address` makes them."""
+    empty nPT page of a level, to which entry `index` of the one in frame `above` will point."""
 
     @kernel
     def map_page(machine, gfn):
-        """Maps the host page that backs gfn into the nPT, a merged page read-only. Returns a
-        status."""
+        """Maps the host page that backs gfn into the nPT, read-only where its stores must be
+        seen. Returns a status."""
         size = host_size_of(machine, gfn)
         hpa, level = leaf_address(machine, gfn)
         while level > size + 1:
@@ -164,7 +161,7 @@ def make_map_page(new_table: Any, leaf_address: Any = leaf_address) -> Any:
         # Where a table is left from smaller pages, a large page is mapped in pieces.
         first = gfn & ~(pages_in(level - 1) - 1)
         large = EPT_LARGE if level > 1 else 0
-        rights = EPT_R | EPT_X if is_merged(machine, first) else EPT_RWX
+        rights = EPT_R | EPT_X if is_read_only(machine, first) else EPT_RWX
         entry = (hfn_of(machine, first) << 12) | rights | EPT_WB | large
         memory.store(machine.host.memory, hpa, entry)
         return OK
@@ -174,7 +171,7 @@ def make_map_page(new_table: Any, leaf_address: Any = leaf_address) -> Any:
 
 @kernel
 def new_below(machine, above, index, level):
-    return _new_table(machine)
+    return new_table(machine)
 
 
 map_page = make_map_page(new_below)
@@ -189,13 +186,10 @@ class NestedReference(Reference):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        self.root = self.root_of(tables)
+        self.root = int(tables.regs["root"])
         regs = tables.regs
         self._roots = root_tables(int(regs["physical_bits"]), int(regs["root_levels"]))
         self._nested = leaves_of(self.nested_entries())
-
-    def root_of(self, tables: Tables) -> int:
-        return int(tables.vm.private.root[0])  # type: ignore[attr-defined]
 
     def nested_entries(self) -> Iterator[Entry]:
         regs = self.tables.regs
@@ -242,6 +236,8 @@ TECHNIQUE = Technique(
     reference=NestedReference,
     hooks={"start": start, "stop": stop, **HOOKS},
     parameters=(HOST_PAGE_SIZE,),
-    exits=second_dimension.EXITS,
+    exits=second_dimension.WITH_PML,
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
+    movable=True,
+    dumps=True,
 )

@@ -48,7 +48,7 @@ class Entry(NamedTuple):
         return (self.value & FRAME) >> 12
 
 
-def _sign_extend(address: int, levels: int) -> int:
+def sign_extend(address: int, levels: int) -> int:
     bits = 12 + 9 * levels
     return address - (1 << bits) if address >> (bits - 1) else address
 
@@ -87,21 +87,28 @@ class Tables:
         while tables:
             below = []
             for start, hfn, rights in tables:
-                contents = self.contents(hfn)
-                if contents is None:
-                    fail(self.where, "no dangling table", f"frame {hfn:#x} holds no table")
-                    return
-                for index in np.flatnonzero(contents & present).tolist():
-                    value = int(contents[index])
-                    address = start + (index << (12 + 9 * (level - 1)))
-                    here = (rights & value & (RW | US)) | ((rights | value) & XD)
-                    at = _sign_extend(address, levels) if roots == 1 else address
-                    entry = Entry(at, level, hfn, index, value, here)
-                    yield entry
+                for entry in self.entries_of(start, hfn, rights, level, present):
+                    at = sign_extend(entry.address, levels) if roots == 1 else entry.address
+                    yield entry._replace(address=at)
                     if not entry.is_leaf:
-                        below.append((address, locate(entry.frame), here))
+                        below.append((entry.address, locate(entry.frame), entry.rights))
             tables = below
             level -= 1
+
+    def entries_of(
+        self, start: int, hfn: int, rights: int, level: int, present: int
+    ) -> Iterator[Entry]:
+        """Every present entry of one table. start: the first address that it maps. rights: of the
+        path to it."""
+        contents = self.contents(hfn)
+        if contents is None:
+            fail(self.where, "no dangling table", f"frame {hfn:#x} holds no table")
+            return
+        for index in np.flatnonzero(contents & present).tolist():
+            value = int(contents[index])
+            here = (rights & value & (RW | US)) | ((rights | value) & XD)
+            address = start + (index << (12 + 9 * (level - 1)))
+            yield Entry(address, level, hfn, index, value, here)
 
     def gfn_of(self, hfn: int) -> int:
         """The gfn that a frame backs, of one that nobody else has."""
@@ -184,7 +191,8 @@ class Reference:
         return self.tables.guest_entries(int(self.tables.vm.process[process]["cr3"]))
 
     def locate(self, frame: int) -> int:
-        """hfn of a table of that frame, of those that the hardware walks first."""
+        """hfn of a table of that frame, of those that the hardware walks first, or that it locates
+        by another."""
         return self.tables.hfn_of(frame)
 
     def leaf(self, process: int, page: int) -> tuple[Entry, int] | None:

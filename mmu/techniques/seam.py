@@ -201,8 +201,18 @@ place_page = _hook(
     "the first gfn that it shall take, already allocated; -1: any",
 )
 
+adopted = _hook(
+    "adopted", "", "the guest's tables are in place that were dumped from a machine", _nothing
+)
+
 world_in = _hook("world_in", "", "the VM begins to run on this core", _nothing)
 world_out = _hook("world_out", "", "the VM stops running on this core", _nothing)
+elapsed = _hook(
+    "elapsed",
+    "accesses",
+    "so many accesses have been made, at most 2,048, since this was last called: a timer",
+    _nothing_1,
+)
 pin_dma = _hook("pin_dma", "gfn", "a device is about to reach a page by its address", _nothing_1)
 
 

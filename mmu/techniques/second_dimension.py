@@ -8,30 +8,67 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmulab.mmu.hardware.pml import log_store
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import guest_tables
 from mmulab.mmu.memory import tables as memory
-from mmulab.mmu.memory.entries import EPT_A, EPT_D, EPT_RWX, EPT_W, pages_in
-from mmulab.mmu.memory.p2m import host_size_of
-from mmulab.mmu.memory.status import EPT_VIOLATION, OK
+from mmulab.mmu.memory.entries import EPT_A, EPT_D, EPT_RWX, EPT_W, PAGE_SHIFT, pages_in
+from mmulab.mmu.memory.guest_tables import is_table
+from mmulab.mmu.memory.p2m import host_size_of, is_merged
+from mmulab.mmu.memory.status import EPT_VIOLATION, OK, PML_FULL
+from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques.costs import HOST_ALLOCATION
 from mmulab.mmu.techniques.technique import Exit
-from mmulab.mmu.techniques.unshare import provide, unshare
+from mmulab.mmu.techniques.unshare import own_table, provide, unshare
+from mmulab.mmu.trace import STORE
+from mmulab.mmu.vmm import dirty_log
 from mmulab.mmu.vmm.calls import back, overwrite
 from mmulab.mmu.vmm.exits import vm_exit
 
-EPT_VIOLATIONS = 0  # index of the exit reason
+EPT_VIOLATIONS, PML_FULLS = 0, 1  # index of the exit reason
 
 EXITS = (Exit("ept_violation", "EPT violations", HOST_ALLOCATION),)
+WITH_PML = (
+    *EXITS,
+    Exit(
+        "pml_full",
+        "full logs of stores",
+        Cited(
+            5000,
+            "assumption: 512 addresses are read and marked in a bitmap, at 10 cycles each (Linux "
+            "KVM, vmx_flush_pml_buffer()). From 2 cycles each, where the bitmap is in L1, to 40",
+            1000,
+            20000,
+        ),
+    ),
+)
 
 
-def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
+@kernel
+def _clear(machine, gfn, hpa, level):
+    memory.store(machine.host.memory, hpa, 0)
+
+
+def hooks_for(leaf_address: Any, map_page: Any, clear: Any = _clear) -> dict[str, Any]:
     """The hooks of a technique with such a table, by name, but for `start` and `stop`.
 
     leaf_address(machine, gfn) -> (HPA of the EPT entry that ends the walk of a gfn, level: the
     page that such an entry may map). map_page(machine, gfn) -> status: maps the host page that
-    backs gfn, a merged one read-only.
+    backs gfn, a merged one read-only. clear(machine, gfn, hpa, level): empties the entry there, of
+    that level, that `leaf_address` gives for gfn. A technique that has no exits `WITH_PML` is not
+    logged so.
     """
+
+    @kernel
+    def _set_dirty(machine, gfn):
+        """A and D of a page that the guest kernel has stored to, as its processor sets them."""
+        hpa, level = leaf_address(machine, gfn)
+        entry = memory.load(machine.host.memory, hpa)
+        if not entry & EPT_D and not log_store(machine.vcpu, gfn << PAGE_SHIFT):
+            vm_exit(machine, PML_FULLS)
+            dirty_log.empty_pml(machine)
+            log_store(machine.vcpu, gfn << PAGE_SHIFT)
+        memory.store(machine.host.memory, hpa, entry | EPT_A | EPT_D)
 
     @kernel
     def touch(machine, gfn):
@@ -41,14 +78,13 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
             vm_exit(machine, EPT_VIOLATIONS)
             unshare(machine, gfn)
             status = overwrite(machine, gfn, False)
+            dirty_log.note(machine, gfn)
             if status == OK:
                 status = map_page(machine, gfn)
             if status != OK:
                 return status
         if machine.vcpu.regs[0].root_ad:
-            hpa, level = leaf_address(machine, gfn)
-            entry = memory.load(machine.host.memory, hpa)
-            memory.store(machine.host.memory, hpa, entry | EPT_A | EPT_D)
+            _set_dirty(machine, gfn)
         return OK
 
     @kernel
@@ -63,16 +99,34 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
 
     @kernel
     def fault(machine, status, gva, kind, user):
-        """EPT violation: backs the page, for a store with one of its own, and maps it."""
+        """EPT violation: backs the page, for a store with one of its own, and maps it. A walk
+        stores to gPT pages: it sets their A and D bits."""
+        if status == PML_FULL:
+            vm_exit(machine, PML_FULLS)
+            dirty_log.empty_pml(machine)
+            return OK
         if status != EPT_VIOLATION:
             return status
         gfn = machine.vcpu.regs[0].fault_gpa >> 12
         vm_exit(machine, EPT_VIOLATIONS)
+        dirty_log.empty_pml(machine)  # KVM does at every exit (vmx.c, vmx_handle_exit())
+        if is_table(machine, gfn):
+            kind = STORE
         status = provide(machine, gfn, kind)
+        if kind == STORE:
+            dirty_log.note(machine, gfn)
         return status if status != OK else map_page(machine, gfn)
 
     @kernel
     def store(machine, table, index, entry):
+        if is_merged(machine, table):
+            vm_exit(machine, EPT_VIOLATIONS)
+            status = own_table(machine, table)
+            dirty_log.note(machine, table)
+            if status == OK:
+                status = map_page(machine, table)
+            if status != OK:
+                return status
         guest_tables.store_entry(machine, table, index, entry)
         return touch(machine, table)
 
@@ -84,9 +138,28 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
         other = first
         while other < first + count:
             hpa, level = leaf_address(machine, other)
-            memory.store(machine.host.memory, hpa, 0)
+            clear(machine, other, hpa, level)
             other += pages_in(level - 1)
         return OK
+
+    @kernel
+    def protect(machine, gfn):
+        """The next store to the page exits. Without EPT A/D bits a walker's writes to a gPT page
+        do not ask for the right to: that is not mapped at all. The caller flushes."""
+        hpa, level = leaf_address(machine, gfn)
+        entry = memory.load(machine.host.memory, hpa)
+        if entry & EPT_RWX:
+            hidden = is_table(machine, gfn) and not machine.vcpu.regs[0].root_ad
+            memory.store(machine.host.memory, hpa, 0 if hidden else entry & ~EPT_W)
+        return OK
+
+    @kernel
+    def test_dirty(machine, gfn):
+        """The D bit of the page's leaf, which is cleared. The caller flushes."""
+        hpa, level = leaf_address(machine, gfn)
+        entry = memory.load(machine.host.memory, hpa)
+        memory.store(machine.host.memory, hpa, entry & ~EPT_D)
+        return int(entry & EPT_D != 0)
 
     @kernel
     def is_mapped(machine, gfn):
@@ -107,7 +180,10 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
             hpa, level = leaf_address(machine, other)
             entry = memory.load(machine.host.memory, hpa)
             used |= entry & (EPT_A if has_bits else EPT_RWX) != 0
-            memory.store(machine.host.memory, hpa, entry & ~EPT_A if has_bits else 0)
+            if has_bits:
+                memory.store(machine.host.memory, hpa, entry & ~EPT_A)
+            else:
+                clear(machine, other, hpa, level)
             other = (other & ~(pages_in(level - 1) - 1)) + pages_in(level - 1)
         return int(used)
 
@@ -117,6 +193,8 @@ def hooks_for(leaf_address: Any, map_page: Any) -> dict[str, Any]:
         "fault": fault,
         "store": store,
         "drop_mapping": drop_mapping,
+        "protect": protect,
+        "test_dirty": test_dirty,
         "is_mapped": is_mapped,
         "was_accessed": was_accessed,
     }

@@ -3,13 +3,14 @@
     native,shadow:policy=trap,nested:host_page_size=2m
 
 A comma begins a new spec unless what follows, up to the next comma, is `key=value` with no
-colon before the equals sign. A name that ends in .py, or has a slash in it, is a file.
+colon before the equals sign. A name that ends in .py, or has a slash in it, is a file. `all` in a
+list stands for those techniques of the package that the list does not name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmulab.mmu.config import TECHNIQUES, Config
@@ -18,6 +19,9 @@ from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.technique import Technique
 
+#: What stands for every technique of the package.
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -25,13 +29,15 @@ class Spec:
 
     text: the canonical form, which is the key everywhere: parameters in the order in which the
     technique declares them, those left out that are as the run's options have them. origin:
-    what the technique is found by, its name or file. values: of all parameters.
+    what the technique is found by, its name or file. values: of all parameters. optional: of
+    `all`, so that the others go on where it cannot run.
     """
 
     text: str
     origin: str
     technique: Technique
     values: dict[str, Any]
+    optional: bool = field(default=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by where its technique is found: that is code."""
@@ -110,7 +116,7 @@ def parse_all(
     two are the same, but for those of the default that the run's options make the same, which
     stand once."""
     texts: Iterable[str | Spec] = split(techniques) if isinstance(techniques, str) else techniques
-    specs = [each if isinstance(each, Spec) else parse(each, config) for each in texts]
+    specs = [spec for each in _spelt_out(texts, config) for spec in each]
     if not specs:
         raise InputError(f"no technique; expected one or more of {', '.join(registry.names())}")
     for number, spec in enumerate(specs):
@@ -120,6 +126,20 @@ def parse_all(
                     return tuple(specs[:number] + specs[number + 1 :])
                 raise InputError(f"technique {spec.text} is named twice; expected each once")
     return tuple(specs)
+
+
+def _spelt_out(texts: Iterable[str | Spec], config: Config | None) -> list[list[Spec]]:
+    """What each text names: one, or for ALL those that no other text does."""
+    asked = list(texts)
+    named = [
+        [each if isinstance(each, Spec) else parse(each, config)] if each != ALL else []
+        for each in asked
+    ]
+    if ALL in asked:
+        known = {spec.origin for each in named for spec in each}
+        rest = [parse(name, config) for name in registry.of_package() if name not in known]
+        named[asked.index(ALL)] = [replace(spec, optional=True) for spec in rest]
+    return named
 
 
 def costs(techniques: Iterable[Technique]) -> dict[str, Cited]:

@@ -19,10 +19,13 @@ from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import WalkCache
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.parameters import Parameter
 from mmulab.mmu.techniques.reference import Reference
 from mmulab.mmu.vmm import calls
+
+WalkCaches = tuple[WalkCache, ...]
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,19 @@ class Technique:
     `seam.HOOKS`; those that it leaves out take the default. exits, counters: at the index that
     its kernels count them by (`vmm.exits.vm_exit`, `VCPU.own`). state: makes its private
     state from sizes and its parameters' values. reference: the slow, obvious translation that
-    --check compares with. table: the guest's table that its hardware walks, "gPT" or "sPT".
-    assumptions: where it departs from its source. tables: `table` where a parameter decides,
+    --check compares with. walk_caches: what its walks are shortened by, from the preset's walk
+    caches and its parameters' values. table: the guest's table that its hardware walks, "gPT" or
+    "sPT". assumptions: where it departs from its source. tables: `table` where a parameter decides,
     by "KEY=VALUE". backing: kernels that stand in for those of `vmm.calls`, by name.
 
     Capabilities. virtual: a VMM runs below the guest, which can share the host's memory with
     others. guest_pcid: the guest can use PCIDs. eager: the guest must allocate before it
     touches. machine_frames: the guest's tables hold the host's frames. fixed: why the VMM cannot
     change what backs a page that the guest uses, by sharing it or paging it out; "" where it can.
+    movable: a VM can be stopped, copied and begun again elsewhere: `start` and a CR3 load make all
+    that it keeps from what the guest's memory holds, gPT pages may be shared until they are
+    written to, and `protect` sees stores.
+    dumps: it can run over page tables that were dumped from a machine (`machine.dumps`).
 
     Raises InputError where a hook is not one of the seam's, is no kernel or takes other
     arguments, or where there are too many exits or counters.
@@ -106,6 +114,9 @@ class Technique:
     exits: tuple[Exit, ...] = ()
     counters: tuple[Counter, ...] = ()
     state: Callable[[Sizes, Mapping[str, Any]], Struct] = lambda sizes, values: Nothing()
+    walk_caches: Callable[[WalkCaches, Mapping[str, Any]], WalkCaches] = lambda caches, values: (
+        caches
+    )
     table: str = "gPT"
     assumptions: tuple[str, ...] = ()
     virtual: bool = True
@@ -113,10 +124,12 @@ class Technique:
     eager: bool = False
     machine_frames: bool = False
     fixed: str = ""
+    movable: bool = False
     walks: Mapping[str, Walk] = field(default_factory=dict)
     arch: str = X86_64  # that `walk` is of: see `on`
     backing: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    dumps: bool = False
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():
@@ -144,12 +157,16 @@ class Technique:
                 f"expected ({', '.join(expected)})"
             )
 
+    def is_on(self, arch: str) -> bool:
+        """Whether there is a walk of an architecture."""
+        return arch == self.arch or arch in self.walks
+
     def on(self, arch: str) -> Technique:
         """The same with the walk of an architecture: one object for each. Raises InputError
         where there is none."""
         if arch == self.arch:
             return self
-        if arch not in self.walks:
+        if not self.is_on(arch):
             raise InputError(
                 f"technique {self.name}: it is not there on {arch}; expected a preset of "
                 f"{' or '.join((X86_64, *self.walks))}"

@@ -7,4 +7,15 @@ from mmulab.mmu.presets.preset import POLICIES
 LRU, FIFO, RANDOM = (POLICIES.index(name) for name in ("lru", "fifo", "random"))
 
 GROUP = 4  # tags that are searched together: sets are padded to a multiple of it
-PREDICTIONS = 1024
+PREDICTION_BITS = 10
+
+# Of a long stream, what predictions are placed by: assumptions.
+LONG = 1 << 18
+SAMPLES, WINDOWS = 1024, 8
+CROWDED = SAMPLES // 16
+
+#: Tag of an invalid slot and of padding. No address shifted right has it.
+NO_PAGE = -(1 << 63)
+
+#: Ways from which on sets are `wide`: fewer are searched as fast. Only time depends on it.
+WIDE_WAYS = 65

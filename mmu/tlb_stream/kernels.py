@@ -5,18 +5,29 @@ Indices are uint64: for a signed one numba makes code that counts from the end.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from mmulab.mmu.kernels.compiling import entry, inlined
-from mmulab.mmu.tlb_stream.constants import FIFO, GROUP, LRU, PREDICTIONS, RANDOM
+from mmulab.mmu.tlb_stream import wide
+from mmulab.mmu.tlb_stream.constants import (
+    FIFO,
+    GROUP,
+    LRU,
+    PREDICTION_BITS,
+    RANDOM,
+    SAMPLES,
+    WINDOWS,
+)
+from mmulab.mmu.tlb_stream.wide import NOT_FOUND, Sets, hashed
 
 _GROUP = np.uint64(GROUP)
 _ZERO, _ONE, _TWO, _THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 _FOUR = np.uint64(4)
-_PREDICTED_BY = PREDICTIONS - 1  # the bits of a page number that choose the prediction
 
 _HITS_IN_A_ROW = 2  # after a miss, before accesses are taken by fours again
-_NOT_FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # xorshift64* (see mmu.tlb_stream.stream)
 _SHIFT_A, _SHIFT_B, _SHIFT_C = np.uint64(12), np.uint64(25), np.uint64(27)
@@ -25,10 +36,11 @@ _UPPER_HALF = np.uint64(32)
 
 
 @inlined
-def _find(tags, first, stride, page):
-    """Slot of a set that holds the page, or _NOT_FOUND."""
+def _find(level, first, page):
+    """Slot of a set that holds the page, or NOT_FOUND."""
+    tags = level.tags
     slot = first
-    end = first + stride
+    end = first + np.uint64(level.stride)
     while slot < end:
         if tags[slot] == page:
             return slot
@@ -39,12 +51,19 @@ def _find(tags, first, stride, page):
         if tags[slot + _THREE] == page:
             return slot + _THREE
         slot += _GROUP
-    return _NOT_FOUND
+    return NOT_FOUND
 
 
 @inlined
-def _touched_first(times, first, ways):
+def _put(level, slot, page):
+    """Makes a slot that of a page."""
+    level.tags[slot] = page
+
+
+@inlined
+def _touched_first(level, index, first):
     """Slot with the smallest time; an invalid one has 0, the lowest wins."""
+    times, ways = level.times, np.uint64(level.ways)
     oldest = times[first]
     victim = first
     slot = first + _ONE
@@ -54,6 +73,9 @@ def _touched_first(times, first, ways):
         victim = slot if older else victim
         slot += _ONE
     return victim
+
+
+_NARROW = Sets(_find, _put, _touched_first)
 
 
 @inlined
@@ -115,95 +137,148 @@ def _make_newest(level, index, slot):
     level.newest[index] = slot
 
 
-@inlined
-def _access_l2(level, page, now):
-    """Touches the page, filled if need be; returns 1 on a miss, 0 on a hit."""
-    index = np.uint64(page) & np.uint64(level.set_mask)
-    first = index * np.uint64(level.stride)
-    slot = _find(level.tags, first, np.uint64(level.stride), page)
-    if level.policy == LRU:
-        if slot != _NOT_FOUND:
-            _make_newest(level, index, slot)
-            return 0
-        victim = np.uint64(level.newer[np.uint64(level.newest[index])])
-        level.newest[index] = victim
-        level.tags[victim] = page
-        return 1
-    missed = 0
-    if slot == _NOT_FOUND:
-        missed = 1
-        slot = _victim_not_lru(level, index, first)
-        level.tags[slot] = page
-    level.times[slot] = now
-    return missed
+def _make_access_l2(sets: Sets) -> Any:
+    find, put = sets.find, sets.put
+
+    @inlined
+    def access_l2(level, page, now):
+        """Touches the page, filled if need be; returns 1 on a miss, 0 on a hit."""
+        index = np.uint64(page) & np.uint64(level.set_mask)
+        first = index * np.uint64(level.stride)
+        slot = find(level, first, page)
+        if level.policy == LRU:
+            if slot != NOT_FOUND:
+                _make_newest(level, index, slot)
+                return 0
+            victim = np.uint64(level.newer[np.uint64(level.newest[index])])
+            level.newest[index] = victim
+            put(level, victim, page)
+            return 1
+        missed = 0
+        if slot == NOT_FOUND:
+            missed = 1
+            slot = _victim_not_lru(level, index, first)
+            put(level, slot, page)
+        level.times[slot] = now
+        return missed
+
+    return access_l2
+
+
+def _make_fill_l1(sets: Sets) -> Any:
+    put, touched_first = sets.put, sets.touched_first
+
+    @inlined
+    def fill_l1(level, index, first, page):
+        """Fills a page that is not there; returns its slot."""
+        if level.policy == LRU:
+            slot = touched_first(level, index, first)
+        else:
+            slot = _victim_not_lru(level, index, first)
+        put(level, slot, page)
+        return slot
+
+    return fill_l1
 
 
 @inlined
-def _fill_l1(level, index, first, page):
-    """Fills a page that is not there; returns its slot."""
-    if level.policy == LRU:
-        slot = _touched_first(level.times, first, np.uint64(level.ways))
-    else:
-        slot = _victim_not_lru(level, index, first)
-    level.tags[slot] = page
-    return slot
+def _low_bits(page):
+    return page & ((1 << PREDICTION_BITS) - 1)
 
 
 @inlined
-def _predicted_hits(addresses, position, page_shift, clock, predicted, l1):
-    """Takes accesses by fours while all four are predicted right; returns the position."""
-    tags, times = l1.tags, l1.times
-    last = np.uint64(addresses.size)
-    while position + _FOUR <= last:
-        page0 = addresses[position] >> page_shift
-        page1 = addresses[position + _ONE] >> page_shift
-        page2 = addresses[position + _TWO] >> page_shift
-        page3 = addresses[position + _THREE] >> page_shift
-        slot0 = np.uint64(predicted[page0 & _PREDICTED_BY])
-        slot1 = np.uint64(predicted[page1 & _PREDICTED_BY])
-        slot2 = np.uint64(predicted[page2 & _PREDICTED_BY])
-        slot3 = np.uint64(predicted[page3 & _PREDICTED_BY])
-        wrong = (tags[slot0] ^ page0) | (tags[slot1] ^ page1)
-        wrong |= (tags[slot2] ^ page2) | (tags[slot3] ^ page3)
-        if wrong != 0:
-            break
-        now = clock + np.int64(position)
-        times[slot0] = now
-        times[slot1] = now + 1
-        times[slot2] = now + 2
-        times[slot3] = now + 3
-        position += _FOUR
-    return position
+def _hash(page):
+    return hashed(page, 64 - PREDICTION_BITS)
 
 
 @entry
-def translate(addresses, page_shift, clock, predicted, l1, l2):
-    """Translates addresses in order; returns (L1 misses, L2 misses).
+def crowding(addresses, page_shift, latest):
+    """How many more predictions pages take from each other by low bits than by the hash, of
+    SAMPLES accesses in WINDOWS pieces. latest: int64[2, 1 << PREDICTION_BITS], scratch."""
+    crowded = 0
+    apart = addresses.size // WINDOWS
+    for window in range(WINDOWS):
+        for each in range(SAMPLES // WINDOWS):
+            page = addresses[window * apart + each] >> page_shift
+            by_bits, by_hash = np.uint64(_low_bits(page)), _hash(page)
+            crowded += np.int64(latest[0, by_bits] != page) - np.int64(latest[1, by_hash] != page)
+            latest[0, by_bits] = latest[1, by_hash] = page
+    return crowded
 
-    clock: time of the first access, at least 1, later than that of any before.
-    """
-    stride, set_mask = np.uint64(l1.stride), np.uint64(l1.set_mask)
-    end = np.uint64(addresses.size)
-    position = _ZERO
-    l1_misses = l2_misses = 0
-    while position < end:
-        position = _predicted_hits(addresses, position, page_shift, clock, predicted, l1)
-        hits = 0
-        while position < end and hits < _HITS_IN_A_ROW:
-            page = addresses[position] >> page_shift
+
+def _make_predicted_hits(place_of: Any) -> Any:
+    @inlined
+    def predicted_hits(addresses, position, page_shift, clock, predicted, l1):
+        """Takes accesses by fours while all four are predicted right; returns the position."""
+        tags, times = l1.tags, l1.times
+        last = np.uint64(addresses.size)
+        while position + _FOUR <= last:
+            page0 = addresses[position] >> page_shift
+            page1 = addresses[position + _ONE] >> page_shift
+            page2 = addresses[position + _TWO] >> page_shift
+            page3 = addresses[position + _THREE] >> page_shift
+            slot0 = np.uint64(predicted[place_of(page0)])
+            slot1 = np.uint64(predicted[place_of(page1)])
+            slot2 = np.uint64(predicted[place_of(page2)])
+            slot3 = np.uint64(predicted[place_of(page3)])
+            wrong = (tags[slot0] ^ page0) | (tags[slot1] ^ page1)
+            wrong |= (tags[slot2] ^ page2) | (tags[slot3] ^ page3)
+            if wrong != 0:
+                break
             now = clock + np.int64(position)
-            slot = np.uint64(predicted[page & _PREDICTED_BY])
-            hits += 1
-            if l1.tags[slot] != page:
-                index = np.uint64(page) & set_mask
-                first = index * stride
-                slot = _find(l1.tags, first, stride, page)
-                if slot == _NOT_FOUND:
-                    hits = 0
-                    l1_misses += 1
-                    slot = _fill_l1(l1, index, first, page)
-                    l2_misses += _access_l2(l2, page, now)
-                predicted[page & _PREDICTED_BY] = np.int64(slot)
-            l1.times[slot] = now
-            position += _ONE
-    return l1_misses, l2_misses
+            times[slot0] = now
+            times[slot1] = now + 1
+            times[slot2] = now + 2
+            times[slot3] = now + 3
+            position += _FOUR
+        return position
+
+    return predicted_hits
+
+
+@cache
+def translating(by_hash: bool, wide1: bool, wide2: bool) -> Any:
+    """What translates addresses, for levels of sets that are `wide` or not.
+
+    by_hash: where a page's prediction is, by the hash of its number or by low bits of it. By
+    these it is found faster; by the hash, pages at even distances do not take each other's.
+    """
+    place_of = _hash if by_hash else _low_bits
+    predicted_hits = _make_predicted_hits(place_of)
+    sets1, sets2 = (wide.SETS if each else _NARROW for each in (wide1, wide2))
+    find, fill_l1, access_l2 = sets1.find, _make_fill_l1(sets1), _make_access_l2(sets2)
+
+    @entry
+    def translate(addresses, page_shift, clock, predicted, l1, l2):
+        """Translates addresses in order; returns (L1 misses, L2 misses).
+
+        clock: time of the first access, at least 1, later than that of any before.
+        """
+        stride, set_mask = np.uint64(l1.stride), np.uint64(l1.set_mask)
+        end = np.uint64(addresses.size)
+        position = _ZERO
+        l1_misses = l2_misses = 0
+        while position < end:
+            position = predicted_hits(addresses, position, page_shift, clock, predicted, l1)
+            hits = 0
+            while position < end and hits < _HITS_IN_A_ROW:
+                page = addresses[position] >> page_shift
+                now = clock + np.int64(position)
+                place = place_of(page)
+                slot = np.uint64(predicted[place])
+                hits += 1
+                if l1.tags[slot] != page:
+                    index = np.uint64(page) & set_mask
+                    first = index * stride
+                    slot = find(l1, first, page)
+                    if slot == NOT_FOUND:
+                        hits = 0
+                        l1_misses += 1
+                        slot = fill_l1(l1, index, first, page)
+                        l2_misses += access_l2(l2, page, now)
+                    predicted[place] = np.int64(slot)
+                l1.times[slot] = now
+                position += _ONE
+        return l1_misses, l2_misses
+
+    return translate

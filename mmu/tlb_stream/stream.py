@@ -5,12 +5,14 @@ near that of reading the addresses from memory. It is exact: no sampling, no set
 
 Two things make it fast, and neither changes a result:
 
-- A prediction of the L1 slot, by the low bits of the page number. The tag in the slot is
-  compared, so a wrong prediction costs a search and nothing else. Four accesses that are
-  predicted right are taken at once.
+- A prediction of the L1 slot, by low bits of the page number or, where pages that are in use
+  together have them in common, by its hash. The tag in the slot is compared, so a wrong
+  prediction costs a search and nothing else. Four accesses that are predicted right are taken
+  at once.
 - Order kept where it is cheap. An L1 mostly hits: a hit stores the time into the slot, which
   waits for nothing, and a replacement looks for the smallest time. An L2 mostly misses: its
-  ways hang in a circular list by recency, where the next victim needs no search.
+  ways hang in a circular list by recency, where the next victim needs no search. Sets of many
+  ways are searched by no level: see `wide`.
 
 Replacement, in both levels, takes invalid ways first, the lowest first, and then
 
@@ -32,10 +34,14 @@ import numpy as np
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.preset import POLICIES
-from mmulab.mmu.tlb_stream.constants import GROUP, PREDICTIONS
-
-#: Tag of an invalid slot and of padding. No address shifted right has it.
-_NO_PAGE = -(1 << 63)
+from mmulab.mmu.tlb_stream.constants import (
+    CROWDED,
+    GROUP,
+    LONG,
+    NO_PAGE,
+    PREDICTION_BITS,
+    WIDE_WAYS,
+)
 
 MAX_SLOTS = 1 << 24  # ways of all sets of a level: an assumption, far above any TLB
 
@@ -76,6 +82,26 @@ class Counts:
     l2_misses: int
 
 
+class Chains(NamedTuple):
+    """What wide sets have besides: see `wide`.
+
+    heads: int32[hashes], first slot of those whose page has a hash, -1 where there is none
+    nexts: int32[slots], the next one, -1 after the last
+    queue: int32[slots], slots of each set in the order of their last touches at one time
+    queued: int64[slots], the times of those touches
+    spare, spare_times: int32 and int64[ways], room to sort a queue
+    shift: 64 less the bits of a hash
+    """
+
+    heads: np.ndarray
+    nexts: np.ndarray
+    queue: np.ndarray
+    queued: np.ndarray
+    spare: np.ndarray
+    spare_times: np.ndarray
+    shift: int
+
+
 class Level(NamedTuple):
     """State of a level, as the kernels see it. A slot is set * stride + way.
 
@@ -84,6 +110,7 @@ class Level(NamedTuple):
     random: uint64[1], state of the generator
     newest: int64[sets], slot touched last; newer, older: int64[sets * stride], its
         circular list: the slot newer than the newest is the oldest. Empty in an L1.
+    chains: of wide sets
     """
 
     tags: np.ndarray
@@ -97,6 +124,7 @@ class Level(NamedTuple):
     ways: int
     stride: int
     policy: int
+    chains: Chains | tuple[()]
 
 
 def _power_of_two(number: int) -> bool:
@@ -122,7 +150,7 @@ def _empty_level(geometry: Geometry, number: int, seed: int) -> Level:
     newer[:, : listed.shape[1]] = np.roll(listed, -1, axis=1)
     older[:, : listed.shape[1]] = np.roll(listed, 1, axis=1)
     return Level(
-        tags=np.full(slots.size, _NO_PAGE),
+        tags=np.full(slots.size, NO_PAGE),
         times=np.zeros(slots.size, np.int64),
         used=np.zeros(sets, np.int64),
         random=np.array([_splitmix64(seed, number)], np.uint64),
@@ -133,6 +161,20 @@ def _empty_level(geometry: Geometry, number: int, seed: int) -> Level:
         ways=ways,
         stride=stride,
         policy=POLICIES.index(geometry.policy),
+        chains=_empty_chains(slots.size, ways) if ways >= WIDE_WAYS else (),
+    )
+
+
+def _empty_chains(slots: int, ways: int) -> Chains:
+    bits = (4 * slots - 1).bit_length()
+    return Chains(
+        heads=np.full(1 << bits, -1, np.int32),
+        nexts=np.full(slots, -1, np.int32),
+        queue=np.arange(slots, dtype=np.int32),
+        queued=np.zeros(slots, np.int64),
+        spare=np.zeros(ways, np.int32),
+        spare_times=np.zeros(ways, np.int64),
+        shift=64 - bits,
     )
 
 
@@ -155,7 +197,9 @@ class TLBStream:
         self.page_shift = page_shift
         self._level1 = _empty_level(l1, 1, seed)
         self._level2 = _empty_level(l2, 2, seed)
-        self._predicted = np.zeros(PREDICTIONS, np.int64)
+        self._predicted = np.zeros(1 << PREDICTION_BITS, np.int64)
+        self._by_hash = False  # where predictions are: see `kernels.translating`
+        self._latest = np.zeros((2, 1 << PREDICTION_BITS), np.int64)
         self._accesses = 0
         self._l1_misses = 0
         self._l2_misses = 0
@@ -170,12 +214,15 @@ class TLBStream:
                 f"addresses must be a one-dimensional array of int64, "
                 f"not {addresses.ndim}-dimensional of {addresses.dtype}"
             )
-        from mmulab.mmu.tlb_stream.kernels import translate
+        from mmulab.mmu.tlb_stream.kernels import crowding, translating
 
         stream = np.ascontiguousarray(addresses).view(np.int64)
         stream.flags.writeable = False  # of the view: one compiled signature serves all
-        with np.errstate(over="ignore"):  # when run as plain Python, xorshift64* warns
-            l1_misses, l2_misses = translate(
+        wide1, wide2 = (geometry.ways >= WIDE_WAYS for geometry in (self.l1, self.l2))
+        with np.errstate(over="ignore"):  # when run as plain Python, hashes and xorshift64* warn
+            if stream.size >= LONG:
+                self._by_hash = crowding(stream, self.page_shift, self._latest) > CROWDED
+            l1_misses, l2_misses = translating(self._by_hash, wide1, wide2)(
                 stream,
                 self.page_shift,
                 self._accesses + 1,

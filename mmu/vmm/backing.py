@@ -9,19 +9,24 @@ from __future__ import annotations
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import disk, frames, sharers
+from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import INDEX_BITS, pages_in
+from mmulab.mmu.memory.guest_tables import is_table
 from mmulab.mmu.memory.p2m import (
+    IN_IMAGE,
+    ON_GUEST_DISK,
+    ON_SWAP,
     block_of,
     hfn_of,
     host_size_of,
     is_backed,
     is_merged,
-    is_on_guest_disk,
     is_paged_out,
     paged_out_to,
+    where_of,
 )
 from mmulab.mmu.memory.state import GUEST_PAGE
-from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES
+from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.memory.watermarks import room_below_limit
 
 # --- Giving -----------------------------------------------------------------------
@@ -84,7 +89,7 @@ def back(machine, gfn):
         return OK
     if is_paged_out(machine, gfn):
         return _page_in(machine, gfn)
-    size = machine.vm.record[0].host_size
+    size = 0 if machine.vm.record[0].logging else machine.vm.record[0].host_size
     while size:
         if _room_for(machine, gfn, size) and place(machine, gfn, size):
             return OK
@@ -95,10 +100,22 @@ def back(machine, gfn):
 
 
 @kernel
+def _disk_of(machine, gfn):
+    """The disk that a page which no frame holds lies on."""
+    where = where_of(machine, gfn)
+    if where == ON_SWAP:
+        return machine.host.swap
+    if where == ON_GUEST_DISK:
+        return machine.vm.disk
+    if where == IN_IMAGE:
+        return machine.host.images
+    return machine.host.remote
+
+
+@kernel
 def _forget_block(machine, gfn):
     """The block that a paged-out page lies in is no longer needed."""
-    where = machine.vm.disk if is_on_guest_disk(machine, gfn) else machine.host.swap
-    disk.release(where, block_of(machine, gfn))
+    disk.release(_disk_of(machine, gfn), block_of(machine, gfn))
     machine.vm.p2m[gfn] = 0
     machine.vm.record[0].paged_out -= 1
 
@@ -106,12 +123,10 @@ def _forget_block(machine, gfn):
 @kernel
 def _read_back(machine, gfn):
     """Reads a paged-out page; returns its tag."""
-    stats = machine.vcpu.stats[0]
-    if is_on_guest_disk(machine, gfn):
-        stats.host_refetches += 1
-        return disk.read(machine.vm.disk, block_of(machine, gfn))
-    stats.host_swap_ins += 1
-    return disk.read(machine.host.swap, block_of(machine, gfn))
+    where = where_of(machine, gfn)
+    machine.vcpu.stats[0].host_refetches += int(where == ON_GUEST_DISK)
+    machine.vcpu.stats[0].host_swap_ins += int(where == ON_SWAP)
+    return disk.read(_disk_of(machine, gfn), block_of(machine, gfn))
 
 
 @kernel
@@ -155,19 +170,33 @@ def overwrite(machine, gfn, by_device):
 
 
 @kernel
+def let_go(machine, hfn):
+    """Drops one reference to a block; with the last, the table that a frame may hold goes."""
+    if frames.release(machine.host.frames, hfn) == 0:
+        memory.close_table(machine.host.memory, hfn)
+
+
+@kernel
 def own(machine, gfn):
-    """A store to a merged page: the guest frame gets a copy. Returns a status."""
+    """A store to a merged page: the guest frame gets a copy, of a gPT page with its entries.
+    Returns a status."""
     old = hfn_of(machine, gfn)
     if _is_full(machine):
         return OUT_OF_HOST_FRAMES
     sharers.remove(machine.host, old, machine.vm, gfn)
     place(machine, gfn, 0)
-    machine.host.memory.contents[hfn_of(machine, gfn)] = machine.host.memory.contents[old]
-    frames.release(machine.host.frames, old)
+    fresh = hfn_of(machine, gfn)
+    machine.host.memory.contents[fresh] = machine.host.memory.contents[old]
+    status = OK
+    if is_table(machine, gfn):
+        machine.vm.record[0].shared_tables -= 1
+        if not memory.copy_table(machine.host.memory, old, fresh):
+            status = OUT_OF_TABLES
+    let_go(machine, old)
     machine.vm.record[0].held -= 1
     machine.vm.record[0].merged -= 1
     machine.vcpu.stats[0].host_copies += 1
-    return OK
+    return status
 
 
 # --- Taking -----------------------------------------------------------------------
@@ -187,13 +216,15 @@ def release(machine, gfn):
     vm.record[0].held -= count
     if is_merged(machine, gfn):
         vm.record[0].merged -= 1
+        vm.record[0].shared_tables -= int(is_table(machine, gfn))
         sharers.remove(machine.host, hfn, vm, gfn)
     else:
         for frame in range(hfn, hfn + count):
             machine.host.frames.frame[frame].reverse = 0
             machine.host.memory.owner[frame] = 0
+            memory.close_table(machine.host.memory, frame)
     vm.p2m[first : first + count] = 0
-    frames.release(machine.host.frames, hfn)
+    let_go(machine, hfn)
     return first
 
 
@@ -239,7 +270,7 @@ def page_out(machine, gfn):
         stats.host_drops += 1
         vm.disk.references[block] += 1
         release(machine, gfn)
-        vm.p2m[gfn] = paged_out_to(block, 1)
+        vm.p2m[gfn] = paged_out_to(block, ON_GUEST_DISK)
         vm.record[0].paged_out += 1
         return OK
     slot = disk.allocate(machine.host.swap)
@@ -249,6 +280,6 @@ def page_out(machine, gfn):
     stats.host_swap_outs += 1
     disk.write(machine.host.swap, slot, machine.host.memory.contents[hfn_of(machine, gfn)])
     release(machine, gfn)
-    vm.p2m[gfn] = paged_out_to(slot, 0)
+    vm.p2m[gfn] = paged_out_to(slot, ON_SWAP)
     vm.record[0].paged_out += 1
     return OK

@@ -61,6 +61,7 @@ def details(preset: Preset, of_techniques: Mapping[str, Cited]) -> str:
     for level in preset.caches:
         head = f"{level.name}: {level.size >> 10} KiB, {level.ways} ways"
         head += "" if level.inclusion == "neither" else f", {level.inclusion}"
+        head += "" if level.index == "straight" else f", {level.index} index"
         lines.append(_entry(head, level.source))
         lines.append(_entry(f"  {level.name} latency in cycles: {number(level.latency)}",
                             level.latency.source))  # fmt: skip

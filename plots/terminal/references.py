@@ -1,32 +1,38 @@
-"""Memory references of page walks by level of guest's and nested table, as a grid."""
+"""Memory references of page walks by level of guest's and nested table, as a grid: how many a walk
+makes, or how many cycles they take."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 
 _WIDTH = 9
 _OWN = "itself"
 
+#: A number by (row, column): what is located and the level of the table that is read for it, or a
+#: table and itself.
+Cells = dict[tuple[str, str], float]
 
-def _cells(result: TechniqueResult) -> dict[tuple[str, str], float]:
-    """References a walk by (row, column): what is located and the level of the table that is read
-    for it, or a table and itself."""
+
+def _place(site: str) -> tuple[str, str]:
+    what, _, located = site.partition(" of ")
+    return (located.removeprefix("the "), what) if located else (what, _OWN)
+
+
+def _cells(result: TechniqueResult) -> Cells:
+    """References a walk."""
     walks = max(1, result.counts["walks"])
-    cells = {}
-    for each in result.references:
-        what, _, located = each["site"].partition(" of ")
-        place = (located.removeprefix("the "), what) if located else (what, _OWN)
-        cells[place] = sum(each["served_by"]) / walks
-    return cells
+    return {_place(each["site"]): sum(each["served_by"]) / walks for each in result.references}
 
 
-def _grid(result: TechniqueResult) -> str:
-    cells = _cells(result)
-    rows = sorted({row for row, _ in cells if row != "page"}, reverse=True)
-    rows += ["page"] * any(row == "page" for row, _ in cells)
-    columns = sorted({column for _, column in cells if column != _OWN}, reverse=True)
+def _grid(head: str, cells: Cells, last: str, downwards: bool) -> str:
+    """A table. last: the row that comes after all others. downwards: higher names first."""
+    rows = sorted({row for row, _ in cells if row != last}, reverse=downwards)
+    rows += [last] * any(row == last for row, _ in cells)
+    columns = sorted({column for _, column in cells if column != _OWN}, reverse=downwards)
     columns += [_OWN] * any(column == _OWN for _, column in cells)
-    lines = [f"{result.technique}: references a walk, of {result.counts['walks']:,} walks"]
+    lines = [head]
     lines.append(f"{'':<6}" + "".join(f"{column:>{_WIDTH}}" for column in (*columns, "all")))
     for row in rows:
         numbers = [cells.get((row, column)) for column in columns]
@@ -45,4 +51,51 @@ def _text(number: float | None) -> str:
 def grids(comparison: Comparison) -> str:
     """A grid for each technique. Its rows are the guest's tables from the top, and the page; its
     columns the nested tables that a walk reads to locate them, and the guest's own."""
-    return "\n\n".join(_grid(result) for result in comparison.results)
+    return "\n\n".join(
+        _grid(
+            f"{each.technique}: references a walk, of {each.counts['walks']:,} walks",
+            _cells(each),
+            "page",
+            True,
+        )
+        for each in comparison.results
+    )
+
+
+def _spent(result: TechniqueResult, cycles: list[float], settings: dict[str, Any]) -> Cells:
+    """Cycles a walk."""
+    walks = max(1, result.counts["walks"])
+    cells: Cells = {}
+    for each in result.references:
+        located, read = _place(each["site"])
+        row = _numbered("G", located, settings["levels"]) if located != "page" else "UD"
+        column = _numbered("H", read, settings["host_levels"]) if read != _OWN else _OWN
+        spent = sum(n * cost for n, cost in zip(each["served_by"], cycles, strict=True))
+        cells[row, column] = cells.get((row, column), 0) + spent / walks
+    return cells
+
+
+def _numbered(letter: str, table: str, levels: int) -> str:
+    """A table by its number from the root's on: gL4 is G1. What is no level keeps its name."""
+    level = table[2:]
+    return f"{letter}{levels + 1 - int(level)}" if level.isdigit() else table
+
+
+def latencies(comparison: Comparison) -> str:
+    """A grid of cycles a walk for each technique, likely ones of what served each reference, waited
+    for or not. G1 is the guest's top-level table, H1 the host's, UD the page, as in the artifacts
+    of DMT and SagePTE."""
+    cycles = [
+        cost.value
+        for key, cost in comparison.costs.items()
+        if key == "memory_latency" or (key.startswith("cache.") and key.endswith(".latency"))
+    ]
+    return "\n\n".join(
+        _grid(
+            f"{each.technique}: cycles a walk by reference, of {each.counts['walks']:,} walks",
+            _spent(each, cycles, comparison.settings),
+            "UD",
+            False,
+        )
+        for each in comparison.results
+    )

@@ -11,12 +11,14 @@ import pytest
 from drivers.command_line import SMALL
 from drivers.results import unmade
 
+from mmulab.mmu import presets
+
 
 def test_compare_prints_a_table_for_each_trace(mmulab) -> None:  # type: ignore
     result = mmulab("compare", SMALL, "scan:size=1M,accesses=10K")
     assert result.code == 0
     assert result.out.count("cycles per access  ") == 2
-    for word in ("native", "shadow", "nested", "20,000 accesses", "seed 1", "skylake-sp"):
+    for word in ("native", "shadow", "nested", "20,000 accesses", "seed 1", presets.DEFAULT):
         assert word in result.out
 
 
@@ -53,6 +55,8 @@ def test_json_and_csv_say_the_same(mmulab, tmp_path: Path) -> None:  # type: ign
         assert int(row["walks"]) == result["counts"]["walks"]
         assert int(row["exits"]) == sum(result["exits"].values())
         assert float(row["cycles.work.high"]) == result["cycles"]["work"]["high"]
+        for end, part in result["overlap"]["walks"].items():
+            assert float(row[f"overlap.walks.{end}"]) == part
         nested = [each for each in result["references"] if each["dimension"] == "nested"]
         assert int(row["references.nested"]) == sum(sum(each["served_by"]) for each in nested)
 

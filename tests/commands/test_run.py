@@ -47,7 +47,8 @@ workload = "zipf:keys=1k,accesses=1k"
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--sweep", "vm.memory=4M", "--sweep", "host.memory=9M"], "expected one setting"),
+        (["--sweep", "vm.memory=4M", "--sweep", "vm.memory=9M"], "given twice"),
+        (["--seeds", "2", "--sweep", "seed=9"], "expected one of them"),
         (["--sweep", "vm.memory=4M,8M,4M"], "4M twice"),
         (["--sweep", "vm.memory=4M,8M,4096K"], "4M and 4096K are equal"),
         (["--sweep", "vm.memory=,"], "no value"),

@@ -12,7 +12,7 @@ import mmulab as public
 from mmulab.plots import compare as figure
 from mmulab.plots.terminal.verdict import matter, of_two
 
-TWO = ("--techniques", "native,shadow,nested")
+TWO = ("--techniques", "native,shadow,nested", "--preset", "skylake-sp")
 
 
 def test_the_table_stands_below_each_trace(mmulab) -> None:  # type: ignore

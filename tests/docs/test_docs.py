@@ -154,11 +154,14 @@ def test_command_exists(where: str, command: str) -> None:
     assert options <= known, f"{where}: {command}: {options - known}"
 
 
+ELSEWHERE = r"mmulab (assignment (new|solve|grade)|sweep|results)"
+
+
 def runnable(command: str) -> bool:
-    """Without placeholders; setting and grading have tests of their own."""
+    """Without placeholders; setting, grading and studies have tests of their own."""
     one, words = find(command)
     words = [word for word in words if not word.startswith("--")]
-    if isinstance(one, click.Group) or re.match(r"mmulab assignment (new|solve|grade)", command):
+    if isinstance(one, click.Group) or re.match(ELSEWHERE, command):
         return False
     needs = [p for p in one.params if isinstance(p, click.Argument) and p.required]
     return len(words) >= len(needs) and "..." not in command and not any(

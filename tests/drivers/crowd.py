@@ -71,13 +71,16 @@ class Crowd:
     """Some VMs on one host, and their models. VMs are counted from 0; one that is off, or has
     not begun, leaves out the steps that it would need to run for."""
 
+    images = 0  # blocks of the store of images
+    holes = False  # pages of zeros may have nothing behind them
+
     def __init__(
         self, host: HostSettings, vms: Sequence[VMSettings], ksm: KSMSettings, late: int = 0
     ) -> None:
         """late: VMs that begin with their first access, the last ones."""
         self.feeds = {vm.name: Feed() for vm in vms}
         dynamic = BalloonSettings(period=0.01, sample_period=0.02)
-        self.system = System(host, vms, 1, lambda vm: self.feeds[vm.name])
+        self.system = System(host, vms, 1, lambda vm: self.feeds[vm.name], self.images)
         self.ksm = KSM(ksm, self.system)
         self.balloon = Balloon(dynamic, self.system)
         self.system.services += [self.ksm, self.balloon]
@@ -282,7 +285,7 @@ class Crowd:
                 continue
             record = guest.vm.record[0]
             assert int(record["held"]) - int(record["merged"]) <= guest.limit, guest.name
-            found = contents(guest)
+            found = contents(guest, self.holes)
             for key, held in model.pages.items():
                 where = f"{guest.name}: process {key[0]}, page {key[1]:#x}"
                 assert key in found, f"{where} is gone"
@@ -292,7 +295,7 @@ class Crowd:
                 self.tags.compare(where, 0, *found[key])
 
 
-def contents(guest: Guest) -> dict[Key, tuple[int, bool]]:
+def contents(guest: Guest, holes: bool = False) -> dict[Key, tuple[int, bool]]:
     """(pid, page) -> the tag that a load would read, and whether it is not its own, because
     the page has been stored to since; found by walking everything anew."""
     tables = Tables(guest.machine, guest.name)
@@ -304,7 +307,7 @@ def contents(guest: Guest) -> dict[Key, tuple[int, bool]]:
             pid = int(vm.process[process]["pid"]) if page >= 0 else 0
             if entry.is_leaf:
                 for offset in range(1 << (9 * (entry.level - 1))):
-                    found[pid, page + offset] = _read(guest, entry.frame + offset)
+                    found[pid, page + offset] = _read(guest, entry.frame + offset, holes)
             elif entry.level == 2:
                 table = tables.contents(tables.hfn_of(entry.frame))
                 assert table is not None
@@ -314,15 +317,17 @@ def contents(guest: Guest) -> dict[Key, tuple[int, bool]]:
     return found
 
 
-def _read(guest: Guest, gfn: int) -> tuple[int, bool]:
+def _read(guest: Guest, gfn: int, holes: bool) -> tuple[int, bool]:
     vm, host = guest.machine.vm, guest.machine.host
     entry = int(vm.p2m[gfn])
     if entry > 0:
         hfn = (entry >> 2) - 1
         return int(host.memory.contents[hfn]), bool(host.memory.written[hfn])
+    if entry == 0 and holes and vm.contents[gfn] == 0:
+        return 0, False
     assert entry < 0, f"gfn {gfn:#x} is mapped by its guest, and nothing is behind it"
-    block = (-entry >> 1) - 1
-    disk = vm.disk if -entry & 1 else host.swap
+    block = (-entry >> 2) - 1
+    disk = (host.swap, vm.disk, host.images, host.remote)[-entry & 3]
     return int(disk.contents[block]), False
 
 

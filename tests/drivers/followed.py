@@ -48,7 +48,7 @@ class Followed:
         core, event = self.simulator.machine.core, 0
         for i in range(chunk.accesses):
             core.noted[:2048] = 0
-            event = self.simulator.run(chunk, work.kinds, i, i + 1, event)
+            event = self.simulator.run(chunk, work.marks, i, i + 1, event)
             self.pid = int(pids[i])
             gva, size = int(chunk.address[i]), int(chunk.size[i])
             self._walked(gva, size)

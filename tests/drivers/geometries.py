@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mmulab.mmu import presets
 from mmulab.mmu.hardware.clocks import LATE
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import Core
 from mmulab.mmu.machine.data import NO_LINES, Lines
 from mmulab.mmu.machine.run import prepare
@@ -65,11 +66,11 @@ def run(
     address = np.array([a for a, _, _ in accesses], np.int64)
     kind = np.array([k for _, k, _ in accesses], np.uint8)
     size = np.array([s for _, _, s in accesses], np.uint16)
-    kinds = np.empty_like(kind)
-    assert prepare(address, kind, size, kinds, np.zeros(3, np.int64), 4) == -1
+    marks = np.empty(len(address), MARK)
+    assert prepare(address, kind, size, marks, np.zeros(3, np.int64), 4) == -1
     chunk = Chunk(address, kind, size, np.array(events, EVENT))
     at, line, touched = lines.find(chunk, 0) if lines else (*NO_LINES, 0)
-    simulator.run(chunk, kinds, 0, len(address), 0, (at, line))
+    simulator.run(chunk, marks, 0, len(address), 0, (at, line))
     return touched
 
 

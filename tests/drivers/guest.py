@@ -42,7 +42,7 @@ SMALL = replace(
 
 
 @entry
-def _drop_backing(machine: Machine, gfn):
+def drop_backing(machine: Machine, gfn):
     seam.drop_mapping(machine, gfn)
     backing.release(machine, gfn)
     exits.flush_vm(machine)
@@ -136,7 +136,7 @@ class Guest:
             if machine.host.frames.frame[hfns[0]]["pins"]:
                 continue
             if not machine.host.memory.table[hfns].any():
-                _drop_backing(machine, gfn)
+                drop_backing(machine, gfn)
 
 
 BIG = 64 << 20

@@ -9,6 +9,7 @@ import numpy as np
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
 from mmulab.mmu.guest.process import FLUSH
+from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.machine.run import prepare
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.entries import ENTRIES, FRAME, PS, RW, US, XD, P
@@ -37,11 +38,11 @@ class Driver:
         address = np.array(addresses, np.int64)
         kind = np.array(kinds, np.uint8)
         sizes = np.full(len(address), size, np.uint16)
-        marked = np.empty_like(kind)
-        bad = prepare(address, kind, sizes, marked, np.zeros(3, np.int64), self.config.levels)
+        marks = np.empty(len(address), MARK)
+        bad = prepare(address, kind, sizes, marks, np.zeros(3, np.int64), self.config.levels)
         assert bad == -1
         chunk = Chunk(address, kind, sizes, NO_EVENTS)
-        self.simulator.run(chunk, marked, 0, len(address), 0)
+        self.simulator.run(chunk, marks, 0, len(address), 0)
 
     def access(self, gva: int, kind: int = LOAD, size: int = 1) -> int:
         """Makes one access; returns the page-table references of its walks."""

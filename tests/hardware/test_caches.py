@@ -8,15 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drivers.followed import Followed
+from drivers.traces import Script
 
 from mmulab import workloads
 from mmulab.mmu import presets
 from mmulab.mmu.config import Config
+from mmulab.mmu.hardware.caches import MISSED, price
+from mmulab.mmu.hardware.lines import LINES, PAGE
+from mmulab.mmu.hardware.state import CACHE_LEVELS, Machine
+from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.simulator import build
+from mmulab.mmu.presets.overrides import override
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.cost import latencies
 from mmulab.mmu.report.results import TechniqueResult
 from mmulab.mmu.simulate import compare
-from mmulab.mmu.trace import Chunk
+from mmulab.mmu.trace import LOAD, Chunk
 
 
 class Beginning:
@@ -65,10 +72,14 @@ TRACES = {
 }
 
 
-@pytest.mark.parametrize("technique", ["native", "shadow", "nested"])
+#: Processor and page size by technique; the last cache of zen-5 hashes its index.
+ON = {"native": ("opteron-2008", "thp"), "shadow": ("zen-5", "thp"), "nested": ("haswell", "4k")}
+
+
+@pytest.mark.parametrize("technique", ON)
 @pytest.mark.parametrize("spec", TRACES)
 def test_exact_caches_equal_a_brute_force_model(spec: str, technique: str) -> None:
-    name, page_size = ("haswell", "4k") if technique == "nested" else ("opteron-2008", "thp")
+    name, page_size = ON[technique]
     preset, config = small(name), replace(SMALL, page_size=page_size)
     (found,) = compare(Beginning(spec, TRACES[spec]), preset, config, technique).results
     model = Followed(Beginning(spec, TRACES[spec], 7777), preset, config, technique)
@@ -81,6 +92,19 @@ def test_exact_caches_equal_a_brute_force_model(spec: str, technique: str) -> No
         at[levels.index(level)] = number
     assert {each["site"]: each["served_by"] for each in found.references} == expected
     assert model.named and sum(found.data["served_by"][1:]) > 100
+
+
+@pytest.mark.parametrize(("index", "level"), [("straight", -1), ("hashed", 2)])
+def test_where_lines_at_one_page_offset_are_found(index: str, level: int) -> None:
+    """1,000 lines at one offset, again and again. A last cache of 1,024 sets of 16 ways holds 256
+    of them where the offset chooses among 64 rows, all where it does not. In the first round the
+    kernel zeroes pages."""
+    rounds = [(0x10_0000_0300 + (page << 12), LOAD, 8) for page in range(1000)] * 3
+    preset = override(small("zen-5"), "cache.L3.index", index)
+    (result,) = compare(Script(*rounds), preset, SMALL, "native", warmup=2000).results
+    again = result.data["served_by"]
+    assert sum(again) == 1000
+    assert again[level] > 900
 
 
 # --- Sampled, and what must hold of both
@@ -175,6 +199,30 @@ def test_streams_are_prefetched_and_random_updates_are_not() -> None:
         memory = presets.load(name).memory_latency.value
         assert per_access["tria", name] < 0.05 * memory  # a new line every eight accesses
         assert per_access["gups", name] > max(0.1 * memory, 4 * per_access["tria", name])
+
+
+@entry
+def _price(machine: Machine, at, line, until):  # type: ignore[no-untyped-def]
+    return price(machine.core, machine.vcpu, at, line, until)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_pages_and_data_that_all_miss_stay_within_their_buffer(more: int) -> None:
+    machine = build("native", presets.load("skylake-sp"), Config(memory=64 << 20)).machine
+    core, guard = machine.core, np.zeros((2, 2 * MISSED), np.int64)
+    fields = {name: getattr(core, name) for name in core.FIELDS}
+    fields |= {"missed": guard[0, :MISSED], "missed_as": guard[1, :MISSED]}
+    machine = Machine(**{name: getattr(machine, name) for name in machine.FIELDS}
+                      | {"core": type(core)(**fields)})  # fmt: skip
+    pages = MISSED // LINES + more
+    names = np.random.default_rng(1).integers(1, 1 << 57, pages + 10) << 6
+    core.noted[:pages] = names[:pages]  # each page's first line
+    core.noted_as[:pages] = PAGE
+    core.record[0]["noted"] = pages
+    _price(machine, np.arange(10, dtype=np.int32), names[pages:], 10)
+    assert not guard[:, MISSED:].any()
+    ended = machine.vcpu.references[-2 * CACHE_LEVELS :]
+    assert ended.tolist() == [0, 0, 0, 0, 10, 0, 0, 0, 0, pages * LINES]
 
 
 def test_off_charges_no_data_and_leaves_the_caches_to_tables() -> None:

@@ -87,6 +87,7 @@ class Both:
 
     def __init__(self, preset: Preset, config: Config) -> None:
         self.preset = preset
+        config = config.on(preset.arch)
         self.simulator = build("nested", preset, config)
         config = self.simulator.config
         for process in PROCESSES:

@@ -60,6 +60,9 @@ CONFIGS = {
     "no vpid": {"technique": "nested", "vpid": False},
     "shadow vswapper": {"technique": "shadow", "map_disk": True, "emulate_writes": True},
     "flat": {"technique": "flat-nested"},
+    "cuckoo": {"technique": "elastic-cuckoo"},
+    "cuckoo below a radix guest": {"technique": "elastic-cuckoo:sides=host"},
+    "pom-tlb": {"technique": "pom-tlb:entries=1024"},
     "pvm": {"technique": "pvm"},
     "softmmu": {"technique": "softmmu"},
     "softmmu, large host pages": {"technique": "softmmu", "host_page_size": "2m"},
@@ -75,6 +78,7 @@ LARGE = {
         "limit": 9 << 20,
     },
     "flat": {"technique": "flat-nested", "host_page_size": "2m"},
+    "cuckoo": {"technique": "elastic-cuckoo", "host_page_size": "2m"},
     "large pages": {"technique": "shadow", "host_page_size": "2m", "page_size": "thp"},
     "large guest pages": {"technique": "nested", "page_size": "2m"},
 }

@@ -12,7 +12,7 @@ NAME = "mmulab_patches_test"
 #: What a patch needs of numba, and the switch that tells whether it is applied.
 NEEDED = {
     "set_env": "LEAN", "_raise_if_finalized": "LEAN", "values": "FLAGS",
-    "_unique_ids": "NAMES_APART", "initialize": "LOAD", "nothing": "",
+    "_unique_ids": "NAMES_APART", "c_helpers": "LOAD", "nothing": "",
 }  # fmt: skip
 
 HIDES = """
@@ -82,3 +82,29 @@ def test_functions_of_one_name_that_two_processes_have_compiled(tmp_path: Path) 
     throwaway.run(tmp_path, "import mmulab_factory; mmulab_factory.two(3)")
     code = "import mmulab_factory as m; print(m.one(3), m.two(3), len(m.two.stats.cache_hits))"
     assert throwaway.run(tmp_path, code) == "10 11 1"
+
+
+CALLED = """
+from mmulab.mmu.kernels.compiling import entry
+
+@entry
+def inner(x):
+    return x * x
+
+@entry
+def outer(x):
+    return inner(x) + 1
+"""
+
+
+@pytest.mark.parametrize("first", ["", "m.inner(2); "])
+def test_an_entry_that_another_calls(tmp_path: Path, first: str) -> None:
+    """What is kept of it can be called and not linked with, whether it was loaded before."""
+    throwaway.put(tmp_path / "mmulab_called.py", CALLED)
+    load = "import mmulab_called as m; "
+    throwaway.run(tmp_path, load + "m.inner(3)")
+    hits = "len(m.inner.stats.cache_hits), len(m.outer.stats.cache_hits)"
+    for kept in "0", "1":
+        code = f"{load}{first}print(m.outer(3), {hits})"
+        assert throwaway.run(tmp_path, code).split() == ["10", "1" if first else "0", kept]
+    assert throwaway.run(tmp_path, f"{load}print(m.outer(3), m.inner(3))") == "10 9"

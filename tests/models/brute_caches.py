@@ -57,9 +57,9 @@ Any_line = Line | int
 class Cache:
     """One level: a list a set, the latest line first."""
 
-    def __init__(self, size: int, ways: int) -> None:
+    def __init__(self, size: int, ways: int, index: str) -> None:
         sets = max(1, size // (64 * ways))
-        self.ways = ways
+        self.ways, self.hashed = ways, index == "hashed"
         self.colours = max(1, sets // 64)
         self.rows = 64
         while self.rows > sets:
@@ -70,7 +70,8 @@ class Cache:
     def _set(self, line: Any_line) -> list[Any_line]:
         number = name_of(line) if isinstance(line, Line) else line
         colour = (number >> 32) * self.colours >> 31
-        return self.sets.setdefault((colour, number % 64 % self.rows), [])
+        row = number % 64 ^ (number // 64 % 64 if self.hashed else 0)
+        return self.sets.setdefault((colour, row % self.rows), [])
 
     def has(self, line: Any_line) -> bool:
         return line in self._set(line)
@@ -94,7 +95,8 @@ class Caches:
         if len(sizes) > 1:
             sizes[-1] = llc
         self.levels = [
-            Cache(size, cache.ways) for size, cache in zip(sizes, preset.caches, strict=True)
+            Cache(size, cache.ways, cache.index)
+            for size, cache in zip(sizes, preset.caches, strict=True)
         ]
         names = [cache.name for cache in preset.caches]
         self.enter = names.index(preset.walks_enter.names[0]) if names else 0

@@ -53,6 +53,7 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "page_sizes": "4k+2m",
         "policy": "fifo",
         "level": "2",
+        "index": "hashed",
         "inclusion": "inclusive" if ".L3." not in key else "neither",
         "arch": "aarch64",
         "va_levels": "5",
@@ -62,6 +63,7 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "pcid": "off",
         "vpid": "false",
         "ept_ad": "no",
+        "final_walk_cached": "no",
     }.get(field, "8")
     changed = override(SKYLAKE, key, text)
     assert changed != SKYLAKE

@@ -167,7 +167,7 @@ def test_the_page_on_presets_shows_a_file_that_is_taken():
 
 
 def test_the_page_on_presets_has_each_of_them_and_each_key(preset):
-    table, keys = (part.split("\n\n")[0] for part in PAGE.split("\n|---|")[1:3])
+    table, keys = (PAGE.split(head)[1].split("\n\n")[0] for head in ("| preset |", "| key |"))
     assert f"`{preset.name}`" in table
     for key in settable(preset):
         group, _, rest = key.partition(".")

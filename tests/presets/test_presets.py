@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
+import mmulab
+from mmulab.commands.main import cli
 from mmulab.mmu import presets
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.host.settings import HostSettings
 
 
 def test_names_are_the_documented_ones():
@@ -26,6 +30,15 @@ def test_names_are_the_documented_ones():
         "kunminghu",
     }
     assert presets.DEFAULT in presets.names()
+
+
+def test_everything_simulates_the_same_processor_unless_told_otherwise() -> None:
+    """One constant says which: functions, commands and scenarios."""
+    functions = [mmulab.compare, mmulab.walk, mmulab.validate]
+    found = {inspect.signature(function).parameters["preset"].default for function in functions}
+    options = [each for command in cli.commands.values() for each in command.params]
+    found |= {option.default for option in options if option.name == "preset"}
+    assert found | {HostSettings(memory=1 << 30).preset} == {presets.DEFAULT}
 
 
 def test_a_preset_carries_the_name_it_is_loaded_by():

@@ -46,7 +46,7 @@ def event(kind: int, pid: int = 1, start: int = 0, length: int = 0, value: int =
 
 
 def compared(*steps: tuple, techniques: tuple[str, ...] = TECHNIQUES, **options: Any) -> Comparison:
-    options = {"memory": "256M", **options}
+    options = {"memory": "256M", "preset": "skylake-sp", **options}
     return mmulab.compare(Script(*steps), techniques=list(techniques), check=True, **options)
 
 

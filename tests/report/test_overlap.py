@@ -166,7 +166,8 @@ def test_counts_and_charges_do_not_change() -> None:
     """Only cycles of walks, and at their highest not even those."""
     spec = "gups:size=64M,accesses=50K"
     one, two = (
-        mmulab.compare(spec, set={"walkers": walkers}, warmup="20K")["nested"] for walkers in (1, 2)
+        mmulab.compare(spec, preset=PRESET, set={"walkers": walkers}, warmup="20K")["nested"]
+        for walkers in (1, 2)
     )
     assert (one.counts, one.charges, one.references) == (two.counts, two.charges, two.references)
     assert (one.overlap.of("walks").likely, two.overlap.of("walks").likely) == (1, 0.5)
@@ -177,7 +178,7 @@ def test_counts_and_charges_do_not_change() -> None:
 
 
 def test_repricing_goes_by_the_other_preset() -> None:
-    result = mmulab.compare("gups:size=64M,accesses=20K")["native"]
+    result = mmulab.compare("gups:size=64M,accesses=20K", preset=PRESET)["native"]
     alone = replace(PRESET, walkers=Cited(1, "test"))
     assert result.repriced(PRESET) == result
     assert result.repriced(alone).cycles["guest_walk"].likely == pytest.approx(
@@ -189,5 +190,5 @@ def test_mmulab_run_hides_nothing() -> None:
     one = mmulab.run("@idle-tax", set={"vm.workload": "gups:size=4M,accesses=20K"})
     priced: Any = one.vms[0].measured
     assert priced.overlap == Overlap()
-    costs = cost.costs_of(PRESET, registry.get(priced.name))
+    costs = cost.costs_of(presets.load(presets.DEFAULT), registry.get(priced.name))
     assert priced.cycles == cost.price(priced.charges, costs)

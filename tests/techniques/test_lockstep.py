@@ -67,6 +67,7 @@ CONFIGS = {
     ),
     "five levels, no EPT A/D": Config(memory=BIG, levels=5, host_levels=5, ept_ad=False),
     "no walk caches": Config(memory=BIG, walk_caches=False),
+    "reservations": Config(memory=BIG, guest_allocator="ptemagnet"),
 }
 
 
@@ -95,6 +96,24 @@ OTHERS = (
     "direct-segment",
     "direct-segment:mode=guest",
     "direct-segment:mode=vmm",
+    "sagepte",
+    "dmt:least=0",
+    "dmt:pv=yes,least=0",
+    "agile:interval=3,start=shadow",
+    "agile:interval=40,start=shadow,dirty=exit,roots=0",
+    "agile:interval=3,roots=1",
+    "agile:switch=2",
+    "agile:switch=4",
+    "pom-tlb:entries=1024",
+    "elastic-cuckoo",
+    "elastic-cuckoo:sides=host",
+    "elastic-cuckoo:sides=native",
+    "elastic-cuckoo:ways=4,threshold=80,cwc=2",
+    "binary-translation:traps=3,idle=2",
+    "nested-on-nested",
+    "nested-on-nested:sync=invept,l1=fresh",
+    "nested-on-nested:mode=shadow-on-ept",
+    "nested-on-nested:mode=pvm-on-ept",
     "rmm",
     "rmm:part=5",
 )
@@ -108,7 +127,7 @@ def test_it_shows_the_guest_what_bare_metal_does(
     technique: str, name: str, history: list[tuple]
 ) -> None:
     config = CONFIGS[name]
-    if technique.startswith("flattened"):  # room for tables of 2 MiB
+    if technique.startswith(("flattened", "dmt")):  # room for tables
         config = replace(config, memory=ROOMY, host_memory=2 * ROOMY)
     guest = Guest([build(each, SMALL, config) for each in ("native", technique)])
     for step in history:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drivers.guest import _drop_backing
+from drivers.guest import drop_backing
 from drivers.one_machine import Driver
 from drivers.walks import GVA, PAGE, PAGE_2M, cold
 from hypothesis import HealthCheck, given, settings
@@ -251,7 +251,7 @@ def test_what_a_balloon_took_is_asked_for_again() -> None:
     taken = [gfn for gfn in range(5000, 6000)]
     for gfn in taken:
         if driver.machine.vm.p2m[gfn] > 0:
-            _drop_backing(driver.machine, gfn)
+            drop_backing(driver.machine, gfn)
     exits(driver)
     # when it uses all of its memory in 2 MiB pages, they are populated by 2 MiB.
     driver.event(MMAP, GVA, 40 << 20, READ_WRITE)

@@ -89,7 +89,7 @@ STEPS: list[tuple[str, Callable[[Driver], object], set[str]]] = [
     ("VM out", lambda driver: world_switch.leave(driver.machine), {"world_out"}),
     ("VM in", lambda driver: world_switch.enter(driver.machine), {"world_in"}),
     ("look", lambda driver: reclaim.watch(driver.machine, every_gfn(driver)), {"drop_mapping"}),
-    ("use", touch_pages(8, LOAD), {"fault"}),
+    ("use", touch_pages(8, LOAD), {"fault", "elapsed"}),
     ("look again", lambda driver: reclaim.reached(driver.machine, every_gfn(driver)),
      {"is_mapped"}),
     ("page out", lambda driver: reclaim.page_out(driver.machine, every_gfn(driver), True),
@@ -187,13 +187,14 @@ def _call_all(machine: Machine, results):
     results[20] = seam.world_in(machine)
     results[21] = seam.world_out(machine)
     results[22] = seam.pin_dma(machine, 1)
+    results[23] = seam.elapsed(machine, 1)
 
 
 def test_defaults_do_nothing(tmp_path: Path) -> None:
     driver = Driver(files.write(tmp_path, "bare", files.BARE))
     driver.run([BASE], [STORE])
     before = state_of(driver)
-    results = np.full(23, -1, np.int64)
+    results = np.full(24, -1, np.int64)
     _call_all(driver.machine, results)
     assert not results.any()
     driver.machine.vcpu.stats["kernel_entries"] -= 1  # which are counted, as stores and others are

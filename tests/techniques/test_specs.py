@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from mmulab import workloads
 from mmulab.mmu import presets, simulate
 from mmulab.mmu.config import Config
-from mmulab.mmu.errors import InputError
+from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import costs, parse, parse_all, split
 from mmulab.plots import compare as figure
+from mmulab.plots.terminal.compare_table import table
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "extending" / "fault_around.py"
 
@@ -173,7 +174,8 @@ def test_lists_may_hold_specs_and_texts() -> None:
 def test_costs_are_named_after_the_technique() -> None:
     found = costs([registry.get("native"), registry.get("nested"), registry.get(str(EXAMPLE))])
     assert list(found) == [
-        "nested.ept_violation", "fault_around.ept_violation", "fault_around.mapped_around",
+        "nested.ept_violation", "nested.pml_full", "fault_around.ept_violation",
+        "fault_around.mapped_around",
     ]  # fmt: skip
 
 
@@ -277,3 +279,57 @@ def test_wrong_specs_on_the_command_line(mmulab) -> None:  # type: ignore
     check_error(mmulab("compare", SMALL, "--techniques", "shadow:policy=tarp"), 2,
                 "unknown value of shadow:policy 'tarp'; did you mean 'trap'?")  # fmt: skip
     check_error(mmulab("compare", SMALL, "--techniques", "nested,nested"), 2, "is named twice")
+
+
+# --- Every technique --------------------------------------------------------------------
+
+
+def test_all_stands_for_those_that_the_list_does_not_name() -> None:
+    named = [spec.text for spec in parse_all("nested:host_page_size=2m,all,native")]
+    assert named[0] == "nested:host_page_size=2m" and named[-1] == "native"
+    rest = [name for name in registry.of_package() if name not in ("nested", "native")]
+    assert named[1:-1] == rest
+    assert [spec.optional for spec in parse_all("native,all")] == [False] + [True] * (len(rest) + 1)
+
+
+def test_one_of_all_that_cannot_run_is_left_out_with_a_reason() -> None:
+    trace = workloads.resolve("gups:size=8M,accesses=10K")
+    config = Config(memory=64 << 20, host_memory=40 << 20)
+    comparison = simulate.compare(trace, presets.load("skylake-sp"), config, "native,all")
+    ran = [result.technique for result in comparison.results]
+    assert ran[0] == "native" and "nested" in ran and "partition" not in ran
+    (said,) = [each for each in comparison.warnings if "partition" in each]
+    assert said.startswith("left out: partition: at access 0: the host has no free run of frames")
+    assert comparison.input["techniques"] == ran
+    with pytest.raises(MMULabError, match="no free run of frames"):
+        simulate.compare(trace, presets.load("skylake-sp"), config, "native,partition")
+
+
+def test_all_are_those_of_the_architecture() -> None:
+    trace = workloads.resolve("gups:size=8M,accesses=1K")
+    found = simulate.compare(trace, presets.load("kunminghu"), Config(memory=1 << 30), "native,all")
+    ran = [result.technique for result in found.results]
+    assert ran == [name for name in registry.of_package() if registry.get(name).is_on("riscv64")]
+    assert 2 <= len(ran) < len(registry.of_package())
+    with pytest.raises(InputError, match="technique pvm: it is not there on riscv64"):
+        simulate.compare(trace, presets.load("kunminghu"), Config(memory=1 << 30), "all,pvm")
+
+
+def test_where_none_of_all_can_run_the_first_says_why() -> None:
+    trace = workloads.resolve("gups:size=8M,accesses=10K")
+    with pytest.raises(MMULabError, match="native: at access .*: guest memory is too small"):
+        simulate.compare(trace, presets.load("skylake-sp"), Config(memory=4 << 20), "all")
+
+
+def test_many_techniques_are_rows_and_panels(tmp_path: Path) -> None:
+    traces = [workloads.resolve(f"{name}accesses=10K") for name in ("gups:size=8M,", "scan:")]
+    preset, config = presets.load("skylake-sp"), Config(memory=1 << 30)
+    found = [simulate.compare(each, preset, config, "native,all") for each in traces]
+    lines = table(found[0]).splitlines()
+    rows = {line.split()[0]: line.split() for line in lines[4 : 4 + len(found[0].results)]}
+    assert list(rows) == [result.technique for result in found[0].results]
+    assert all(f"{r.cycles_per_access:.3f}" == rows[r.technique][1] for r in found[0].results)
+    panels = figure.draw(found).axes
+    assert [panel.get_title(loc="left") for panel in panels] == [each.trace for each in found]
+    bars = {len(panel.containers[0]) for panel in panels}
+    assert bars == {len(found[0].results)}

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from models.slow_tlb import MASK, SlowTLB, Xorshift64Star
 
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.tlb_stream.constants import LONG, WIDE_WAYS
 from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
 
 
 @st.composite
 def geometries(draw: st.DrawFn) -> Geometry:
     policy = draw(st.sampled_from(["lru", "plru", "fifo", "random"]))
-    ways = draw(st.sampled_from([1, 2, 4, 8]) if policy == "plru" else st.integers(1, 13))
+    any_number = st.integers(1, 13) | st.sampled_from([WIDE_WAYS, 100])
+    ways = draw(st.sampled_from([1, 2, 4, 8, 128]) if policy == "plru" else any_number)
     return Geometry(draw(st.sampled_from([1, 2, 4, 16])), ways, policy)
 
 
@@ -68,8 +70,13 @@ def test_equals_the_slow_tlb_after_every_chunk(
 
 
 @pytest.mark.parametrize("policy", ["lru", "plru", "fifo", "random"])
-def test_equals_the_slow_tlb_when_both_levels_thrash(policy: str) -> None:
-    l1, l2 = Geometry(16, 4, policy), Geometry(32, 8, policy)
+@pytest.mark.parametrize(
+    ("l1", "l2"), [((16, 4), (32, 8)), ((1, 64), (1, 256)), ((1, 128), (2, 128))]
+)
+def test_equals_the_slow_tlb_when_both_levels_thrash(
+    l1: tuple[int, int], l2: tuple[int, int], policy: str
+) -> None:
+    l1, l2 = Geometry(*l1, policy), Geometry(*l2, policy)
     rng = np.random.default_rng(7)
     hot = rng.integers(0, 200 << 12, 20_000)
     cold = rng.integers(0, 1 << 28, 20_000)
@@ -79,6 +86,35 @@ def test_equals_the_slow_tlb_when_both_levels_thrash(policy: str) -> None:
     slow.run(addresses)
     assert fast.counts == Counts(20_000, *slow.misses)
     assert fast.counts.l1_misses - 3_000 > fast.counts.l2_misses > 5_000  # all paths taken
+
+
+@pytest.mark.parametrize("apart", [64 << 20, 4097 << 10])
+def test_a_long_stream_counts_as_its_pieces_do(apart: int) -> None:
+    """Three vectors, and pages at random: where predictions lie depends on the whole stream."""
+    step = np.arange(LONG)
+    addresses = step % 3 * apart + step // 3 * 8
+    addresses[::7] = np.random.default_rng(1).integers(0, 99 << 12, len(addresses[::7]))
+    whole, pieces = (TLBStream(Geometry(4, 3), Geometry(16, 4)) for _ in range(2))
+    whole.run(addresses)
+    for piece in np.array_split(addresses, 3):
+        pieces.run(piece)
+    assert whole.counts == pieces.counts
+    assert whole.counts.l1_misses > 1000
+
+
+def test_predictions_are_placed_by_hash_where_low_bits_clash() -> None:
+    """The way is chosen for each long stream; short ones keep it."""
+    step = np.arange(LONG)
+    tlb = TLBStream(Geometry(16, 4), Geometry(16, 4))
+    for addresses, by_hash in (
+        (step % 3 * (64 << 20) + step // 3 * 8, True),
+        (step[:100], True),
+        (step % 3 * (4 << 30) + step // 3 * 8, True),
+        (step * 8, False),
+        (np.random.default_rng(1).integers(0, 1 << 40, LONG), False),
+    ):
+        tlb.run(addresses)
+        assert tlb._by_hash == by_hash
 
 
 def test_an_l1_hit_does_not_touch_l2() -> None:

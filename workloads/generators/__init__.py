@@ -110,7 +110,7 @@ def create(spec: str, seed: int = 1) -> Generated:
     if not 0 < seed < 1 << 62:
         raise InputError(f"seed {seed}: expected 1 to 2**62 - 1")
     given: Values = {}
-    for item in _items(rest) if colon else ():
+    for item in items(rest) if colon else ():
         key, equals, text = item.partition("=")
         if not equals:
             raise InputError(f"{name}: {item!r}: expected KEY=VALUE")
@@ -125,7 +125,7 @@ def create(spec: str, seed: int = 1) -> Generated:
     return Generated(module, values, seed)
 
 
-def _items(text: str) -> list[str]:
+def items(text: str) -> list[str]:
     """The parts between commas that are not within parentheses."""
     items, depth = [""], 0
     for letter in text:

@@ -35,6 +35,7 @@ BUSY, QUIET = (1250, 1400), (200, 400)
 #: Cycles of an access: each stands for 9.5 us of a program's work, so that seconds of it can be
 #: simulated at once.
 WORK = 20_000
+GHZ = 2.1
 QUANTUM = 200
 
 PERIOD, SAMPLE_PERIOD = 0.020, 0.100  # seconds
@@ -105,6 +106,8 @@ def run(
     vms = tuple(VMSettings(name=name, workload=name, memory=GUEST, disk=DISK) for name in traces)
     settings = HostSettings(
         memory=host,
+        preset="skylake-sp",
+        ghz=GHZ,
         swap=SWAP,
         quantum=QUANTUM,
         victims="random",  # Waldspurger, OSDI 2002, section 3: random, as nothing better is known

@@ -43,6 +43,8 @@ seed = {p["seed"]}
 
 [host]
 memory = "{p["host"]}M"
+preset = "skylake-sp"
+ghz = 2.1
 swap = "512M"
 quantum = 20_000
 victims = "{p["victims"]}"

@@ -10,6 +10,9 @@
     flat              a walk in two dimensions over a nested table of one level
     flattened         the same over tables whose pairs of levels are merged
     direct_segment    a walk in two dimensions, or one, or none, beside segments
+    pom_tlb           a walk in two dimensions behind a TLB in memory
+    elastic_cuckoo    hashed tables, probed in parallel; its host's half: cuckoo_host; which
+                      probes a step needs: cuckoo_walk_caches
     ranges            a walk in two dimensions, and ranges beside the last TLB
     segments          ranges that are translated by an addition
     second_stage      what RISC-V and Arm have otherwise below a guest's table

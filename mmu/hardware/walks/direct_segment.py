@@ -9,11 +9,10 @@ lies elsewhere is walked for.
 
 from __future__ import annotations
 
-import numpy as np
-
 from mmulab.mmu.hardware.fetch_ahead import GUEST, fetch_linear
-from mmulab.mmu.hardware.rights import denies, narrow
+from mmulab.mmu.hardware.rights import denies
 from mmulab.mmu.hardware.walks.forms import X86
+from mmulab.mmu.hardware.walks.looks import frame_behind, make_look
 from mmulab.mmu.hardware.walks.radix import make_walk
 from mmulab.mmu.hardware.walks.segments import LINEAR, PHYSICAL, is_inside, moved
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -24,18 +23,11 @@ from mmulab.mmu.memory.entries import (
     EPT_D,
     EPT_RWX,
     PAGE_SHIFT,
-    PS,
-    RW,
-    US,
     A,
     D,
-    P,
     frame_at,
-    frame_of,
-    index_of,
 )
-from mmulab.mmu.memory.status import NIL, OK
-from mmulab.mmu.memory.tables import load, slot_of
+from mmulab.mmu.memory.status import OK
 from mmulab.mmu.trace import STORE
 
 
@@ -68,38 +60,10 @@ def _place_of(vcpu, memory, gfn):
     """Where a gPT page lies, without a reference; NIL where the nested table has no such."""
     if is_inside(vcpu, PHYSICAL, gfn):
         return moved(vcpu, PHYSICAL, gfn)
-    gpa = gfn << PAGE_SHIFT
-    level = vcpu.regs[0].root_levels
-    table = vcpu.regs[0].root
-    while True:
-        entry = load(memory, (table << PAGE_SHIFT) | (index_of(gpa, level) << 3))
-        if not entry & EPT_RWX:
-            return NIL
-        if level == 1 or entry & PS:
-            return frame_at(entry, gpa, level)
-        table = frame_of(entry)
-        level -= 1
+    return frame_behind(vcpu, memory, gfn)
 
 
-@inlined
-def recorded(vcpu, memory, gva):
-    """What the gPT says of a page: (slot of its leaf, level, rights); level 0: no page."""
-    level = vcpu.regs[0].levels
-    table = vcpu.regs[0].cr3
-    rights = RW | US
-    while True:
-        hfn = _place_of(vcpu, memory, table)
-        if hfn == NIL:
-            return np.uint64(0), 0, rights
-        slot = slot_of(memory, (hfn << PAGE_SHIFT) | (index_of(gva, level) << 3))
-        entry = memory.entry[slot]
-        if not entry & P:
-            return slot, 0, rights
-        rights = narrow(rights, entry)
-        if level == 1 or entry & PS:
-            return slot, level, rights
-        table = frame_of(entry)
-        level -= 1
+recorded = make_look(X86, _place_of)
 
 
 @inlined

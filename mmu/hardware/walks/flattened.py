@@ -23,6 +23,7 @@ from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
 from mmulab.mmu.hardware.walks.forms import EPT, X86, Form
+from mmulab.mmu.hardware.walks.looks import frame_behind, stay
 from mmulab.mmu.hardware.walks.radix import in_place, make_end
 from mmulab.mmu.hardware.walks.segments import LINEAR, PHYSICAL
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -30,16 +31,13 @@ from mmulab.mmu.hardware.walks.two_dimensional import make_locate, make_translat
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import (
-    EPT_RWX,
     INDEX_BITS,
     PAGE_SHIFT,
-    PS,
-    frame_at,
     frame_of,
     index_of,
 )
 from mmulab.mmu.memory.status import EPT_VIOLATION, NIL, OK
-from mmulab.mmu.memory.tables import load, slot_of
+from mmulab.mmu.memory.tables import slot_of
 
 ENTRY_SHIFT = 3  # eight bytes an entry
 MERGED = 1 << 11  # in the data of a walk cache: the frame is a directory's, not translated
@@ -64,22 +62,10 @@ def node_of(vcpu, which, directory):
 def _peek(vcpu, memory, gfn):
     """Where a guest's directory lies, without a reference: NIL where the nested table has no such
     frame."""
-    level = vcpu.regs[0].root_levels
-    table = vcpu.regs[0].root
-    while True:
-        entry = load(memory, (table << PAGE_SHIFT) | (index_of(gfn << PAGE_SHIFT, level) << 3))
-        if not entry & EPT_RWX:
-            vcpu.regs[0].fault_gpa = gfn << PAGE_SHIFT
-            return NIL
-        if level == 1 or entry & PS:
-            return frame_at(entry, gfn << PAGE_SHIFT, level)
-        table = frame_of(entry)
-        level -= 1
-
-
-@inlined
-def _stay(vcpu, memory, frame):
-    return frame
+    hfn = frame_behind(vcpu, memory, gfn)
+    if hfn == NIL:
+        vcpu.regs[0].fault_gpa = gfn << PAGE_SHIFT
+    return hfn
 
 
 def make_flattened_walk(
@@ -172,7 +158,7 @@ def make_flattened_walk(
     return walk
 
 
-_nested_walk = make_flattened_walk(EPT, in_place, _stay, PHYSICAL, 1, NESTED)
+_nested_walk = make_flattened_walk(EPT, in_place, stay, PHYSICAL, 1, NESTED)
 _guest_walk = make_flattened_walk(X86, make_locate(_nested_walk), _peek, LINEAR, STEP, GUEST)
 translate = make_translate(_guest_walk, _nested_walk)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mmulab.mmu.hardware import rights as x86
+from mmulab.mmu.hardware.pml import log_store
 from mmulab.mmu.hardware.state import ROUTE_EPT_PSC, ROUTE_PSC
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import (
@@ -52,8 +53,9 @@ class Form(NamedTuple):
     Kernels: root(vcpu) -> (frame, levels). beyond(vcpu, address): True where an address has bits
     that no level translates. present(entry). reserved(entry, level), of a present one.
     narrow(rights, entry): rights of the path with one more entry. denies(rights, kind, user).
-    marks(vcpu): whether A and D bits are set. leaf(entry, rights, level): a leaf with the rights
-    of its path. fault(vcpu, address, entry, kind, user) -> status, which notes why the walk
+    marks(vcpu): whether A and D bits are set. logs(vcpu, address): notes that D is about to be
+    set; False where the walk stops for want of room. leaf(entry, rights, level): a leaf with the
+    rights of its path. fault(vcpu, address, entry, kind, user) -> status, which notes why the walk
     stopped.
     """
 
@@ -76,6 +78,7 @@ class Form(NamedTuple):
     narrow: Any
     denies: Any
     marks: Any
+    logs: Any
     leaf: Any
     fault: Any
 
@@ -123,6 +126,11 @@ def _x86_marks(vcpu):
 
 
 @inlined
+def _x86_logs(vcpu, address):
+    return True
+
+
+@inlined
 def _x86_leaf(entry, rights, level):
     if level > 1:
         entry &= ~PAT_LARGE
@@ -164,6 +172,7 @@ X86 = Form(
     narrow=x86.narrow,
     denies=x86.denies,
     marks=_x86_marks,
+    logs=_x86_logs,
     leaf=_x86_leaf,
     fault=_x86_fault,
 )
@@ -236,6 +245,7 @@ EPT = Form(
     narrow=_ept_narrow,
     denies=_ept_denies,
     marks=_ept_marks,
+    logs=log_store,
     leaf=_ept_leaf,
     fault=_ept_fault,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmulab.mmu.hardware.fetch_ahead import GUEST, fetch_linear
+from mmulab.mmu.hardware.walks.coalescing import in_one_dimension
 from mmulab.mmu.hardware.walks.forms import X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -26,4 +27,4 @@ def fetch_ahead(core, vcpu, memory, address, position, end):
     fetch_linear(core, memory, address, position, end)
 
 
-WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX)
+WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX, in_one_dimension)

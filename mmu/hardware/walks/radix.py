@@ -21,7 +21,7 @@ from mmulab.mmu.hardware.walk_caches import (
 from mmulab.mmu.hardware.walks.forms import Form
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import PAGE_SHIFT, frame_of
-from mmulab.mmu.memory.status import NIL, OK
+from mmulab.mmu.memory.status import NIL, OK, PML_FULL
 from mmulab.mmu.memory.tables import slot_of
 from mmulab.mmu.trace import STORE
 
@@ -37,6 +37,7 @@ def make_end(form: Form) -> Any:
     rights: of the path. slot: of the entry."""
     accessed, dirty = form.accessed, form.dirty
     denies, marks, with_rights, fault = form.denies, form.marks, form.leaf, form.fault
+    logs = form.logs
 
     @inlined
     def end(vcpu, memory, address, slot, entry, rights, level, kind, user):
@@ -45,10 +46,23 @@ def make_end(form: Form) -> Any:
         if marks(vcpu):
             used = entry | accessed | (dirty if kind == STORE else 0)
             if used != entry:
+                if (used ^ entry) & dirty and not logs(vcpu, address):
+                    return PML_FULL, entry, level
                 memory.entry[slot] = entry = used
         return OK, with_rights(entry, rights, level), level
 
     return end
+
+
+def _lines_of(form: Form) -> Any:
+    """The `line_of` of tables whose entries have the size that their form says."""
+    shift = LINE_SHIFT - form.entry_shift
+
+    @inlined
+    def line_of(vcpu, level, number):
+        return number >> shift
+
+    return line_of
 
 
 class Stores(NamedTuple):
@@ -93,13 +107,21 @@ def _checked_end(form: Form, stores: Stores | None) -> Any:
     return asked
 
 
-def make_walk(form: Form, locate: Any, step: int, hints: int, stores: Stores | None = None) -> Any:
+def make_walk(
+    form: Form,
+    locate: Any,
+    step: int,
+    hints: int,
+    line_of: Any = None,
+    stores: Stores | None = None,
+) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
     locate(core, vcpu, memory, frame, level) -> (status, hfn): where the table of a level in
     that frame lies. step: of its sites, from one level to the next. hints: first record of
-    `fetch_ahead` for leaf tables of this dimension. stores: None where a walker may write to
-    what it may read.
+    `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
+    the line that entry `number` of a level lies in, both counted from address 0. stores: None
+    where a walker may write to what it may read.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -113,7 +135,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, stores: Stores | N
     mask, root_mask = (1 << form.index_bits) - 1, (1 << form.root_bits) - 1
     large, above, beyond = form.large, form.above, form.beyond
     all_rights, path_rights, caches = form.rights, form.path, form.cache
-    line_shift, nested = LINE_SHIFT - form.entry_shift, hints == NESTED
+    line_of, nested = line_of or _lines_of(form), hints == NESTED
     root, present, reserved, narrow = form.root, form.present, form.reserved, form.narrow
     marks, fault, end = form.marks, form.fault, _checked_end(form, stores)
     keeps = stores.keeps if stores else _always
@@ -127,7 +149,10 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, stores: Stores | N
         rights = all_rights
         if beyond(vcpu, address):
             return fault(vcpu, address, 0, level, kind, user), 0, level
-        cached, data = longest_prefix(core, vcpu, caches, address, level)
+        asks = not (nested and site == 0 and core.record[0].final_uncached)
+        cached, data = NIL, 0
+        if asks:
+            cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
             level = cached - 1
             rights = data & path_rights
@@ -146,12 +171,17 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, stores: Stores | N
             entry = memory.entry[slot]
             found = find_entry(core, vcpu, dimension, hpa)
             if not found:
-                line = of_table(vcpu, nested, level, number >> line_shift)
+                line = of_table(vcpu, nested, level, line_of(vcpu, level, number))
                 reference(core, vcpu, hpa, entry, site + level * step, line)
             if not present(entry) or reserved(entry, level):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
             last = level == 1 or entry & large
+            if last and nested:
+                core.record[0].nested_leaf = slot
+                core.record[0].nested_level = level
+            elif last:
+                core.record[0].guest_leaf = slot
             if not found and (site > 0 or not last):
                 remember_entry(core, dimension, hpa)
             if last:
@@ -162,7 +192,7 @@ def make_walk(form: Form, locate: Any, step: int, hints: int, stores: Stores | N
             status, frame = locate(core, vcpu, memory, table, level - 1)
             if status != OK:
                 return status, 0, level
-            if keeps(vcpu):
+            if asks and keeps(vcpu):
                 remember(core, vcpu, caches, address, level, (frame << PAGE_SHIFT) | rights)
             level -= 1
             if level == 1:

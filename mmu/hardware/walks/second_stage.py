@@ -82,7 +82,7 @@ def make_two_stages(first: Form, second: Form, blame: Any, blame_table: Any) -> 
     blame_table(vcpu) before, where a table was to be located for it."""
     second_walk = make_walk(second, in_place, 1, NESTED)
     locate, stores = (make(second_walk, blame_table) for make in (make_locate, make_stores))
-    first_walk = make_walk(first, locate, STEP, GUEST, stores)
+    first_walk = make_walk(first, locate, STEP, GUEST, stores=stores)
     both = make_translate(first_walk, second_walk)
 
     @inlined

@@ -18,18 +18,20 @@ class Site(NamedTuple):
 
     dimension: "guest" (the guest's table, or the only one) or "nested". level: of the entry
     that is read, from 1. located: of a nested reference, the level of the guest's table that is
-    being located, 0 for the page itself; else `level`.
+    being located, 0 for the page itself; else `level`. table: "sPT", of a shadow's where a walk
+    reads the guest's own, too.
     """
 
     dimension: str
     level: int
     located: int
+    table: str = ""
 
     @property
     def label(self) -> str:
-        """Which reference it is: "gL4", or "nL2 of gL4", or "nL2 of the page"."""
+        """Which reference it is: "gL4", "sL4", "nL2 of gL4", or "nL2 of the page"."""
         if self.dimension == "guest":
-            return f"gL{self.level}"
+            return f"{(self.table or 'gPT')[0]}L{self.level}"
         what = f"gL{self.located}" if self.located else "the page"
         return f"nL{self.level} of {what}"
 

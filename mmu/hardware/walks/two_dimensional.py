@@ -7,6 +7,7 @@ from typing import Any
 
 from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_nested
 from mmulab.mmu.hardware.walk_caches import nested_find, nested_remember
+from mmulab.mmu.hardware.walks.coalescing import in_two_dimensions
 from mmulab.mmu.hardware.walks.forms import EPT, X86
 from mmulab.mmu.hardware.walks.radix import in_place, make_walk
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
@@ -51,36 +52,57 @@ def make_locate(nested_walk: Any) -> Any:
     return locate
 
 
-def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
-    """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+@inlined
+def combined(vcpu, leaf, level, below, host_level, gpa):
+    """What `walk.Walk.translate` returns of a guest's leaf and the EPT entry below it. The page
+    size is the smaller of both."""
+    flags = leaf & ~FRAME
+    if not below & EPT_W:
+        flags &= ~RW
+    if not below & EPT_X:
+        flags |= XD
+    if vcpu.regs[0].root_ad and not below & EPT_D:
+        flags &= ~D
+    if host_level < level:
+        vcpu.stats[0].splintered += 1
+    hfn = frame_at(below, gpa, host_level)
+    return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+
+
+def make_below(nested_walk: Any) -> Any:
+    """A kernel that ends a walk in two dimensions by the host's, of the page itself."""
 
     @inlined
-    def translate(core, vcpu, memory, gva, kind, user):
-        """See `walk.Walk`. The page size is the smaller of the guest's leaf and the host's."""
-        status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
-        if status != OK:
-            return status, leaf, level - 1
+    def below_leaf(core, vcpu, memory, gva, kind, leaf, level):
+        """What `walk.Walk` says of a translation whose guest's leaf is known. The page size is the
+        smaller of the guest's leaf and the host's."""
         gfn = frame_at(leaf, gva, level)
         gpa = (gfn << PAGE_SHIFT) | (gva & ((1 << PAGE_SHIFT) - 1))
         status, below, host_level = nested_walk(core, vcpu, memory, gpa, kind, False, 0)
         if status != OK:
             return status, leaf, level - 1
-        flags = leaf & ~FRAME
-        if not below & EPT_W:
-            flags &= ~RW
-        if not below & EPT_X:
-            flags |= XD
-        if vcpu.regs[0].root_ad and not below & EPT_D:
-            flags &= ~D
-        if host_level < level:
-            vcpu.stats[0].splintered += 1
-        hfn = frame_at(below, gpa, host_level)
-        return OK, (hfn << PAGE_SHIFT) | flags, min(level, host_level) - 1
+        return combined(vcpu, leaf, level, below, host_level, gpa)
+
+    return below_leaf
+
+
+def make_translate(guest_walk: Any, nested_walk: Any) -> Any:
+    """The `translate` of a walk in two dimensions: the guest's, then one for the page itself."""
+    below_leaf = make_below(nested_walk)
+
+    @inlined
+    def translate(core, vcpu, memory, gva, kind, user):
+        """See `walk.Walk`."""
+        status, leaf, level = guest_walk(core, vcpu, memory, gva, kind, user, 0)
+        if status != OK:
+            return status, leaf, level - 1
+        return below_leaf(core, vcpu, memory, gva, kind, leaf, level)
 
     return translate
 
 
-guest_walk = make_walk(X86, make_locate(nested_walk), STEP, GUEST)
+locate = make_locate(nested_walk)
+guest_walk = make_walk(X86, locate, STEP, GUEST)
 translate = make_translate(guest_walk, nested_walk)
 
 
@@ -91,4 +113,4 @@ def fetch_ahead(core, vcpu, memory, address, position, end):
     fetch_nested(core, memory, address, position, end)
 
 
-WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX)
+WALK = Walk(__name__, "WALK", translate, fetch_ahead, RADIX, in_two_dimensions)

@@ -7,7 +7,7 @@ from mmulab.mmu.memory.p2m import is_paged_out
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.techniques.unshare import unshare
-from mmulab.mmu.vmm import calls
+from mmulab.mmu.vmm import calls, dirty_log
 
 
 @kernel
@@ -24,5 +24,6 @@ def read(machine, gfn):
 def write(machine, gfn):
     """The disk is about to fill a page."""
     unshare(machine, gfn)
+    dirty_log.note(machine, gfn)
     status = calls.overwrite(machine, gfn, True)
     return status if status != OK else seam.pin_dma(machine, gfn)

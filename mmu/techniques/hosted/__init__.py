@@ -54,9 +54,6 @@ def _check_process(tables: Tables) -> None:
 
 
 class _OverNested(NestedReference):
-    def root_of(self, tables: Tables) -> int:
-        return int(tables.regs["root"])
-
     def host_tables(self) -> dict[int, int]:
         return super().host_tables() | _process_tables(self.tables)
 

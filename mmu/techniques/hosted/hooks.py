@@ -8,20 +8,11 @@ from mmulab.mmu.memory.status import OK
 from mmulab.mmu.techniques import nested
 from mmulab.mmu.techniques.hosted import process as host
 from mmulab.mmu.techniques.hosted.process import SHADOW, WORLD_SWITCHES, state_of
-from mmulab.mmu.techniques.second_dimension import hooks_for
 from mmulab.mmu.techniques.shadow import hooks as shadow
 
-
-@inlined
-def _root_of(machine):
-    return machine.vcpu.regs[0].root
-
-
-_leaf_address = nested.make_leaf_address(_root_of)
-_nested = hooks_for(_leaf_address, nested.make_map_page(nested.new_below, _leaf_address))
-_touch, _read, _fault, _store = (_nested[name] for name in ("touch", "read", "fault", "store"))
+_touch, _read, _fault, _store = (nested.HOOKS[name] for name in ("touch", "read", "fault", "store"))
 _drop_mapping, _is_mapped, _was_accessed = (
-    _nested[name] for name in ("drop_mapping", "is_mapped", "was_accessed")
+    nested.HOOKS[name] for name in ("drop_mapping", "is_mapped", "was_accessed")
 )
 
 

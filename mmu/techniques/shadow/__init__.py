@@ -45,6 +45,7 @@ TECHNIQUE = Technique(
             "drop_mapping",
             "is_mapped",
             "was_accessed",
+            "protect",
         )
     },
     parameters=(
@@ -157,4 +158,6 @@ TECHNIQUE = Technique(
         "global",
     ),
     guest_pcid=False,
+    movable=True,
+    dumps=True,
 )

@@ -41,8 +41,9 @@ from mmulab.mmu.memory.p2m import hfn_of, host_size_of, is_backed, is_merged
 from mmulab.mmu.memory.status import NIL, OK, PAGE_FAULT
 from mmulab.mmu.techniques.shadow import pages, reverse_map
 from mmulab.mmu.techniques.shadow.state import SHADOW_FILLS, SYNCED_ENTRIES, state_of
-from mmulab.mmu.techniques.unshare import provide, unshare
+from mmulab.mmu.techniques.unshare import is_read_only, own_table, provide, unshare
 from mmulab.mmu.trace import STORE
+from mmulab.mmu.vmm import dirty_log
 from mmulab.mmu.vmm.calls import back, overwrite
 from mmulab.mmu.vmm.exits import vm_exit
 
@@ -56,9 +57,11 @@ FLOOD = 3
 @kernel
 def touch(machine, gfn):
     """The guest kernel overwrites a page: an exit where it has no host frame of its own yet."""
-    if is_backed(machine, gfn) and not is_merged(machine, gfn):
+    own = is_backed(machine, gfn) and not is_merged(machine, gfn)
+    if own and not dirty_log.is_protected(machine, gfn):
         return OK
-    vm_exit(machine, BACKING)
+    vm_exit(machine, SHADOW_FILL if own else BACKING)
+    dirty_log.note(machine, gfn)
     unshare(machine, gfn)
     return overwrite(machine, gfn, False)
 
@@ -111,8 +114,19 @@ def allowed(machine, process, gva, kind, user):
 
 
 @kernel
-def _descend(machine, process, gva):
-    """Builds the sPT down to the guest's leaf: (status, shadow page, gPTE, its table).
+def _write_entry(machine, table, index, entry):
+    """The VMM writes a gPTE, to set its A or D bit. Returns a status."""
+    status = own_table(machine, table)
+    if status == OK:
+        dirty_log.note(machine, table)
+        guest_tables.store_entry(machine, table, index, entry)
+    return status
+
+
+@kernel
+def descend(machine, process, gva, lowest):
+    """Builds the sPT down to the guest's leaf, or to a level: (status, shadow page, gPTE, its
+    table).
 
     Sets A in each gPTE on the way, as the processor would have.
     """
@@ -125,8 +139,10 @@ def _descend(machine, process, gva):
         entry = guest_tables.load_entry(machine, table, index)
         if not entry & A:
             entry |= A
-            guest_tables.store_entry(machine, table, index, entry)
-        if shadow.level == 1 or entry & PS:
+            status = _write_entry(machine, table, index, entry)
+            if status != OK:
+                return status, page, entry, table
+        if shadow.level == lowest or entry & PS:
             return OK, page, entry, table
         child = state_of(machine).shadowed[frame_of(entry)]
         if child and state_of(machine).page[child].level != shadow.level - 1:
@@ -148,14 +164,17 @@ def compose(machine, entry, level, gva):
     """The sPTE for the part of a guest leaf that contains gva: (sPTE, its level).
 
     As large as the host's page allows. Writable only where the gPTE is dirty already,
-    so that the first store exits and D can be set, and where it maps neither a shadowed gPT
-    page nor a merged page.
+    so that the first store exits and D can be set, unless the walker does, and where it maps
+    neither a shadowed gPT page nor a merged page.
     """
     gfn = frame_at(entry, gva, level)
     size = min(level - 1, host_size_of(machine, gfn))
     first = gfn & ~(pages_in(size) - 1)
     spte = (hfn_of(machine, first) << 12) | (entry & (US | XD)) | P | A
-    if entry & RW and entry & D and not is_merged(machine, first):
+    walker_dirty = state_of(machine).record[0].walker_dirty
+    if walker_dirty:
+        spte |= entry & D
+    if entry & RW and (entry & D or walker_dirty) and not is_read_only(machine, first):
         if not pages.any_shadowed(machine, first, pages_in(size)):
             spte |= RW
     return spte | (PS if size else 0), size + 1
@@ -165,7 +184,7 @@ def compose(machine, entry, level, gva):
 def fill(machine, process, gva, kind):
     """Hidden fault: builds the sPT for gva. Returns a status."""
     machine.vcpu.own[SHADOW_FILLS] += 1
-    status, page, entry, table = _descend(machine, process, gva)
+    status, page, entry, table = descend(machine, process, gva, 1)
     if status != OK:
         return status
     level = state_of(machine).page[page].level
@@ -174,7 +193,10 @@ def fill(machine, process, gva, kind):
     if status != OK:
         return status
     if kind == STORE:
-        guest_tables.store_entry(machine, table, index_of(gva, level), entry | D)
+        dirty_log.note(machine, gfn)
+        status = _write_entry(machine, table, index_of(gva, level), entry | D)
+        if status != OK:
+            return status
         entry |= D
         # A store to a page that holds a shadowed gPT: it is data now.
         size = min(level - 1, host_size_of(machine, gfn))
@@ -213,10 +235,20 @@ def store(machine, table, index, entry):
     state = state_of(machine)
     page = state.shadowed[table]
     if not page or state.page[page].unsync:
-        guest_tables.store_entry(machine, table, index, entry)
-        return OK
+        if is_read_only(machine, table):
+            vm_exit(machine, PTE_WRITE)
+        return _write_entry(machine, table, index, entry)
     vm_exit(machine, PTE_WRITE)
-    guest_tables.store_entry(machine, table, index, entry)
+    return emulate_store(machine, page, table, index, entry)
+
+
+@kernel
+def emulate_store(machine, page, table, index, entry):
+    """A write to a gPTE that the VMM does for the guest: its shadow, in a page, follows."""
+    state = state_of(machine)
+    status = _write_entry(machine, table, index, entry)
+    if status != OK:
+        return status
     shadow = state.page[page]
     if shadow.level == 1:
         if state.record[0].unsync:
@@ -341,6 +373,13 @@ def drop_mapping(machine, gfn):
     first = gfn & ~(count - 1)
     for other in range(first, first + count):
         reverse_map.drop_mappings(machine, other)
+    return OK
+
+
+@kernel
+def protect(machine, gfn):
+    """Nothing maps the page writable any more. The caller flushes."""
+    reverse_map.write_protect(machine, gfn)
     return OK
 
 

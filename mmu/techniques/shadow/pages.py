@@ -6,7 +6,19 @@ from mmulab.mmu.hardware import instructions
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory import tables as memory
-from mmulab.mmu.memory.entries import ENTRIES, PS, RW, US, XD, A, P, frame_of, index_of, level_shift
+from mmulab.mmu.memory.entries import (
+    ENTRIES,
+    PS,
+    RW,
+    SWITCH,
+    US,
+    XD,
+    A,
+    P,
+    frame_of,
+    index_of,
+    level_shift,
+)
 from mmulab.mmu.memory.state import SPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.techniques.shadow import reverse_map
@@ -74,7 +86,8 @@ def create(machine, gfn, level, direct, gva, process):
     shadow.process = NIL if gva < 0 and level < vm.levels else process
     if not direct:
         state.shadowed[gfn] = page
-        reverse_map.write_protect(machine, gfn)
+        if reverse_map.write_protect(machine, gfn):
+            instructions.flush_vpid(machine)
     return OK, page
 
 
@@ -98,10 +111,19 @@ def link(machine, page, index, child, rights):
 
 
 @kernel
+def link_switch(machine, page, index, hfn, rights):
+    """Points the sPTE at the guest's own table, in a host frame."""
+    hpa = _address(machine, page, index)
+    if memory.load(machine.host.memory, hpa):
+        drop_entry(machine, page, index)
+    memory.store(machine.host.memory, hpa, (hfn << 12) | rights | SWITCH | P | A)
+
+
+@kernel
 def child_of(machine, page, index):
-    """The shadow page that an sPTE points to, 0 where it is not present or a leaf."""
+    """The shadow page that an sPTE points to, 0 where it is not present, a leaf or a switch."""
     entry = memory.load(machine.host.memory, _address(machine, page, index))
-    if not entry & P or entry & PS or state_of(machine).page[page].level == 1:
+    if not entry & P or entry & (PS | SWITCH) or state_of(machine).page[page].level == 1:
         return 0
     return reverse_map.page_of(machine, frame_of(entry))
 
@@ -187,8 +209,10 @@ def _clear(machine, page, index):
     if state_of(machine).page[page].level == 1 or entry & PS:
         _forget_leaf(machine, page, index)
         return 1
-    child = reverse_map.page_of(machine, frame_of(entry))
     memory.store(machine.host.memory, hpa, 0)
+    if entry & SWITCH:
+        return 2
+    child = reverse_map.page_of(machine, frame_of(entry))
     if state_of(machine).page[child].direct:
         _free_direct(machine, child)
     elif state_of(machine).page[child].parent == hpa:

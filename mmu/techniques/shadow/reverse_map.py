@@ -7,7 +7,6 @@ frame's own `reverse` tells its shadow page.
 
 from __future__ import annotations
 
-from mmulab.mmu.hardware import instructions
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory import tables as memory
 from mmulab.mmu.memory.entries import PAGE_SHIFT, RW, A, pages_in
@@ -112,7 +111,7 @@ def is_mapped(machine, gfn):
 
 @kernel
 def write_protect(machine, gfn):
-    """A gfn has become a shadowed gPT page: nothing may map it writable."""
+    """Nothing maps a gfn writable any more. True where something did: the caller flushes."""
     state = state_of(machine)
     found = False
     for size in range(3):
@@ -124,5 +123,4 @@ def write_protect(machine, gfn):
                 memory.store(machine.host.memory, spte, entry & ~RW)
                 found = True
             node = state.reverse[node].next
-    if found:
-        instructions.flush_vpid(machine)
+    return found

@@ -22,6 +22,7 @@ SHADOW_FILLS, SYNCED_ENTRIES, UNSYNCED_PAGES, UNSHADOWED_PAGES = range(4)
 RECORD = np.dtype(
     [
         ("unsync", np.int64),  # 1: unsync leaves instead of a trap a write
+        ("walker_dirty", np.int64),  # 1: the walker sets D in the gPTE, too: see walks.agile
         ("free_page", np.int64),
         ("pages_used", np.int64),
         ("first_unsync", np.int64),

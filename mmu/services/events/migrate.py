@@ -1,0 +1,31 @@
+"""A VM moves to another host of the scenario while it runs (`host.migration`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mmulab.mmu.errors import InputError
+from mmulab.mmu.host.migration import POST_COPY, Migration, MigrationSettings
+from mmulab.mmu.host.system import System
+from mmulab.mmu.host.vm import Guest
+from mmulab.mmu.services.events.action import RUNNING, Action
+
+
+@dataclass(frozen=True)
+class Migrate(MigrationSettings, Action):
+    name: ClassVar[str] = "migrate"
+    needs: ClassVar[tuple[str, ...]] = (RUNNING,)
+    moves: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fails and self.method == POST_COPY:
+            raise InputError(
+                "migrate fails: a VM that is post-copied has parts of its memory on both hosts, "
+                "and could not go on; set method = 'pre-copy'"
+            )
+
+    def act(self, system: System, guest: Guest) -> float:
+        Migration(self, system, guest).begin()
+        return 0.0
