@@ -77,7 +77,8 @@ def compare_contents(simulators: Sequence[Simulator]) -> None:
     what = "all techniques show the same contents and faults"
     for other in others:
         theirs = _contents(other)
-        if other.spec.technique.hooks.keys() & {"place_table", "place_page"}:
+        hooks = first.spec.technique.hooks.keys() | other.spec.technique.hooks.keys()
+        if hooks & {"place_table", "place_page"}:
             theirs = _renamed(theirs, contents)
         if theirs != contents:
             page = min(

@@ -33,14 +33,15 @@ def _grid(head: str, cells: Cells, last: str, downwards: bool) -> str:
     columns = sorted({column for _, column in cells if column != _OWN}, reverse=downwards)
     columns += [_OWN] * any(column == _OWN for _, column in cells)
     lines = [head]
-    lines.append(f"{'':<6}" + "".join(f"{column:>{_WIDTH}}" for column in (*columns, "all")))
+    width = max([6, *(len(row) + 1 for row in rows)])
+    lines.append(f"{'':<{width}}" + "".join(f"{column:>{_WIDTH}}" for column in (*columns, "all")))
     for row in rows:
         numbers = [cells.get((row, column)) for column in columns]
         numbers.append(sum(number or 0 for number in numbers))
-        lines.append(f"{row:<6}" + "".join(_text(number) for number in numbers))
+        lines.append(f"{row:<{width}}" + "".join(_text(number) for number in numbers))
     totals = [sum(cells.get((row, column), 0) for row in rows) for column in columns]
     totals.append(sum(totals))
-    return "\n".join([*lines, f"{'all':<6}" + "".join(_text(number) for number in totals)])
+    return "\n".join([*lines, f"{'all':<{width}}" + "".join(_text(number) for number in totals)])
 
 
 def _text(number: float | None) -> str:

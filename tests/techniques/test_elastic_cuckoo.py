@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+from drivers.guest import Guest
 from drivers.one_machine import Driver
 from drivers.walks import GVA, LARGE_MEMORY, PAGE, PAGE_2M, cold
 from hypothesis import HealthCheck, given, settings
@@ -18,13 +19,14 @@ from hypothesis import strategies as st
 
 from mmulab.mmu import presets
 from mmulab.mmu.by_hand import walkthrough
-from mmulab.mmu.check import check
+from mmulab.mmu.check import check, compare_contents
 from mmulab.mmu.config import Config
 from mmulab.mmu.hardware import tlb
 from mmulab.mmu.hardware.state import MOST_WAYS, PAGE_SIZES, Machine
 from mmulab.mmu.kernels.compiling import entry
+from mmulab.mmu.machine.simulator import build
 from mmulab.mmu.memory.entries import EPT_RWX
-from mmulab.mmu.report.counts import hidden_of, read_dimensions, references_of
+from mmulab.mmu.report.counts import hidden_of, read_dimensions, read_references, references_of
 from mmulab.mmu.techniques.elastic_cuckoo.reference import CuckooReference
 from mmulab.mmu.techniques.elastic_cuckoo.state import HOST, PROCESSES
 from mmulab.mmu.techniques.elastic_cuckoo.tables import free_all, put
@@ -117,6 +119,17 @@ def test_tables_grow_gradually_and_go_with_their_process(sides: str) -> None:
     assert int(way["lines"]) <= 2 * ceil(need / (0.6 * 3)) * 2
 
 
+def test_guests_whose_tables_take_frames_of_their_own_are_compared() -> None:
+    """Whichever of two techniques comes first: names of frames differ, contents do not."""
+    preset = presets.load("skylake-sp")
+    for names in (("native", "elastic-cuckoo"), ("elastic-cuckoo", "native")):
+        machines = [build(name, preset, Config(memory=64 << 20)) for name in names]
+        guest = Guest(machines)
+        for step in (("access", 0, 3, 1, 4), ("fork",), ("access", 0, 4, 1, 2), ("brk", 9)):
+            guest.play(step)
+            compare_contents(machines)
+
+
 # --- Walks ----------------------------------------------------------------------------
 
 #: (sides, page size): probes and steps of a walk that finds every cache cold, where each side has
@@ -193,6 +206,15 @@ def test_walk_tables_are_fetched_in_the_background() -> None:
     references, hidden = references_of(vcpu), hidden_of(vcpu)
     assert references[tables].sum() > 3
     assert (references[tables] == hidden[tables]).all()
+    reported = read_references(vcpu, driver.simulator.spec.technique.walk, 3)
+    assert {each["site"]: each.get("hidden") == each["served_by"] for each in reported} == {
+        "gL1": False,
+        "nL1 of gL1": False,
+        "nL1 of the page": False,
+        "gCWT": True,
+        "hCWT": True,
+        "nL1 of gCWT": True,
+    }
     assert (references - hidden).sum() == 3
 
 
