@@ -89,6 +89,7 @@ class Both:
         self.preset = preset
         config = config.on(preset.arch)
         self.simulator = build("nested", preset, config)
+        config = self.simulator.config
         for process in PROCESSES:
             self._event(SWITCH, process, 0, 0, 0)
             for start, count, size in REGIONS:
