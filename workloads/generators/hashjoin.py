@@ -36,31 +36,32 @@ def _fill(first, address, kind, seed, build, probe, rows, columns, inputs):
     bucket's header, store the tuple. Probe, keys uniform: load the tuple, the header, the match.
     """
     buckets = (build + 1) >> 1
-    total = build * _BUILD + probe * _PROBE
-    for position in range(address.size):
-        at = (first + position) % total
-        what = LOAD
-        if at < build * _BUILD:
+    built = build * _BUILD
+    at = first % (built + probe * _PROBE)
+    position = 0
+    while position < address.size:
+        building = at < built
+        if building:
             tuple_, step = divmod(at, _BUILD)
-            key = permuted(seed, tuple_, build, rows, columns)
-            what = STORE if step >= 2 else LOAD
-            if step == 0:
-                where = inputs + tuple_ * _TUPLE
-            else:
-                where = HEAP + key % buckets * _BUCKET
-                if step == 3:
-                    where += _TUPLE * (1 + key // buckets)
+            steps, read, key = _BUILD, tuple_, permuted(seed, tuple_, build, rows, columns)
         else:
-            tuple_, step = divmod(at - build * _BUILD, _PROBE)
-            key = below(seed, tuple_, build)
+            tuple_, step = divmod(at - built, _PROBE)
+            steps, read, key = _PROBE, build + tuple_, below(seed, tuple_, build)
+        bucket = HEAP + key % buckets * _BUCKET
+        while step < steps and position < address.size:
             if step == 0:
-                where = inputs + (build + tuple_) * _TUPLE
+                where = inputs + read * _TUPLE
+            elif step < steps - 1:
+                where = bucket
             else:
-                where = HEAP + key % buckets * _BUCKET
-                if step == 2:
-                    where += _TUPLE * (1 + key // buckets)
-        address[position] = where
-        kind[position] = what
+                where = bucket + _TUPLE * (1 + key // buckets)
+            address[position] = where
+            kind[position] = STORE if building and step >= 2 else LOAD
+            position += 1
+            step += 1
+            at += 1
+        if at == built + probe * _PROBE:
+            at = 0
 
 
 def depends(parameters: dict[str, int | float]) -> Depends:

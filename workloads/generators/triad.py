@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import LOAD, STORE, Chunk
 from mmulab.workloads.generators.origins import Depends, independent
@@ -30,12 +32,20 @@ _ORDERS = ((1, 2, 0), (0, 1, 2), (0, 2), (2, 1))
 
 
 @entry
-def _fill(first, address, kind, order, words, length):
-    steps = order.size
+def _fill(first, address, kind, vectors, words):
+    """vectors: where they begin, in the order of an iteration's accesses."""
+    steps = vectors.size
+    element, step = divmod(first, steps)
+    element %= words
     for position in range(address.size):
-        element, step = divmod(first + position, steps)
-        address[position] = HEAP + order[step] * length + element % words * WORD
-        kind[position] = STORE if step == steps - 1 else LOAD
+        address[position] = vectors[np.uint64(step)] + element * WORD
+        step += 1
+        kind[position] = STORE if step == steps else LOAD
+        if step == steps:
+            step = 0
+            element += 1
+            if element == words:
+                element = 0
 
 
 def depends(parameters: dict[str, int | float]) -> Depends:
@@ -44,13 +54,11 @@ def depends(parameters: dict[str, int | float]) -> Depends:
 
 
 def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
-    import numpy as np
-
     length = -(-int(parameters["size"]) // 4096) * 4096
     words = int(parameters["size"]) // WORD
-    order = np.array(_ORDERS[int(parameters["kernel"])])
+    vectors = HEAP + length * np.array(_ORDERS[int(parameters["kernel"])])
     return stream(
         int(parameters["accesses"]),
         mapped((HEAP, 3 * length)),
-        lambda first, address, kind: _fill(first, address, kind, order, words, length),
+        lambda first, address, kind: _fill(first, address, kind, vectors, words),
     )
