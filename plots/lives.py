@@ -103,11 +103,13 @@ def draw_downtime(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> Figure:
         zorder=0,
     )  # fmt: skip
     for axis, title in ((left, "downtime, ms"), (right, "pages sent, as multiples of the VM's")):
-        axis.set_xscale("log")
+        if any(ratio > 0 for ratio in ratios):
+            axis.set_xscale("log")
         axis.axvline(1, color="#444444", linewidth=0.8, linestyle=":")
         axis.set_title(title, fontsize=9, loc="left")
         axis.set_xlabel("pages dirtied a second / pages sent a second", fontsize=8)
-        _plain(axis.xaxis)
+        if axis.get_xscale() == "log":
+            _plain(axis.xaxis)
         _tidy(axis)
     left.set_yscale("log")
     _plain(left.yaxis)

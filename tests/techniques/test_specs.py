@@ -173,7 +173,8 @@ def test_lists_may_hold_specs_and_texts() -> None:
 def test_costs_are_named_after_the_technique() -> None:
     found = costs([registry.get("native"), registry.get("nested"), registry.get(str(EXAMPLE))])
     assert list(found) == [
-        "nested.ept_violation", "fault_around.ept_violation", "fault_around.mapped_around",
+        "nested.ept_violation", "nested.pml_full", "fault_around.ept_violation",
+        "fault_around.pml_full", "fault_around.mapped_around",
     ]  # fmt: skip
 
 
