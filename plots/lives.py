@@ -25,6 +25,11 @@ def has_clones(run: RunResult) -> bool:
     return len(_clones(run)) >= MANY
 
 
+def has_rounds(run: RunResult) -> bool:
+    """True where the first migration of a run went in rounds."""
+    return bool(run.migrations) and any(each.seconds for each in run.migrations[0].rounds)
+
+
 def draw_migration(run: RunResult) -> Figure:
     """A time line of the first migration of a run: what each round sent and what was stored to in
     it, over the VM's standing still."""
@@ -77,7 +82,7 @@ def _migration_title(run: RunResult, report: Report) -> str:
 def is_of_migrations(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> bool:
     """True where what is swept is a setting of a migration."""
     every = [run for runs in sweep.values() for run in runs]
-    return key.startswith("event.") and all(run.migrations for run in every)
+    return key.startswith("event.") and all(has_rounds(run) for run in every)
 
 
 def draw_downtime(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> Figure:
