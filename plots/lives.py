@@ -25,6 +25,11 @@ def has_clones(run: RunResult) -> bool:
     return len(_clones(run)) >= MANY
 
 
+def has_rounds(run: RunResult) -> bool:
+    """True where the first migration of a run went in rounds."""
+    return bool(run.migrations) and any(each.seconds for each in run.migrations[0].rounds)
+
+
 def draw_migration(run: RunResult) -> Figure:
     """A time line of the first migration of a run: what each round sent and what was stored to in
     it, over the VM's standing still."""
@@ -77,7 +82,7 @@ def _migration_title(run: RunResult, report: Report) -> str:
 def is_of_migrations(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> bool:
     """True where what is swept is a setting of a migration."""
     every = [run for runs in sweep.values() for run in runs]
-    return key.startswith("event.") and all(run.migrations for run in every)
+    return key.startswith("event.") and all(has_rounds(run) for run in every)
 
 
 def draw_downtime(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> Figure:
@@ -103,11 +108,13 @@ def draw_downtime(key: str, sweep: Mapping[str, Sequence[RunResult]]) -> Figure:
         zorder=0,
     )  # fmt: skip
     for axis, title in ((left, "downtime, ms"), (right, "pages sent, as multiples of the VM's")):
-        axis.set_xscale("log")
+        if any(ratio > 0 for ratio in ratios):
+            axis.set_xscale("log")
         axis.axvline(1, color="#444444", linewidth=0.8, linestyle=":")
         axis.set_title(title, fontsize=9, loc="left")
         axis.set_xlabel("pages dirtied a second / pages sent a second", fontsize=8)
-        _plain(axis.xaxis)
+        if axis.get_xscale() == "log":
+            _plain(axis.xaxis)
         _tidy(axis)
     left.set_yscale("log")
     _plain(left.yaxis)

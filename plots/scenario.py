@@ -43,7 +43,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     over time under each, slowdowns by VM, and pages moved."""
     if len(runs) > 1:
         return _draw_variants(runs)
-    if runs[0].migrations:
+    if lives.has_rounds(runs[0]):
         return lives.draw_migration(runs[0])
     return lives.draw_clones(runs[0]) if lives.has_clones(runs[0]) else _draw_run(runs[0])
 

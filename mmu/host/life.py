@@ -202,6 +202,9 @@ def delete_images(system: System, guest: Guest) -> None:
 
 def switch_off(system: System, guest: Guest) -> None:
     """Everything that a VM has of the host goes back, but its disk and its images."""
+    for frozen in system.frozen:
+        if isinstance(frozen, Frozen) and frozen.recorder is guest:
+            frozen.working_set()  # while it is there to be seen
     if guest.started and not guest.off:
         guest.switch_off()
     guest.off = guest.finished = True

@@ -100,11 +100,14 @@ class Round:
 
 @dataclass
 class Report:
-    """What a migration came to. outcome: "finished", "failed", or "under way" at the run's end.
-    why: what ended the rounds. downtime: seconds that the VM stood still. sent: pages, those of all
-    rounds; twice: of those, that had been sent before. faults, pushed: pages that a post-copied
-    VM waited for, and that came by themselves. leaves: of the nested table that were looked at;
-    cut: large host pages that were cut."""
+    """What a migration came to.
+
+    outcome: "finished", "failed", "cancelled", as the VM was switched off meanwhile, or "under way"
+    at the run's end. why: what ended the rounds. downtime: seconds that the VM stood still. sent:
+    pages, those of all rounds; twice: of those, that had been sent before. faults, pushed: pages
+    that a post-copied VM waited for, and that came by themselves. leaves: of the nested table that
+    were looked at; cut: large host pages that were cut.
+    """
 
     vm: str
     source: str
@@ -167,7 +170,9 @@ class Migration:
         self._send_round(np.flatnonzero(guest.vm.p2m).astype(np.int64))
 
     def act(self, system: System) -> None:
-        if self.report.outcome == "under way":
+        if self.guest.off and self.settings.method == PRE_COPY:
+            self._give_up("cancelled")
+        elif self.report.outcome == "under way":
             self._stage()
 
     def _plan(self, system: System, seconds: float) -> None:
@@ -292,12 +297,17 @@ class Migration:
         """The other host is gone: the VM goes on here, and nothing is lost."""
         if self.report.outcome != "under way" or self.settings.method == POST_COPY:
             return
-        logged.end(self.guest.machine)
-        copies.give_back(self.place.machine)
-        self.place.off = self.place.finished = True
+        self._give_up("failed")
         self.guest.paused = False
         self.guest.note(self.source.now, "migration failed", "running")
-        self._end("failed", self.source)
+
+    def _give_up(self, outcome: str) -> None:
+        """Nothing of it stays at the other host."""
+        if self.report.outcome == "under way":
+            logged.end(self.guest.machine)
+            copies.give_back(self.place.machine)
+            self.place.off = self.place.finished = True
+            self._end(outcome, self.source)
 
     # --- Post-copy -------------------------------------------------------------------
 

@@ -25,13 +25,10 @@ from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
+from mmulab.mmu.machine.build import make_host
 from mmulab.mmu.memory import frames
-from mmulab.mmu.memory.disk import make_disk
-from mmulab.mmu.memory.frames import make_frames
-from mmulab.mmu.memory.sharers import make_sharers
-from mmulab.mmu.memory.state import Disk, Host
+from mmulab.mmu.memory.state import Disk
 from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_OF_HOST_FRAMES
-from mmulab.mmu.memory.tables import make_memory
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
@@ -130,15 +127,9 @@ class System:
         for key, value in settings.set:
             preset = override(preset, key, value, costs)
         self.preset = preset
-        total = settings.memory >> 12
-        self.host = Host(
-            frames=make_frames(total),
-            memory=make_memory(total, tracked=True),
-            swap=make_disk(settings.swap >> 12),
-            images=make_disk(image_blocks),
-            remote=make_disk(remote_blocks),
-            sharers=make_sharers(total, (sum(vm.memory for vm in vms) >> 12) + image_blocks),
-        )
+        sites = (sum(vm.memory for vm in vms) >> 12) + image_blocks
+        total, swap = settings.memory >> 12, settings.swap >> 12
+        self.host = make_host(total, True, swap, image_blocks, remote_blocks, sites)
         huge = any(vm.page_size != "4k" for vm in vms)
         set_watermarks(self.host.frames, SPARE_HUGE if huge else SPARE)
         # Techniques that ask for different walk caches share the preset's.

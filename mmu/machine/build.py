@@ -51,14 +51,7 @@ def machine_of(
     """A machine that has not booted, and the names of its TLBs and walk caches."""
     virtual = spec.technique.virtual
     host_frames = config.host_frames if virtual else config.guest_frames
-    host = Host(
-        frames=make_frames(host_frames),
-        memory=make_memory(host_frames),
-        swap=make_disk(0),
-        images=make_disk(0),
-        remote=make_disk(0),
-        sharers=make_sharers(0),
-    )
+    host = make_host(host_frames)
     # A walk that is logged stands alone.
     caches = "off" if log_size else config.caches
     preset = replace(
@@ -68,6 +61,26 @@ def machine_of(
     vm = make_vm(spec, preset, config, host)
     vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)
     return Machine(core=core, host=host, vcpu=vcpu, vm=vm, outer=NO_VM), units
+
+
+def make_host(
+    total: int,
+    shared: bool = False,
+    swap: int = 0,
+    images: int = 0,
+    remote: int = 0,
+    sites: int = 0,
+) -> Host:
+    """The memory of a host of so many frames, and its disks, of so many pages. shared: several VMs
+    may share frames, at so many sites at least, and what pages hold is followed."""
+    return Host(
+        frames=make_frames(total),
+        memory=make_memory(total, tracked=shared),
+        swap=make_disk(swap),
+        images=make_disk(images),
+        remote=make_disk(remote),
+        sharers=make_sharers(total if shared else 0, sites),
+    )
 
 
 def make_vcpu(spec: Spec, preset: Preset, config: Config, vpid: int) -> VCPU:

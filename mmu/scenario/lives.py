@@ -8,6 +8,7 @@ from typing import Any
 
 from mmulab.mmu.errors import InputError, check_choice, check_range, unknown
 from mmulab.mmu.host import life
+from mmulab.mmu.host.migration import POST_COPY
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_unmovable
 from mmulab.mmu.host.system import System
 from mmulab.mmu.services.events import ACTIONS, Action
@@ -24,6 +25,8 @@ from mmulab.mmu.services.events.balloon import Balloon
 from mmulab.mmu.services.events.migrate import Migrate
 from mmulab.mmu.services.events.restore import Restore
 from mmulab.mmu.services.events.snapshot import Snapshot
+from mmulab.mmu.techniques.specs import parse
+from mmulab.mmu.vmm.dirty_log import LOGS, WRITE_PROTECTION
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,28 @@ def check_lives(
         check_choice("vm of an event", event.vm, tuple(by_name))
         if event.action.moves:
             refuse_unmovable(by_name[event.vm], f"{event.do}")
+        if logs_by_d_bits(event):
+            _check_d_bits(event, by_name[event.vm])
     for vm in vms:
         if vm.clone_of:
             _check_copy(vm, by_name)
     _Course(vms, events, [host.name for host in hosts]).check()
+
+
+def logs_by_d_bits(event: Event) -> bool:
+    """Whether an event is a migration that needs D bits of the nested table."""
+    action = event.action
+    if not isinstance(action, Migrate) or action.method == POST_COPY:
+        return False
+    return LOGS.index(action.log) != WRITE_PROTECTION
+
+
+def _check_d_bits(event: Event, vm: VMSettings) -> None:
+    if "test_dirty" not in parse(vm.technique).technique.hooks:
+        raise InputError(
+            f"{event}: technique {vm.technique} has no nested table whose D bits could be read; "
+            f"set log = 'write-protection'"
+        )
 
 
 #: What a copy must have as its source has it.

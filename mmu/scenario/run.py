@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmulab.mmu.config import python_files
+from mmulab.mmu.errors import InputError
 from mmulab.mmu.host import cluster
 from mmulab.mmu.host.settings import HostSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
@@ -17,7 +18,14 @@ from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
-from mmulab.mmu.scenario.lives import Copied, image_pages, planned, remote_pages, visits
+from mmulab.mmu.scenario.lives import (
+    Copied,
+    image_pages,
+    logs_by_d_bits,
+    planned,
+    remote_pages,
+    visits,
+)
 from mmulab.mmu.scenario.results import RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
@@ -67,6 +75,12 @@ def _host(scenario: Scenario, host: HostSettings, open_trace: OpenTrace) -> Syst
     vms = [vm for vm in scenario.vms if host.name in visits(vm, homes[vm.name].name, events)]
     images, remote = image_pages(events, vms), remote_pages(host.name, events, vms)
     system = System(host, vms, scenario.seed, open_trace, images, remote)
+    for event in events:
+        if logs_by_d_bits(event) and not system.preset.ept_ad:
+            raise InputError(
+                f"{event}: preset {system.preset.name} has no A and D bits in EPT; set log = "
+                f"'write-protection'"
+            )
     for guest in system.guests:
         if homes[guest.name] != host:
             guest.state, guest.paused = ELSEWHERE, True

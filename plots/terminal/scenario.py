@@ -8,6 +8,7 @@ import numpy as np
 
 from mmulab.mmu.config.preset_files import called
 from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.plots.terminal import lives
 
 Row = tuple[str, Callable[[RunResult], str]]
 
@@ -179,6 +180,9 @@ def text(runs: Sequence[RunResult]) -> str:
     if len(runs) > 1:
         blocks[-1] += "\n\nVMs at the end of " + repr(runs[-1].variant) + ":"
     blocks.append(vm_table(runs[-1]))
+    of_lives = lives.text(runs[-1])
+    if of_lives:
+        blocks.append(of_lives)
     services = services_text(runs[-1])
     if services:
         blocks.append(services)

@@ -25,11 +25,15 @@ class Lives(Crowd):
     holes = True
 
     def __init__(
-        self, technique: str, vms: int = 3, late: int = 1, host_mib: int = 16, **changes: Any
-    ) -> None:
+        self, technique: str, vms: int = 3, late: int = 1, host_mib: int = 16,
+        ept_ad: bool = True, **changes: Any,
+    ) -> None:  # fmt: skip
         settings = {"memory": 4 << 20, "disk": 32 << 20, "technique": technique, **changes}
         each = [VMSettings(name=f"vm{i}", workload="-", **settings) for i in range(vms)]
-        host = HostSettings(memory=host_mib << 20, preset="skylake-sp", swap=32 << 20)
+        host = HostSettings(
+            memory=host_mib << 20, preset="skylake-sp", set=(("ept_ad", str(ept_ad).lower()),),
+            swap=32 << 20,
+        )  # fmt: skip
         merging = KSMSettings(max_page_sharing=3, use_zero_pages=True, smart_scan=False)
         self.snapshots: list[tuple[life.Frozen, Model]] = []
         super().__init__(host, each, merging, late)

@@ -18,6 +18,7 @@ CONFIGS = {
     "unsync": {"technique": "shadow"},
     "trap": {"technique": "shadow", "shadow_policy": "trap"},
     "flat": {"technique": "flat-nested"},
+    "no A and D bits": {"technique": "nested", "ept_ad": False},
     "limit": {"technique": "nested", "limit": 2 << 20},
     "large host pages": {
         "technique": "nested", "host_page_size": "2m", "memory": 8 << 20, "host_mib": 48,

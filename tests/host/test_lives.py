@@ -151,11 +151,14 @@ def test_an_eager_restore_reads_all_and_a_lazy_one_what_is_reached(technique):
     assert image_reads(machine) == blocks + len(frozen.tables) + 35
 
 
-def test_a_recorded_working_set_is_read_in_one_go():
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_recorded_working_set_is_read_in_one_go(gone):
     """What the recorder reached comes first, one block after another; only the rest is faulted."""
     machine, frozen, _ = saved("nested")
     machine.play(("thaw", 1, 0, "lazy"))
     machine.play(("access", 1, 100, 60, LOAD))
+    if gone:
+        machine.play(("off", 1))
     before = image_reads(machine)
     machine.play(("thaw", 2, 0, "working-set"))
     assert image_reads(machine) - before == len(frozen.tables) + 60

@@ -162,3 +162,13 @@ def test_a_run_is_the_same_each_time() -> None:
 def test_the_writer_writes_a_page_an_access() -> None:
     chunk = writer(10, 25)
     assert len(np.unique(chunk.address >> 12)) == 10 and len(chunk.address) == 25
+
+
+def test_a_vm_that_is_switched_off_on_its_way_is_gone_on_both_hosts() -> None:
+    moves = Moves(check=True, bandwidth=1e8)
+    report = moves.migrate()
+    source, target = moves.systems
+    source.guest("vm").switch_off()
+    moves.run()
+    assert report.outcome == "cancelled"
+    assert source.free == source.total and target.free == target.total

@@ -13,6 +13,7 @@ from mmulab.mmu.scenario import parsing
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.mmu.scenario.run import run
 from mmulab.mmu.scenario.settings import restored
+from mmulab.plots.terminal import scenario as terminal
 
 SCENARIO = """
 name = "lives"
@@ -188,3 +189,91 @@ def test_a_run_with_lives_is_the_same_each_time() -> None:
     for result in (one, other):
         del result["made"]
     assert json.dumps(one) == json.dumps(other)
+
+
+def test_what_became_of_vms_is_printed(lived: RunResult) -> None:
+    shown = terminal.text([lived]).splitlines()
+    rows = [line.split() for line in shown if line.startswith("web-2")]
+    assert [row[2] for row in rows[-4:]] == ["clone", "suspend", "resume", "end"]
+    assert rows[-3][4:7] == ["suspended", "to", "disk"]
+
+
+def test_a_run_without_events_prints_no_lives() -> None:
+    plain = run(scenario(), workloads.of_vm)
+    assert "Lives" not in terminal.text([plain])
+
+
+MOVE = """
+name = "moving"
+[[host]]
+name = "left"
+memory = "32M"
+preset = "skylake-sp"
+quantum = 5_000
+[[host]]
+name = "right"
+memory = "32M"
+preset = "skylake-sp"
+[[vm]]
+name = "web"
+memory = "8M"
+technique = "nested"
+workload = "guest:size=4M,accesses=600k,active=0.5,zero=0.1"
+[[event]]
+at = "4ms"
+vm = "web"
+do = "migrate"
+to = "right"
+bandwidth = "4G"
+latency = "10us"
+downtime = "500us"
+"""
+
+
+def test_a_vm_moves_in_a_scenario() -> None:
+    result = run(parsing.parse(MOVE, "move.toml"), workloads.of_vm, check=True)
+    (report,) = result.migrations
+    assert report.outcome == "finished" and report.why == "downtime"
+    assert [what for what, _ in states(result, "web")] == ["start", "migrate", "arrive", "end"]
+    assert result["web"].accesses == 600_000
+    assert "web: left to right, pre-copy: finished (downtime)" in terminal.text([result])
+    assert len(result.vms) == 1 and "storage@right" in result.services
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("to = \"right\"", "to = \"rihgt\""), "unknown other host 'rihgt'; did you mean 'right'?"),
+        (("to = \"right\"", "to = \"left\""), "unknown other host 'left'"),
+        (("name = \"right\"", "name = \"left\""), "expected a name of its own for each host"),
+        (("memory = \"8M\"", "memory = \"8M\"\nhost = \"middle\""), "unknown host 'middle'"),
+        (("do = \"migrate\"", "do = \"migrate\"\nlog = \"pm\""), "migrate log"),
+        (("do = \"migrate\"", "do = \"migrate\"\nmethod = \"post-copy\"\nfails = \"1ms\""),
+         "has parts of its memory on both hosts"),
+    ],
+)  # fmt: skip
+def test_a_move_that_cannot_be_is_one_sentence(change: tuple[str, str], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        parsing.parse(MOVE.replace(*change), "move.toml")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_one_setting_of_events_is_changed_from_outside() -> None:
+    changed = parsing.override(parsing.parse(MOVE, "move.toml"), "event.bandwidth", "2G")
+    assert changed.events[0].action.bandwidth == 2 << 30
+    with pytest.raises(InputError, match="unknown argument of an event 'bandwith'"):
+        parsing.override(changed, "event.bandwith", "2G")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('technique = "nested"', 'technique = "shadow"'), "technique shadow has no nested table"),
+        (('preset = "skylake-sp"', 'set = { ept_ad = "false" }'), "no A and D bits in EPT"),
+    ],
+)
+def test_d_bits_that_are_not_there_are_not_read(change: tuple[str, str], message: str) -> None:
+    text = MOVE.replace('do = "migrate"', 'do = "migrate"\nlog = "pml"').replace(*change)
+    with pytest.raises(InputError) as error:
+        run(parsing.parse(text, "move.toml"), workloads.of_vm)
+    assert message in str(error.value) and "log = 'write-protection'" in str(error.value)

@@ -166,7 +166,7 @@ WRONG = {
     ),
     "category": (
         files.copy_of("nested", "mine").replace(
-            "exits=second_dimension.EXITS",
+            "exits=second_dimension.WITH_PML",
             "exits=(replace(second_dimension.EXITS[0], category='exits'),)",
         ).replace("import numpy as np", "import numpy as np\nfrom dataclasses import replace"),
         "technique mine: unknown category 'exits'; did you mean",

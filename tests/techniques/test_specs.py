@@ -175,7 +175,7 @@ def test_costs_are_named_after_the_technique() -> None:
     found = costs([registry.get("native"), registry.get("nested"), registry.get(str(EXAMPLE))])
     assert list(found) == [
         "nested.ept_violation", "nested.pml_full", "fault_around.ept_violation",
-        "fault_around.mapped_around",
+        "fault_around.pml_full", "fault_around.mapped_around",
     ]  # fmt: skip
 
 

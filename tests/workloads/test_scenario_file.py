@@ -48,7 +48,7 @@ def test_a_scenario_is_read() -> None:
     assert [vm.seed for vm in scenario.vms] == [5, 6, 7]
     assert scenario.vms[2].start == pytest.approx(0.02) and scenario.vms[2].shares == 2000
     assert scenario.ksm and scenario.ksm.sleep == pytest.approx(0.001)
-    assert scenario.events[0].balloon == 4 << 20 and scenario.reporting is None
+    assert scenario.events[0].action.size == 4 << 20 and scenario.reporting is None
 
 
 BAD = {
