@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmulab import api, arguments
+from mmulab.commands.completion import of_keys, of_presets
 from mmulab.commands.values import Bytes
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, check_choice, unknown
@@ -24,7 +25,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What describes the simulated machine; the defaults are those of mmu.config.Config."""
     options = [
         click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
-                     help="Processor: a name that `mmulab presets` lists, or a preset file, "
+                     shell_complete=of_presets, help="Processor: a name that `mmulab presets` lists, or a preset file, "
                      "NAME.toml."),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
                      help="Guest pages: 4k, 2m, 1g, or thp (2m where a mapping allows it)."),
@@ -54,6 +55,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seed", type=int, default=1, show_default=True,
                      help="Of generators and random replacement."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                     shell_complete=of_keys,
                      help="Change a number of the preset, e.g. cost.vm_exit=2000, "
                      "tlb.stlb.ways=8. Repeatable."),
     ]  # fmt: skip

@@ -29,6 +29,7 @@ from mmulab.mmu.memory.entries import (
     P,
 )
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.techniques.specs import Spec
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
@@ -110,8 +111,8 @@ class Reference:
         return " ".join(name for bit, name in known if signed & bit)
 
 
-@dataclass(frozen=True)
-class Walk:
+@dataclass(frozen=True, repr=False)
+class Walk(Shown):
     """A walk from CR3 to the page of gva under one technique."""
 
     technique: str
@@ -119,6 +120,9 @@ class Walk:
     levels: int
     host_levels: int
     references: tuple[Reference, ...]
+
+    def __repr__(self) -> str:
+        return f"<walk for {self.gva:#x}, {self.technique}: {len(self.references)} references>"
 
 
 def walk(

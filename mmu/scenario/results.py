@@ -14,6 +14,7 @@ import numpy as np
 from mmulab import __version__
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
+from mmulab.mmu.report.shown import Shown
 
 SCHEMA = "mmulab.scenario"
 SCHEMA_VERSION = 2
@@ -64,8 +65,8 @@ class VMResult:
         return self.measured.cycles
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """One run of a scenario.
 
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
@@ -91,6 +92,9 @@ class RunResult:
         """The whole scenario, as plain data."""
         found: dict[str, Any] = self.input["scenario"]
         return found
+
+    def __repr__(self) -> str:
+        return f"<run of {self.scenario}, {self.variant}: {len(self.vms)} VMs, {self.end}>"
 
     def __getitem__(self, name: str) -> VMResult:
         for vm in self.vms:
