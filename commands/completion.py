@@ -51,15 +51,14 @@ def of_keys(ctx: Any, _param: Any, begun: str) -> list[str]:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """Print what has SHELL complete commands, options, presets, techniques and traces.
 
     For bash, in ~/.bashrc: eval "$(mmulab completion bash)"
     """
     from click.shell_completion import get_completion_class
 
-    from mmulab.commands.main import cli
-
     found = get_completion_class(shell)
     assert found is not None  # of the choices above
-    click.echo(found(cli, {}, "mmulab", "_MMULAB_COMPLETE").source())
+    click.echo(found(ctx.find_root().command, {}, "mmulab", "_MMULAB_COMPLETE").source())

@@ -25,8 +25,8 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What describes the simulated machine; the defaults are those of mmu.config.Config."""
     options = [
         click.option("--preset", default="skylake-sp", show_default=True, metavar="NAME",
-                     shell_complete=of_presets, help="Processor: a name that `mmulab presets` lists, or a preset file, "
-                     "NAME.toml."),
+                     help="Processor: a name that `mmulab presets` lists, or a preset file, "
+                     "NAME.toml.", shell_complete=of_presets),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
                      help="Guest pages: 4k, 2m, 1g, or thp (2m where a mapping allows it)."),
         click.option("--host-page-size", default="4k", show_default=True, metavar="SIZE",
