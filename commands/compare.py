@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmulab.commands import options, sweeping
+from mmulab.commands.completion import of_techniques, of_traces
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
 from mmulab.mmu.config import TECHNIQUES
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("traces", nargs=-1, metavar="[TRACE]...")
+@click.argument("traces", nargs=-1, metavar="[TRACE]...", shell_complete=of_traces)
 @click.option(
     "--techniques",
     default=TECHNIQUES,
     show_default=True,
     metavar="LIST",
+    shell_complete=of_techniques,
     help="Comma-separated, in the order of the table: NAME, NAME:KEY=VALUE,..., FILE.py or all.",
 )
 @options.machine_options

@@ -16,6 +16,7 @@ from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
+from mmulab.commands.completion import completion
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
@@ -64,6 +65,7 @@ for _command in (
     rerun,
     calibrate,
     validate,
+    completion,
 ):
     cli.add_command(_command)
 

@@ -10,6 +10,7 @@ import click
 
 from mmulab import api
 from mmulab.commands import options, sweeping
+from mmulab.commands.completion import of_traces
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
 from mmulab.mmu.errors import InputError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("traces", nargs=-1, metavar="[TRACE]...")
+@click.argument("traces", nargs=-1, metavar="[TRACE]...", shell_complete=of_traces)
 @click.option(
     "--page-sizes", default="4k,2m,1g", show_default=True, metavar="LIST", help="Comma-separated."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmulab import api, arguments
+from mmulab.commands.completion import of_keys, of_presets
 from mmulab.commands.values import Bytes
 from mmulab.mmu.config import TECHNIQUES
 from mmulab.mmu.errors import InputError, check_choice, unknown
@@ -26,7 +27,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option("--preset", default=DEFAULT, show_default=True, metavar="NAME",
                      help="Processor: a name that `mmulab presets` lists, or a preset file, "
-                     "NAME.toml."),
+                     "NAME.toml.", shell_complete=of_presets),
         click.option("--page-size", default="4k", show_default=True, metavar="SIZE",
                      help="Guest pages: 4k, 2m, 1g, or thp (2m where a mapping allows it)."),
         click.option("--host-page-size", default="4k", show_default=True, metavar="SIZE",
@@ -63,6 +64,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--host-tables", default="", metavar="DUMP",
                      help="Those of its host: what backs its memory."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                     shell_complete=of_keys,
                      help="Change a number of the preset, e.g. cost.vm_exit=2000, "
                      "tlb.stlb.ways=8. Repeatable."),
     ]  # fmt: skip

@@ -123,6 +123,17 @@ if not os.path.isdir(os.path.join(__path__[0], "mmu")):
     __path__.append(os.path.dirname(__path__[0]))
 
 
+def _frame(result: Any) -> Any:
+    return import_module(f"{__name__}.plots.frames").frame(result)
+
+
+import_module(f"{__name__}.mmu.report.shown").by(
+    table=lambda result: __getattr__("table")(result),
+    plot=lambda result, path=None: __getattr__("plot")(result, path),
+    frame=_frame,
+)
+
+
 def __getattr__(name: str) -> Any:
     """A public name, on its first use (PEP 562)."""
     if name not in __all__:

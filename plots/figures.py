@@ -106,9 +106,9 @@ def _fit(figure: Figure) -> None:
     width, height = figure.get_size_inches()
     part = asked / width if asked else 1.0
     # What is narrower than it was drawn keeps more of its height: labels take their room.
-    figure.set_size_inches(width * part, height * max(part, min(1.0, part**0.6)))
+    figure.set_size_inches(width * part, height * max(part, min(1.0, part**0.35)))
     for text in figure.findobj(Text):
-        text.set_fontsize(max(least, text.get_fontsize() * factor * min(1.0, part**0.5)))
+        text.set_fontsize(max(least, float(text.get_fontsize()) * factor * min(1.0, part**0.5)))
     for line in figure.findobj(Line2D):
         line.set_linewidth(line.get_linewidth() * factor)
 

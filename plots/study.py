@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from math import exp, fsum, isclose, log
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmulab.mmu.config.units import parse_bytes
@@ -78,7 +79,7 @@ def draw(
         raise InputError(f"study {results.name}: no number of {shown.metric}")
     if normal:
         panels = {value: _normalised(shown, of, normal, value) for value, of in panels.items()}
-    columns = min(len(panels), 2 if 0 < look.get().width < 5 else 4)
+    columns = min(len(panels), _across() if shown.lines else _across() // 2)
     rows = -(-len(panels) // columns)
     figure = new_figure(1.2 + 3.4 * columns, 0.9 + 2.6 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
@@ -97,12 +98,14 @@ def draw(
             handles, labels, loc="outside lower center", ncols=min(_across(), len(labels)),
             frameon=False, fontsize=8,
         )  # fmt: skip
-    figure.suptitle(_caption(results, shown, panels), x=0.01, ha="left", fontsize=9)
+    wide = look.get().width or figure.get_size_inches()[0]
+    caption = fill(_caption(results, shown, panels), int(15 * wide))
+    figure.suptitle(caption, x=0.01, ha="left", fontsize=9)
     return figure
 
 
 def _across() -> int:
-    """Entries of a legend side by side."""
+    """Panels of lines, or entries of a legend, side by side: fewer in a column of a page."""
     return 2 if 0 < look.get().width < 5 else 4
 
 

@@ -143,11 +143,12 @@ class Processes:
         try:
             while waiting or any(worker.point for worker in workers):
                 self._occupy(workers, waiting, context)
-                for worker in [each for each in workers if each.point]:
+                busy = [each for each in workers if each.point]
+                wait_for([each.connection for each in busy], _PERIOD)
+                for worker in busy:
                     found = self._look_at(worker, workers, waiting, deaths)
                     if found:
                         yield found
-                wait_for([each.connection for each in workers if each.point], _PERIOD)
         finally:
             for worker in workers:
                 worker.end()

@@ -18,6 +18,7 @@ from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.memory.formats import FORMATS
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.techniques.specs import Spec
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
@@ -84,8 +85,8 @@ class Reference:
         return " ".join(name for bit, name in known if self.entry & bit)
 
 
-@dataclass(frozen=True)
-class Walk:
+@dataclass(frozen=True, repr=False)
+class Walk(Shown):
     """A walk from CR3 to the page of gva under one technique."""
 
     technique: str
@@ -106,6 +107,9 @@ class Walk:
             else:
                 found.append([each])
         return found
+
+    def __repr__(self) -> str:
+        return f"<walk for {self.gva:#x}, {self.technique}: {len(self.references)} references>"
 
 
 def walk(

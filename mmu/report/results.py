@@ -13,6 +13,7 @@ from typing import Any
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.report.cost import Range, total
 from mmulab.mmu.report.measured import Measured
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.report.verdict import Costs, Pair
 
 SCHEMA = "mmulab.comparison"
@@ -50,8 +51,8 @@ class TechniqueResult(Measured):
         }
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Techniques side by side over one trace.
 
     trace: its name. preset: its name. settings: all of the machine's configuration, its seed
@@ -74,6 +75,10 @@ class Comparison:
     costs: dict[str, Cited] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        names = ", ".join(result.technique for result in self.results)
+        return f"<comparison of {names} over {self.trace}, {self.preset}>"
 
     def __getitem__(self, technique: str) -> TechniqueResult:
         """A result by its technique's spec or, where one variant of it ran, its name."""

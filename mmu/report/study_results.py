@@ -14,6 +14,7 @@ from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.report import long_rows
 from mmulab.mmu.report.files import replacing
 from mmulab.mmu.report.long_rows import COLUMNS, FAILED, METRIC, OF_RUN, Row
+from mmulab.mmu.report.shown import Shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -54,8 +55,8 @@ class Series(NamedTuple):
     metric: str
 
 
-@dataclass(frozen=True)
-class StudyResults:
+@dataclass(frozen=True, repr=False)
+class StudyResults(Shown):
     """The rows of a study. axes: values by key, in its order. runs: axes by the key of each run,
     in its order. rows: all columns. missing: runs that are not made yet."""
 

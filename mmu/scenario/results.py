@@ -16,6 +16,7 @@ from mmulab.mmu.host.migration import Report
 from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
+from mmulab.mmu.report.shown import Shown
 
 SCHEMA = "mmulab.scenario"
 SCHEMA_VERSION = 2
@@ -68,8 +69,8 @@ class VMResult:
         return self.measured.cycles
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """One run of a scenario.
 
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
@@ -96,6 +97,9 @@ class RunResult:
         """The whole scenario, as plain data."""
         found: dict[str, Any] = self.input["scenario"]
         return found
+
+    def __repr__(self) -> str:
+        return f"<run of {self.scenario}, {self.variant}: {len(self.vms)} VMs, {self.end}>"
 
     def __getitem__(self, name: str) -> VMResult:
         for vm in self.vms:

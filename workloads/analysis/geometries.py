@@ -18,6 +18,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.tlb_stream.stream import Geometry
 from mmulab.mmu.trace import (
     BRK,
@@ -66,8 +67,8 @@ class SizeGeometries:
         return np.asarray(self.looked_up - np.cumsum(self.hits, axis=1))
 
 
-@dataclass(frozen=True)
-class Geometries:
+@dataclass(frozen=True, repr=False)
+class Geometries(Shown):
     """Misses of every geometry for one trace. accesses: those counted, warm-up left out. l1:
     the TLB in front, or None. ignored: events that took translations away, by name."""
 
@@ -78,6 +79,9 @@ class Geometries:
     ignored: dict[str, int] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<misses of {self.trace} with up to {self.sets[-1]} sets of {self.ways} ways>"
 
     @property
     def sets(self) -> list[int]:

@@ -10,6 +10,7 @@ from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.trace import Trace
 from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
 from mmulab.workloads.slices import after, before
@@ -21,8 +22,8 @@ SCHEMA_VERSION = 2
 HIT_RATIOS = (0.9, 0.99, 0.999)
 
 
-@dataclass(frozen=True)
-class MissRatios:
+@dataclass(frozen=True, repr=False)
+class MissRatios(Shown):
     """Miss-ratio curves of one trace. accesses: those counted, warm-up left out."""
 
     trace: str
@@ -30,6 +31,10 @@ class MissRatios:
     curves: tuple[MissRatioCurve, ...]
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(curve.page_size for curve in self.curves)
+        return f"<miss ratios of {self.trace}, {sizes} pages>"
 
     def sizes(self) -> list[int]:
         """Powers of two up to where the longest curve ends."""

@@ -17,6 +17,7 @@ from mmulab import __version__
 from mmulab.mmu.errors import InputError, printable
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.report.made import Making
+from mmulab.mmu.report.shown import Shown
 from mmulab.workloads import images
 
 SCHEMA = "mmulab.dedup"
@@ -80,8 +81,8 @@ class Sharing:
         return self.shared - self.contents
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Shown):
     """Sharing within each file and of all together, by page size.
 
     copies: of all files, how many contents have 1, 2, 3-4, 5-8, ... equal pages of 4 KiB.
@@ -94,6 +95,10 @@ class Report:
     cut: int | None
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        images = len({one.name for one in self.files})
+        return f"<equal pages of {images} memory images>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md."""

@@ -14,6 +14,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
+from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.trace import COLUMNS, EVENT_NAMES, MMAP, MUNMAP, SWITCH, Chunk, Trace, chunks_of
 from mmulab.workloads.analysis import tally_kernels as kernels
 from mmulab.workloads.analysis.stack_distance import StackDistances
@@ -56,8 +57,8 @@ class Region:
         return ("r" if loads else "-") + ("w" if stores else "-") + ("x" if fetches else "-")
 
 
-@dataclass(frozen=True)
-class TraceInfo:
+@dataclass(frozen=True, repr=False)
+class TraceInfo(Shown):
     """A trace, summed up.
 
     kinds: accesses by KIND_NAMES. sizes: accesses by bytes. events: by name. columns: those of
@@ -90,6 +91,9 @@ class TraceInfo:
     points: np.ndarray
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<what {self.trace} is like: {self.accesses:,} accesses>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md. The sample of points is left out."""

@@ -98,6 +98,11 @@ def _parameters(module: ModuleType) -> dict[str, Parameter]:
     return {**module.PARAMETERS, "kernel_every": KERNEL_EVERY}
 
 
+def parameters_of(name: str) -> tuple[str, ...]:
+    """Names of a generator's parameters. Raises InputError for an unknown generator."""
+    return tuple(_parameters(_module(name)))
+
+
 def _again(module: str, values: Values, seed: int) -> Generated:
     return Generated(import_module(module), values, seed)
 
