@@ -166,7 +166,7 @@ def _empty_level(geometry: Geometry, number: int, seed: int) -> Level:
 
 
 def _empty_chains(slots: int, ways: int) -> Chains:
-    bits = (4 * slots - 1).bit_length()
+    bits = (8 * slots - 1).bit_length()
     return Chains(
         heads=np.full(1 << bits, -1, np.int32),
         nexts=np.full(slots, -1, np.int32),
