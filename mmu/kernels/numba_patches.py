@@ -236,8 +236,9 @@ if NAMES_APART:
     bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
 
 
+_native_runtime: Any = getattr(runtime, "_nrt_python", None)
 _LOAD_NEEDED = (
-    (getattr(runtime, "_nrt_python", None), "c_helpers"),
+    (_native_runtime, "c_helpers"),
     (llvm, "add_symbol"),
 )
 LOAD = has_all(_LOAD_NEEDED)
@@ -246,7 +247,7 @@ LOAD = has_all(_LOAD_NEEDED)
 @cache
 def _name_runtime() -> None:
     """Names what code calls in numba's runtime, as that does when it is compiled."""
-    for name, address in runtime._nrt_python.c_helpers.items():
+    for name, address in _native_runtime.c_helpers.items():
         llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
