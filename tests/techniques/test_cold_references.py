@@ -55,7 +55,6 @@ TABLE = (
     Row("hosted:mmu=shadow", 4, 3, "n, as shadow"),
     Row("rmm", 24, 15, "N(g, h): a range is filled beside the walk. Karakostas et al., ISCA 2015"),
     Row("paravirt", 4, 3, "n: the guest's tables hold the host's frames: Xen, arch/x86/mm.c"),
-    Row("softmmu", 4, 3, "n by software: QEMU, target/i386/tcg/sysemu/excp_helper.c"),
     Row("pvm", 4, 3, "n, as shadow: Huang et al., SOSP 2023"),
     Row("container", 4, 3, "n: the host's kernel is the only one"),
     Row("agile:start=shadow", 4, 3, "n, in shadow mode: Gandhi et al., ISCA 2016"),
