@@ -94,10 +94,11 @@ def test_tables_hold_what_a_dictionary_does(variant: str, history: list) -> None
             ways = driver.machine.vm.private.way[of * MOST_WAYS :][: record["ways"]]
             lines = len({page >> 3 for size, page in expected if size == of})
             # A table that grows takes in a line for every 8 that it looks at: at its end the new
-            # one has those of the old one, and an eighth of its length more.
-            most = max(record["threshold"] / 100, record["threshold"] / 200 + 1 / 16)
+            # one has those of the old one, and an eighth of its length more; and the lines that
+            # began and ended it. So below an eighth a threshold does not hold.
+            most = max(record["threshold"] / 100, record["threshold"] / 200 + 1 / 16, 1 / 8)
             if not ways["next_lines"].any():
-                assert lines <= most * int(ways["lines"].sum()) + 1
+                assert lines <= most * int(ways["lines"].sum()) + 3
 
 
 @pytest.mark.parametrize("sides", ["both", "native", "host"])
