@@ -102,7 +102,7 @@ TECHNIQUE = Technique(
                 500,
                 2000,
             ),
-            category="shadow",
+            category="exit_pte",
         ),
     ),
     counters=(
