@@ -23,6 +23,9 @@ _ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST))
 #: Techniques up to which several traces stand one below the other.
 MOST_BARS = 8
 
+#: Times the longest bar that a whisker is drawn to.
+WHISKER = 2.0
+
 #: Of the median of a panel's bars, how many times as long one is drawn whole.
 LONGEST = 4.0
 
@@ -115,19 +118,24 @@ def _names(comparison: Comparison) -> list[str]:
 
 
 def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
-    """Bars, and a whisker from every cost at its lowest to every cost at its highest."""
+    """Bars, and a whisker from every cost at its lowest to every cost at its highest. One that is
+    many times as long as the bars is cut, and its end is said."""
     names = _names(comparison)
     ends = _bars(axes, names, comparison, used)
     ranges = [result.range_per_access for result in comparison.results]
+    cut = WHISKER * max(ends)
+    highs = [min(each.high, cut) for each in ranges]
     below = [each.likely - each.low for each in ranges]
-    above = [each.high - each.likely for each in ranges]
+    above = [high - each.likely for high, each in zip(highs, ranges, strict=True)]
     axes.errorbar(
         ends, names, xerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2.5
     )
     for name, result, each in zip(names, comparison.results, ranges, strict=True):
         text = f"{each.likely:.2f} ({result.translation_percent:.0f} % translation)"
-        _label(axes, text, each.high, name, 8)
-    axes.set_xlim(0, 1.5 * max(each.high for each in ranges))
+        if each.high > cut:
+            text = f"\u25b8 {each.high:.3g};  {text}"
+        _label(axes, text, min(each.high, cut), name, 8)
+    axes.set_xlim(0, 1.7 * max(highs))
     _tidy(axes)
     axes.set_title(comparison.trace, fontsize=10, loc="left")
 

@@ -109,7 +109,7 @@ TECHNIQUE = Technique(
         "fault": fault,
         "is_mapped": is_mapped,
     },
-    exits=(Exit("memory_op", "hypercalls for memory", HOST_ALLOCATION),),
+    exits=(Exit("memory_op", "memory_op hypercalls", HOST_ALLOCATION),),
     counters=(
         Counter("exchanged_pages", "pages moved so that a large page lies together"),
         Counter(

@@ -165,8 +165,10 @@ def test_a_page_that_was_paged_out_comes_back_unshared_and_may_be_shared() -> No
 def test_a_full_pool_shares_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until a node is free again; pages that find none stay as they are."""
     monkeypatch.setattr(
-        "mmulab.mmu.host.system.make_sharers",
-        lambda frames: Sharers(record=np.zeros(1, SHARERS_RECORD), node=np.zeros(6, SHARER)),
+        "mmulab.mmu.machine.build.make_sharers",
+        lambda frames, sites=0: Sharers(
+            record=np.zeros(1, SHARERS_RECORD), node=np.zeros(6, SHARER)
+        ),
     )
     rest = AtRest(2)
     rest.fill(0, 0, 7, 10)

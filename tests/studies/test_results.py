@@ -69,7 +69,7 @@ def test_show(mmulab, folder: Path, tmp_path: Path) -> None:  # type: ignore
     assert out.read_bytes() == (first / "rows.csv").read_bytes()
     plain = json.loads(mmulab("results", "show", first, "--metric", "exits.*", "--json", "-").out)
     assert plain["schema"] == "mmulab.rows" and set(plain["rows"][0]) == set(COLUMNS)
-    assert {row["metric"] for row in plain["rows"]} == {"exits.ept_violation"}
+    assert {row["metric"] for row in plain["rows"]} == {"exits.ept_violation", "exits.pml_full"}
     names = mmulab("results", "show", first, "--metrics").out.splitlines()
     assert "cycles.nested_walk" in names and len(names) == len(set(names)) > 80
 
@@ -164,7 +164,7 @@ def test_compare_with_a_sweep(mmulab, tmp_path: Path) -> None:  # type: ignore
     assert len(rows) == 12
     assert len({(row["trace"], row["seed"], row["technique"]) for row in rows}) == 12
     picture = (tmp_path / "a.svg").read_text()
-    for label in ("trace.size", "cycles per access", "native", "nested", "1M", "4M", "2 seeds"):
+    for label in ("trace.size", "cycles per access", "native", "nested", "1M", "4M", "means of 2"):
         assert f">{label}" in picture or label in picture
     check_error(mmulab(*words, "--check"), 2, "--check and a sweep")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from drivers.guest import _drop_backing
+from drivers.guest import drop_backing
 from drivers.one_machine import Driver
 from drivers.walks import GVA, PAGE, PAGE_2M, cold
 
@@ -109,7 +109,7 @@ def test_a_page_that_l1_takes_away(sync: str, writes: int) -> None:
     ((gva, _, leaf, _),) = driver.leaves()
     assert gva == GVA
     driver.simulator.reset_counters()
-    _drop_backing(driver.machine, (leaf & FRAME) >> 12)
+    drop_backing(driver.machine, (leaf & FRAME) >> 12)
     # then it clears an entry of EPT12 and executes INVEPT,
     assert exits(driver) == {"invept": 1} | ({"ept12_write": 1} if writes else {})
     check(driver.simulator)

@@ -122,7 +122,7 @@ TECHNIQUE = Technique(
     exits=(
         replace(
             _BACKING,
-            label="pages mapped for the guest",
+            label="frames backed",
             cost=Cited(
                 1128,
                 "assumption: an exit that a kernel handles, less a null one, for emulated I/O on a "
