@@ -108,9 +108,11 @@ class Caches:
         return self._take(line, self.enter, True)
 
     def touch(self, line: Line) -> None:
-        """One of the program."""
-        fetched = not self.levels[0].has(line) and self._is_fetched(line)
+        """One of the program. Its neighbours are looked for once it is there: one that it took
+        the place of, in a cache of fewer sets than a page has lines, has gone."""
+        there = self.levels[0].has(line) if self.levels else True
         found = self._take(line, 0, True)
+        fetched = not there and self._is_fetched(line)
         self.data[min(found, 1) if fetched else found] += 1
 
     def zero(self, lines: Iterable[Line]) -> None:
