@@ -18,6 +18,7 @@ from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
+from mmulab.mmu.memory.untouched import keep_untouched
 from mmulab.mmu.memory.vm import (
     MAX_PROCESSES,
     MAX_VMAS,
@@ -73,6 +74,7 @@ def make_host(
 ) -> Host:
     """The memory of a host of so many frames, and its disks, of so many pages. shared: several VMs
     may share frames, at so many sites at least, and what pages hold is followed."""
+    keep_untouched()
     return Host(
         frames=make_frames(total),
         memory=make_memory(total, tracked=shared),

@@ -122,7 +122,7 @@ OTHERS = (
 
 @pytest.mark.parametrize("name", ["4k on 4k", "thp on 2m", "4k on 2m, flushes"])
 @pytest.mark.parametrize("technique", OTHERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=1, max_size=40))
 def test_it_shows_the_guest_what_bare_metal_does(
     technique: str, name: str, history: list[tuple]
