@@ -133,7 +133,7 @@ def _stack(axes: Any, comparison: Comparison, used: dict[str, Any]) -> None:
     for name, result, each in zip(names, comparison.results, ranges, strict=True):
         text = f"{each.likely:.2f} ({result.translation_percent:.0f} % translation)"
         if each.high > cut:
-            text = f"\u25b8 {each.high:.3g};  {text}"
+            text = f"\u25b8 to {each.high:.3g};  likely {text}"
         _label(axes, text, min(each.high, cut), name, 8)
     axes.set_xlim(0, 1.7 * max(highs))
     _tidy(axes)
