@@ -67,3 +67,27 @@ def take_small_run(allocator, count, kind, owner):
     for frame in range(first, first + count):
         allocator.frame[frame].reverse = 0
     return first
+
+
+@kernel
+def give_back(allocator, kept, first, end):
+    """Frees those of frames [first, end) that are set aside; returns how many. kept: by frame, 1
+    where it is."""
+    freed = 0
+    for frame in range(first, end):
+        if kept[frame]:
+            kept[frame] = 0
+            frames.release(allocator, frame)
+            freed += 1
+    return freed
+
+
+@kernel
+def take_kept(allocator, kept, first, size, kind, owner):
+    """Takes the page of a size that begins at a frame of a run that was set aside: its frames are
+    all kept for it, or all free again. Returns (whether it is, frames that are set aside no more).
+    kept: as in `give_back`."""
+    end, freed = first + pages_in(size), 0
+    if kept[first:end].sum() == pages_in(size):
+        freed = give_back(allocator, kept, first, end)
+    return frames.take(allocator, first, INDEX_BITS * size, kind, owner, NIL), freed

@@ -30,9 +30,9 @@ from mmulab.mmu.hardware.walks.segments import LINEAR, set_segment
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField
-from mmulab.mmu.memory import frames, guest_tables
-from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, level_shift, pages_in
-from mmulab.mmu.memory.runs import take_small_run
+from mmulab.mmu.memory import guest_tables
+from mmulab.mmu.memory.entries import PAGE_SHIFT, level_shift, pages_in
+from mmulab.mmu.memory.runs import give_back, take_kept, take_small_run
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.techniques import nested, partition
@@ -125,10 +125,8 @@ def mapping_removed(machine, process, start, end):
     if segment.process != process + 1:
         return OK
     if start >> PAGE_SHIFT <= segment.start and segment.end <= end >> PAGE_SHIFT:
-        for gfn in range(segment.start + segment.offset, segment.end + segment.offset):
-            if state.kept[gfn]:
-                state.kept[gfn] = 0
-                frames.release(machine.vm.frames, gfn)
+        first, last = segment.start + segment.offset, segment.end + segment.offset
+        give_back(machine.vm.frames, state.kept, first, last)
         segment.process = 0
         if machine.vm.record[0].current == process:
             set_segment(machine.vcpu, LINEAR, 0, 0, 0)
@@ -137,17 +135,10 @@ def mapping_removed(machine, process, start, end):
 
 @kernel
 def _take_place(machine, first, size):
-    """True where a page goes into use: its frames are all set aside, or all free again."""
-    state = _state(machine.vm.private)
-    allocator = machine.vm.frames
-    end = first + pages_in(size)
-    if state.kept[first:end].sum() == pages_in(size):
-        for gfn in range(first, end):
-            state.kept[gfn] = 0
-            frames.release(allocator, gfn)
-    return frames.take(
-        allocator, first, INDEX_BITS * size, GUEST_PAGE, machine.vm.record[0].id, NIL
-    )
+    vm = machine.vm
+    kept = _state(vm.private).kept
+    taken, _ = take_kept(vm.frames, kept, first, size, GUEST_PAGE, vm.record[0].id)
+    return taken
 
 
 @kernel

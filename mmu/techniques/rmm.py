@@ -26,7 +26,7 @@ from mmulab.mmu.kernels.parts import as_struct
 from mmulab.mmu.kernels.structs import ArrayField
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, level_shift, pages_in
-from mmulab.mmu.memory.runs import take_small_run
+from mmulab.mmu.memory.runs import give_back, take_kept, take_small_run
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.memory.watermarks import frames_at_hand
@@ -131,11 +131,7 @@ def _range_of(machine, process, page, end):
 def _give_back(machine, first, end):
     """Frames that were set aside and never used are free again."""
     state = _state(machine.vm.private)
-    for gfn in range(first, end):
-        if state.kept[gfn]:
-            state.kept[gfn] = 0
-            state.record[0].room += 1
-            frames.release(machine.vm.frames, gfn)
+    state.record[0].room += give_back(machine.vm.frames, state.kept, first, end)
 
 
 @kernel
@@ -202,14 +198,11 @@ def mapping_removed(machine, process, start, end):
 
 @kernel
 def _take_place(machine, first, size):
-    """True where a page goes into use: its frames are all set aside, or all free again."""
-    state, allocator = _state(machine.vm.private), machine.vm.frames
-    end = first + pages_in(size)
-    if state.kept[first:end].sum() == pages_in(size):
-        _give_back(machine, first, end)
-    return frames.take(
-        allocator, first, INDEX_BITS * size, GUEST_PAGE, machine.vm.record[0].id, NIL
-    )
+    vm = machine.vm
+    state = _state(vm.private)
+    taken, freed = take_kept(vm.frames, state.kept, first, size, GUEST_PAGE, vm.record[0].id)
+    state.record[0].room += freed
+    return taken
 
 
 @kernel
