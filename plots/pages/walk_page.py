@@ -63,7 +63,8 @@ def html(shown: Shown) -> str:
     """The page."""
     gva = shown.techniques[0].walks[0].gva
     entries = _Entries()
-    sections, plain = [], []
+    sections: list[Markup] = []
+    plain: list[list[dict[str, Any]]] = []
     for of in shown.techniques:
         first = len(plain)
         at_first = of.of[shown.on]
@@ -182,7 +183,7 @@ def _section(walk: Walk, identity: str, others: Sequence[Walk], hidden: bool) ->
     inner = [tag("h2", heading, id=f"{identity}-heading")]
     if walk.references:
         scrolled = tag("div", picture(walk, identity, others), class_="scrolled", tabindex=0,
-                       role="region", aria_label=f"Grid of {walk.technique}")  # fmt: skip
+                       role="group", aria_label=f"Grid of {walk.technique}")  # fmt: skip
         inner += [
             tag("div", tag("div", scrolled, _legend(walk)), class_="stage"),
             _table(walk, heading),
@@ -223,7 +224,7 @@ def _table(walk: Walk, caption: str) -> Markup:
     head = tag("tr", *(tag("th", name, scope="col") for name in _HEADS))
     table = tag("table", tag("caption", caption, class_="unseen"), tag("thead", head),
                 tag("tbody", *rows))  # fmt: skip
-    return tag("div", table, class_="scrolled", tabindex=0, role="region",
+    return tag("div", table, class_="scrolled", tabindex=0, role="group",
                aria_label=f"References of {walk.technique}")  # fmt: skip
 
 
@@ -249,7 +250,7 @@ def _bits(name: str, of: tuple[Field, ...]) -> Markup:
         tag("div", *boxes, class_="bit-row", aria_hidden="true"),
         tag("div", tag("table", tag("caption", f"Bits of {name}", class_="unseen"),
                        tag("thead", head), tag("tbody", *rows)), class_="scrolled", tabindex=0,
-            role="region", aria_label=f"Bits of {name}"),
+            role="group", aria_label=f"Bits of {name}"),
         class_="decoded",
     )  # fmt: skip
 

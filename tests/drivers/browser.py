@@ -14,7 +14,7 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 #: (colour scheme, width in pixels) that pages are looked at in.
-LOOKS = (("light", 1280), ("dark", 1280), ("light", 360))
+LOOKS = (("light", 1280), ("dark", 360))
 
 
 @contextmanager
