@@ -63,7 +63,8 @@ class Guest:
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
-    those, what its present turn adds.
+    those, what its present turn adds. throttle: the part of its time that it is held back, and
+    held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Guest:
         self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
+        self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.paused = bool(settings.clone_of)  # until something lets it run: see host.life

@@ -42,7 +42,7 @@ from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
 
 _SIZES = {
-    "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step", "size",
+    "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "channel", "delta_cache", "step", "size",
     "slowest",
 }  # fmt: skip
 _TIMES = {
