@@ -4,8 +4,8 @@ The source keeps pages as it has sent them last, in a cache that is mapped direc
 number and has a power of two of places (QEMU migration/page_cache.c). What finds itself there goes
 as the bytes that differ, run by run (Svärd et al., Evaluation of delta compression techniques for
 efficient live migration of large virtual machines, VEE 2011); what does not goes whole, and takes
-the place. QEMU keeps what is there for two rounds more before another page may take its place, which
-is left out. A trace has no bytes, so that how much of a page is new is told.
+the place. QEMU keeps what is there for two rounds more before another page may take its place,
+which is left out. A trace has no bytes, so that how much of a page is new is told.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Pre-copy (Clark et al., NSDI 2005): all pages, then those stored to meanwhile (`
 a rule says that what is left may go while the VM stands still. What a round sends is what pages
 held when it began, so that a page stored to in a round goes again. Post-copy (Hines and Gopalan,
 VEE 2009): the VM stands still for its registers and gPT pages alone, and fetches each page that it
-lacks; the others follow by themselves. Hybrid: rounds of pre-copy, then post-copy of what was stored
-to since.
+lacks; the others follow by themselves. Hybrid: rounds of pre-copy, then post-copy of what was
+stored to since.
 
 Both hosts reach the VM's disk. Left out: compression of pages that go for the first time.
 """

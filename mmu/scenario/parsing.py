@@ -42,8 +42,8 @@ from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.services.reporting import ReportingSettings
 
 _SIZES = {
-    "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "channel", "delta_cache", "step", "size",
-    "slowest",
+    "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step", "size",
+    "slowest", "channel", "delta_cache",
 }  # fmt: skip
 _TIMES = {
     "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",
