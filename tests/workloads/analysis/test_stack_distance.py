@@ -62,6 +62,28 @@ def test_every_size_equals_brute_force(pages: list[int], cuts: list[int]) -> Non
     check(distances.curve(), pages)
 
 
+@given(
+    pages=st.lists(st.integers(0, 90) | st.integers(-4, 4), min_size=1, max_size=400),
+    cuts=st.lists(st.integers(0, 400), max_size=4),
+    alone=st.lists(st.booleans(), min_size=5, max_size=5),
+)
+@settings(deadline=None, max_examples=50)
+def test_pieces_absorbed_in_their_order_equal_brute_force(
+    pages: list[int], cuts: list[int], alone: list[bool]
+) -> None:
+    distances = StackDistances()
+    edges = sorted({0, len(pages), *(min(cut, len(pages)) for cut in cuts)})
+    for start, end, taken_alone in zip(edges, edges[1:], alone, strict=False):
+        chunk = chunk_of([page << 12 for page in pages[start:end]])
+        if taken_alone:
+            distances.add(chunk)
+        else:
+            later = distances.like()
+            later.add(chunk)
+            distances.absorb(later)
+    check(distances.curve(), pages)
+
+
 @pytest.mark.parametrize("page_size", [0, 1, 2])
 def test_a_real_trace_equals_brute_force(page_size: int) -> None:
     chunks = iter(workloads.open_trace(workloads.bundled()).chunks())
