@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
     from mmulab.workloads.analysis.geometries import Geometries

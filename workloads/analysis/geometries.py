@@ -19,7 +19,7 @@ from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.shown import Shown
-from mmulab.mmu.tlb_stream.stream import Geometry
+from mmulab.mmu.tlb_stream.levels import Geometry
 from mmulab.mmu.trace import (
     BRK,
     EVENT_NAMES,

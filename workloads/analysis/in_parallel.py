@@ -12,15 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from mmulab.mmu.errors import InputError
-from mmulab.mmu.kernels.warm import cores
 from mmulab.mmu.trace import Chunk
 from mmulab.workloads.analysis.stack_distance import StackDistances
 from mmulab.workloads.slices import Owners
-
-#: Cores that are used unless it is said otherwise: an assumption; what one thread reads and
-#: absorbs keeps no more of them busy.
-MOST_JOBS = 8
 
 # Assumptions: a piece has so many accesses for each page so far, but no more than fit in memory;
 # where it has fewer for each page that it touches first, the next few are taken without threads.
@@ -28,16 +22,6 @@ _EACH, _LONGEST = 16, 1 << 22
 _WORTH_IT, _ALONE = 8, 7
 
 _Part = tuple[Chunk, int, int, int]
-
-
-def jobs_of(asked: int | None) -> int:
-    """How many cores to use. asked: None: those that there are, up to MOST_JOBS. Raises
-    InputError."""
-    if asked is None:
-        return min(cores(), MOST_JOBS)
-    if asked < 1:
-        raise InputError(f"jobs {asked}: expected 1 or more")
-    return asked
 
 
 class InParallel:

@@ -8,11 +8,12 @@ from typing import Any
 
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.kernels.jobs import jobs_of
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.trace import Trace
-from mmulab.workloads.analysis.in_parallel import InParallel, jobs_of
+from mmulab.workloads.analysis.in_parallel import InParallel
 from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
 from mmulab.workloads.slices import parts
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mmulab import workloads
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import EVENT, NO_EVENTS, SWITCH, Chunk
 from mmulab.workloads import generators
 from mmulab.workloads.analysis.stack_distance import StackDistances
