@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     PathLike = str | os.PathLike[str]
     Listed = str | Iterable[str]  # "a,b", or the names themselves
@@ -151,7 +151,7 @@ def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
 
 def geometry(text: str) -> Geometry:
     """A TLB of "SETSxWAYS", LRU. Raises InputError."""
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     sets, _, ways = text.partition("x")
     if not (sets.isdecimal() and ways.isdecimal()):

@@ -9,7 +9,8 @@ import numpy as np
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.guest import swap
+from mmulab.mmu.guest.process import PAGE_MASK
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
@@ -22,7 +23,7 @@ from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
@@ -30,7 +31,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, Trace
+from mmulab.mmu.trace import LOAD, STORE, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -110,7 +111,6 @@ class Guest:
         self.ended_at = 0.0
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
-        self._filled = 0  # bytes of a CONTENT event that are done
 
     def _fresh(self) -> VM:
         """The state of the VM before it boots."""
@@ -139,7 +139,8 @@ class Guest:
     @property
     def position(self) -> tuple[Any, ...]:
         """How far its workload has got."""
-        here = self._chunk, self._marks, self._position, self._event, self._filled
+        filled = int(self.vm.record[0]["filled"])
+        here = self._chunk, self._marks, self._position, self._event, filled
         return self._feed.taken, self.accesses, here
 
     def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
@@ -148,10 +149,11 @@ class Guest:
         self._feed.restart()
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._event += booted
-        self._filled = 0
+        filled = 0
         if position is not None:
             self._feed.taken = position[0]
-            self._chunk, self._marks, self._position, self._event, self._filled = position[2]
+            self._chunk, self._marks, self._position, self._event, filled = position[2]
+        self.vm.record[0]["filled"] = filled
 
     def take_over(self, other: Guest) -> None:
         """It goes on in place of the same VM on another host, with what that has counted."""
@@ -276,7 +278,8 @@ class Guest:
         ran = self._position - first
         if ran:
             kinds = self._chunk.kind[first : self._position]
-            self.kinds += np.bincount(kinds, minlength=3)
+            of_kind = [int(np.count_nonzero(kinds == kind)) for kind in (LOAD, STORE)]
+            self.kinds += np.array([*of_kind, ran - sum(of_kind)])
         self.accesses += ran
         return status, ran
 
@@ -285,13 +288,19 @@ class Guest:
         if status == GUEST_SHORT:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
-            vm = self.vm
-            pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._chunk.kind[self._position])
-            return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
-        if status == CONTENT_DUE:
-            return self._fill(self._chunk.events[self._event])
+            return self._bring_in(*self._missing())
         return status
+
+    def _missing(self) -> tuple[int, int, int]:
+        """The page that the guest has paged out: (pid, GVA, what kind of access needs it)."""
+        record = self.vm.record[0]
+        for event in self._chunk.events[self._event : self._event + 1]:
+            if event["position"] <= self._position:  # a CONTENT event, not an access
+                first = int(event["start"]) & ~PAGE_MASK
+                return int(event["pid"]), first + int(record["filled"]), LOAD
+        pid = int(self.vm.process[record["current"]]["pid"])
+        kind = int(self._chunk.kind[self._position])
+        return pid, int(self.vcpu.regs[0]["fault_gva"]), kind
 
     def _bring_in(self, pid: int, gva: int, kind: int) -> int:
         """Brings back a page that the guest has paged out."""
@@ -300,24 +309,6 @@ class Guest:
             if status != OK:
                 break
         return status
-
-    def _fill(self, event: np.void) -> int:
-        """A CONTENT event, from where it has got to."""
-        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
-        end = start + int(event["length"])
-        status = OK
-        while status == OK:
-            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
-            self._filled = int(at) - start
-            if status == OK:
-                self._event += 1
-                self._filled = 0
-                break
-            if status == GUEST_SHORT:
-                status = int(swap.make_room(self.machine))
-            elif status == GUEST_PAGED_OUT:
-                status = self._bring_in(pid, int(at), LOAD)
-        return int(status)
 
     def _check(self, status: int) -> None:
         if status == NO_SUCH_PROCESS:
