@@ -66,7 +66,7 @@ def _holder(system: System, guest: Guest) -> Machine:
     vm = make_vm(
         guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12
     )
-    link(vm.ops, guest.spec)
+    link(vm.ops, guest.spec, guest.config)
     vm.record[0]["tracked"] = 1
     vcpu = make_vcpu(guest.spec, guest.preset, guest.config, number)
     return Machine(core=guest.core, host=guest.host, vcpu=vcpu, vm=vm, outer=NO_VM)

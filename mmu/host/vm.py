@@ -164,7 +164,7 @@ class Guest:
 
     def _link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
-        link(vm.ops, self.spec)
+        link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

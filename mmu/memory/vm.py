@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
+from mmulab.mmu.memory.huge import HUGE
 from mmulab.mmu.memory.state import Disk, Frames
 
 #: Configuration and scalars of a VM.
@@ -109,6 +110,7 @@ class VM(Struct):
     dirty: np.ndarray  # [gfns]: 1: stored to since the log was last emptied; see vmm.dirty_log
     process: np.ndarray
     vma: np.ndarray
+    huge: np.ndarray  # [1]: see memory.huge
     reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
 
     FIELDS = {
@@ -126,5 +128,6 @@ class VM(Struct):
         "dirty": ArrayField(np.uint8),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
+        "huge": ArrayField(HUGE),
         "reservation": ArrayField(RESERVATION),
     }
