@@ -3,6 +3,8 @@
     fault                              2 MiB at a first touch where a mapping allows it
     never                              4 KiB, but where a mapping asks for more
     linux:max_ptes_none=0              Linux: at faults, and by khugepaged
+    ingens:threshold=90                Ingens: once so much of a region is used
+    hawkeye:at_fault=off               HawkEye: the regions first whose pages are used most
 
 What each does: `mmu.guest.huge`.
 """
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from mmulab.mmu.errors import InputError, unknown
 
 #: As `mmu.memory.huge` numbers them.
-POLICIES = ("fault", "never", "linux")
+POLICIES = ("fault", "never", "linux", "ingens", "hawkeye")
 ENABLED = ("never", "madvise", "always")
 
 
@@ -56,10 +58,14 @@ def _time(name: str, meaning: str, default: float, source: str) -> Parameter:
 
 
 _C = "Linux, mm/khugepaged.c"
+_INGENS = "github.com/ut-osa/ingens"
+_HAWKEYE = "github.com/apanwariisc/HawkEye"
 _PAGES = 511  # of a region, but one
 
+#: What turns times into ticks where no host tells the time.
+RATE = "accesses_per_millisec"
 _RATE = Parameter(
-    "accesses_per_millisec",
+    RATE,
     "accesses of the guest in a millisecond, where no host tells it the time",
     100_000,
     "assumption: 20 cycles an access at 2 GHz",
@@ -71,6 +77,14 @@ _SCAN = (
     _time("alloc_sleep", "and where no block of 2 MiB was free", 60_000, _C),
     Parameter("pages_to_scan", "pages of a batch", 4096, f"{_C}, khugepaged_init()", 1, 1 << 30),
 )
+
+
+def _most(swap: int, shared: int, source: str) -> tuple[Parameter, Parameter]:
+    return (
+        Parameter("max_ptes_swap", "pages that are paged out", swap, source, 0, _PAGES),
+        Parameter("max_ptes_shared", "pages that are shared", shared, source, 0, _PAGES),
+    )
+
 
 #: By policy.
 PARAMETERS: dict[str, tuple[Parameter, ...]] = {
@@ -94,8 +108,82 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {
         Parameter("khugepaged", "the scan runs", "on", _C, choices=("on", "off")),
         *_SCAN,
         Parameter("max_ptes_none", "empty gPTEs of a region at most", _PAGES, _C, 0, _PAGES),
-        Parameter("max_ptes_swap", "pages that are paged out", 64, _C, 0, _PAGES),
-        Parameter("max_ptes_shared", "pages that are shared", 256, _C, 0, _PAGES),
+        *_most(64, 256, _C),
+        _RATE,
+    ),
+    "ingens": (
+        Parameter(
+            "threshold",
+            "percent of a region's pages that are used before it is promoted",
+            90,
+            f"{_INGENS}, osa/hugepage_scan.c, util_threshold",
+            1,
+            100,
+        ),
+        *_SCAN,
+        *_most(0, 0, "Linux 4.3, mm/huge_memory.c, khugepaged_scan_pmd()"),
+        Parameter(
+            "fair",
+            "the scan goes to the process that has too few huge pages in use for its need",
+            "off",
+            f"{_INGENS}, osa/hugepage_scan.c, hugepage_fairness",
+            choices=("on", "off"),
+        ),
+        Parameter(
+            "tau",
+            "penalty of a huge page in use, percent of that of an idle one",
+            50,
+            "assumption: the paper's value is not in its code",
+            0,
+            100,
+        ),
+        _time("sample_sleep", "between two looks at A bits", 4000, f"{_INGENS}, the same file"),
+        _RATE,
+    ),
+    "hawkeye": (
+        Parameter(
+            "at_fault",
+            "first touches get 2 MiB where a block is free; off: as if none ever were",
+            "on",
+            f"{_HAWKEYE}, mm/huge_memory.c",
+            choices=("on", "off"),
+        ),
+        *_SCAN,
+        Parameter("max_ptes_none", "empty gPTEs of a region at most", _PAGES, _C, 0, _PAGES),
+        *_most(0, 0, "Linux 4.3, mm/huge_memory.c, khugepaged_scan_pmd()"),
+        _time(
+            "sample_sleep", "from sample to sample", 30_000, "assumption: the paper's, of summaries"
+        ),
+        _time("sample", "from clearing A bits to looking", 1000, f"{_HAWKEYE}, mm/ohp.c"),
+        Parameter(
+            "warm_up_samples", "before regions are ranked", 3, f"{_HAWKEYE}, mm/ohp.c", 0, 1000
+        ),
+        _time("zero_sleep", "between two batches of zeroing", 1000, f"{_HAWKEYE}, asynczero.c"),
+        Parameter(
+            "zero_blocks",
+            "of 4 MiB that a batch zeroes",
+            10,
+            f"{_HAWKEYE}, asynczero.c",
+            0,
+            1 << 20,
+        ),
+        Parameter(
+            "high",
+            "percent of memory in use from which on zeros are given back; 0: never",
+            85,
+            f"{_HAWKEYE}, bloat_recovery/remove.c",
+            0,
+            100,
+        ),
+        Parameter("low", "and down to which", 70, f"{_HAWKEYE}, the same file", 0, 100),
+        Parameter(
+            "min_zeros",
+            "pages of zeros of a large page that is split for them",
+            256,
+            "assumption: half; the paper has a threshold, its code takes any",
+            1,
+            512,
+        ),
         _RATE,
     ),
 }
@@ -103,15 +191,16 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {
 
 @dataclass(frozen=True)
 class GuestTHP:
-    """A policy with the values of all its parameters."""
+    """A policy with the values of all its parameters. given: those that a user has named."""
 
     policy: str
     values: dict[str, float | str]
+    given: frozenset[str] = frozenset()
 
     def ticks(self, name: str, timed: bool) -> int:
         """A time in ticks, see `mmu.memory.huge`. timed: a host tells the time."""
         value = float(self.values[f"{name}_millisecs"])
-        rate = 1e6 if timed else float(self.values["accesses_per_millisec"])
+        rate = 1e6 if timed else float(self.values[RATE])
         return max(1, round(value * rate))
 
 
@@ -131,4 +220,4 @@ def parse(text: str) -> GuestTHP:
             raise InputError(f"guest thp {policy}: {pair}: expected {name}=VALUE, once")
         given.add(name)
         values[name] = known[name].read(policy, value)
-    return GuestTHP(policy, values)
+    return GuestTHP(policy, values, frozenset(given))

@@ -104,6 +104,9 @@ def make_table(machine, gfn, level, gva):
     if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
         return OUT_OF_TABLES
     vm.used[gfn] = 0
+    if vm.region.size > 1:
+        vm.region[gfn].weight = 0
+        vm.region[gfn].bucket = 0
     return seam.table_allocated(machine, gfn, level, gva)
 
 

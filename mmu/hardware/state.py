@@ -261,6 +261,8 @@ STATS = np.dtype(
         ("thp_scan_read_only", np.int64),
         ("thp_filled", np.int64),  # pages of zeros that promotion added
         ("thp_split_pmd", np.int64),
+        ("thp_recovered", np.int64),  # pages of zeros that were taken out of large ones
+        ("thp_prezeroed", np.int64),  # pages that were zeros before they were touched
     ]
 )
 

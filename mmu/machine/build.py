@@ -153,7 +153,7 @@ def make_vm(
         dirty=np.zeros(per_gfn, np.uint8),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
-        huge=huge.make(config.guest_thp, timed),
+        **huge.make(config.guest_thp, count, timed),
         reservation=np.zeros(blocks, RESERVATION),
     )
 
@@ -180,7 +180,7 @@ def _no_vm() -> VM:
         dirty=np.zeros(0, np.uint8),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
-        huge=huge.make("fault"),
+        **huge.make("fault", 1),
         reservation=np.zeros(1, RESERVATION),
     )
 

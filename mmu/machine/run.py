@@ -170,8 +170,6 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
                         machine.core, machine.vcpu, machine.host.memory, address, position, end
                     )
                 position += 1
-                if machine.vm.huge[0].due:
-                    stop = position
         _pass_time(machine, position - begun)
         status = seam.elapsed(machine, position - begun)
         if status != OK:

@@ -42,5 +42,38 @@ HUGE = np.dtype(
         ("progress", np.int64),
         ("heads", np.int64),  # times that it has begun at the first process
         ("failed", np.int64),  # 1: no block was free, once
+        # Of Ingens.
+        ("least", np.int64),  # gPTEs in use of a region that is worth it
+        ("fair", np.int64),  # 1: processes take turns by what they have and need
+        ("tau", np.int64),  # penalty of huge pages in use, percent of that of idle ones
+        ("first", np.int64),  # of the regions that wait, in `VM.promotable`; it goes round
+        ("waiting", np.int64),  # how many do
+        # Of HawkEye.
+        ("sample", np.int64),  # ticks from clearing A bits to looking at them
+        ("sampling", np.int64),  # 1: they have been cleared
+        ("samples", np.int64),
+        ("warm_up", np.int64),  # samples before regions lie in buckets
+        ("head", np.int64),  # the next places at both ends of all lists of regions
+        ("tail", np.int64),
+        ("last", np.int64),  # process that had the last promotion
+        ("high", np.int64),  # percent of memory in use from which on zeros are given back
+        ("low", np.int64),  # and down to which
+        ("min_zeros", np.int64),  # pages of zeros of a page of 2 MiB that is split then
+        ("recovering", np.int64),  # 1: between both
+        ("zero_pages", np.int64),  # zeroed each period
+        ("zeroed", np.int64),  # free frames that are
     ]
 )
+
+#: A region, by the gfn of its table of level 1.
+REGION = np.dtype(
+    [
+        ("weight", np.int64),  # moving average of the pages used in a sample
+        ("bucket", np.int64),  # + 1; 0: it is in none
+        ("place", np.int64),  # in the list of its bucket, the least first
+    ]
+)
+
+#: A region that waits for promotion.
+PROMOTABLE = np.dtype([("process", np.int64), ("gva", np.int64)])
+WAITING = 1 << 12  # regions that can wait; what comes then is found by the scan: an assumption

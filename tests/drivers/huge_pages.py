@@ -22,8 +22,9 @@ class HugeGuest(Driver):
         super().__init__(technique, page_size="thp", guest_thp=policy, **options)
 
     def map(self, regions: int = 1, at: int = 0, prot: int = 3, asked: int = 0) -> None:
-        """Maps regions. asked: 0: nothing; else a page size + 1."""
-        self.event(MMAP, BASE + at * SPAN, regions * SPAN, prot | asked << 8)
+        """Maps regions in the process that runs. asked: 0: nothing; else a page size + 1."""
+        pid = int(self.process()["pid"])
+        self.event(MMAP, BASE + at * SPAN, regions * SPAN, prot | asked << 8, pid=pid)
 
     def touch(self, pages: int, at: int = 0, kind: int = STORE) -> None:
         """Touches the first pages of a region."""

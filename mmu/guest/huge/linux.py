@@ -12,7 +12,7 @@ hpage_collapse_scan_pmd(), khugepaged_scan_mm_slot(), khugepaged_do_scan()).
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging
-from mmulab.mmu.guest.huge import region, threads
+from mmulab.mmu.guest.huge import mappings, region, threads
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import ENTRIES
 from mmulab.mmu.memory.huge import SCAN
@@ -20,12 +20,13 @@ from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.techniques import seam
 
 #: What became of a region that was looked at.
-_PASSED_OVER, _PROMOTED, _NO_BLOCK = 0, 1, 2
+PASSED_OVER, PROMOTED, NO_BLOCK = 0, 1, 2
 
 
 @kernel
-def is_worth_it(machine, table, flags):
-    """Whether khugepaged promotes what a table maps; counts why not."""
+def is_worth_it(machine, table, flags, unused):
+    """Whether khugepaged promotes what a table maps; counts why not. unused: whether it does where
+    no page is young, too."""
     huge, stats = machine.vm.huge[0], machine.vcpu.stats[0]
     none, swapped, shared, young, writable, alike = region.survey(machine, table, flags)
     if swapped > huge.max_swap:
@@ -36,7 +37,7 @@ def is_worth_it(machine, table, flags):
         stats.thp_scan_exceed_share_pte += 1
     elif not writable or not alike:
         stats.thp_scan_read_only += 1
-    elif not young or (swapped and young < ENTRIES // 2):
+    elif not (young or unused) or (swapped and young < ENTRIES // 2):
         stats.thp_scan_unreferenced += 1
     else:
         return True
@@ -46,21 +47,21 @@ def is_worth_it(machine, table, flags):
 @kernel
 def _look_at(machine, process, gva, area):
     """One region: (status, what became of it)."""
-    table = region.table_of(machine, process, gva)
+    table = mappings.table_of(machine, process, gva)
     if table == NIL:
-        return OK, _PASSED_OVER
+        return OK, PASSED_OVER
     flags = paging.leaf_flags(gva, machine.vm.vma[area].prot)
-    if not is_worth_it(machine, table, flags):
+    if not is_worth_it(machine, table, flags, False):
         machine.vcpu.stats[0].thp_scanned += ENTRIES
-        return OK, _PASSED_OVER
+        return OK, PASSED_OVER
     status, promoted = region.promote(machine, process, gva, area)
     if status == OK:
         machine.vcpu.stats[0].thp_scanned += ENTRIES
-    return status, _PROMOTED if promoted else _NO_BLOCK
+    return status, PROMOTED if promoted else NO_BLOCK
 
 
 @kernel
-def _scan_process(machine):
+def scan_process(machine):
     """From where the scan is to the end of its process, or of the batch: (status, what became of
     the last region). It stops at each promotion, and at the end of the batch."""
     vm = machine.vm
@@ -68,9 +69,9 @@ def _scan_process(machine):
     huge.progress += 1
     area = vm.process[huge.process].vma - 1 if vm.process[huge.process].alive else NIL
     while area != NIL:
-        end = region.end_of(vm, area)
-        first = region.first_in(vm, area)
-        if not region.is_eligible(vm, area) or first >= end or huge.address >= end:
+        end = mappings.end_of(vm, area)
+        first = mappings.first_in(vm, area)
+        if not mappings.is_eligible(vm, area) or first >= end or huge.address >= end:
             huge.progress += int(huge.address < end)
             area = vm.vma[area].next - 1
             continue
@@ -79,34 +80,40 @@ def _scan_process(machine):
             status, became = _look_at(machine, huge.process, huge.address, area)
             if status != OK:
                 return status, became
-            huge.address += region.SPAN
+            huge.address += mappings.SPAN
             huge.progress += ENTRIES
-            if became != _PASSED_OVER or huge.progress >= huge.pages_to_scan:
+            if became != PASSED_OVER or huge.progress >= huge.pages_to_scan:
                 return OK, became
         area = vm.vma[area].next - 1
     huge.process += 1
     huge.address = 0
-    return OK, _PASSED_OVER
+    return OK, PASSED_OVER
+
+
+@kernel
+def goes_round(machine):
+    """Begins again at the first process behind the last one; False where that would be the second
+    time in a batch."""
+    huge = machine.vm.huge[0]
+    if huge.process >= machine.vm.record[0].processes_used:
+        huge.process = 0
+        huge.address = 0
+        machine.vcpu.stats[0].thp_full_scans += 1
+    huge.heads += int(huge.process == 0 and huge.address == 0)
+    return huge.heads < 2
 
 
 @kernel
 def scan(machine):
     """One batch: (status, ticks that the thread sleeps then)."""
-    vm = machine.vm
-    huge = vm.huge[0]
+    huge = machine.vm.huge[0]
     while huge.progress < huge.pages_to_scan:
-        if huge.process >= vm.record[0].processes_used:
-            huge.process = 0
-            huge.address = 0
-            machine.vcpu.stats[0].thp_full_scans += 1
-        if huge.process == 0 and huge.address == 0:
-            huge.heads += 1
-            if huge.heads == 2:
-                break
-        status, became = _scan_process(machine)
+        if not goes_round(machine):
+            break
+        status, became = scan_process(machine)
         if status != OK:
             return status, 0
-        if became == _NO_BLOCK and huge.progress < huge.pages_to_scan:
+        if became == NO_BLOCK and huge.progress < huge.pages_to_scan:
             if huge.failed:
                 break
             huge.failed = 1
@@ -127,11 +134,7 @@ def wake(machine):
         status, ticks = scan(machine)
         if status == OK:
             threads.rest(machine, SCAN, ticks)
-    left = seam.kernel_leave(machine)
-    if status != OK or left != OK:
-        return status if status != OK else left
-    threads.sleep(machine)
-    return OK
+    return threads.leave(machine, status)
 
 
 #: Writes the guest's timer into `VM.ops`.

@@ -11,8 +11,9 @@ elsewhere do not.
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, swap
+from mmulab.mmu.guest.huge.mappings import SPAN, table_of
 from mmulab.mmu.hardware import contents
-from mmulab.mmu.kernels.compiling import inlined, kernel
+from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import frames
 from mmulab.mmu.memory.entries import (
     ENTRIES,
@@ -28,46 +29,14 @@ from mmulab.mmu.memory.entries import (
     frame_of,
     index_of,
 )
-from mmulab.mmu.memory.guest_tables import load_entry, lookup
-from mmulab.mmu.memory.huge import ASKED, EVERYWHERE
+from mmulab.mmu.memory.guest_tables import load_entry
 from mmulab.mmu.memory.state import GUEST_PAGE
 from mmulab.mmu.memory.status import NIL, OK
+from mmulab.mmu.memory.watermarks import frames_at_hand
 from mmulab.mmu.techniques import seam
-
-SHIFT = PAGE_SHIFT + INDEX_BITS
-SPAN = 1 << SHIFT
 
 #: What promotion may take besides: pages that come back, and tables on the way to them.
 _SPARE = 64
-
-
-@inlined
-def is_eligible(vm, area):
-    """True where the policy is for a mapping: see `page size asked for` in `memory.vm.VMA`."""
-    this = vm.vma[area]
-    if this.prot == 0 or this.start < 0:
-        return False
-    enabled = vm.huge[0].enabled
-    return (enabled == EVERYWHERE and this.size == 0) or (enabled >= ASKED and this.size == 2)
-
-
-@inlined
-def first_in(vm, area):
-    """The first region of a mapping: its address."""
-    return (vm.vma[area].start + SPAN - 1) & ~(SPAN - 1)
-
-
-@inlined
-def end_of(vm, area):
-    """Where the last region of a mapping ends."""
-    return vm.vma[area].end & ~(SPAN - 1)
-
-
-@kernel
-def table_of(machine, process, gva):
-    """The table of level 1 of a region; NIL where it has none, or is one page."""
-    _, level, table = lookup(machine, machine.vm.process[process].cr3, gva)
-    return table if level == 1 else NIL
 
 
 @kernel
@@ -156,6 +125,9 @@ def promote(machine, process, gva, area):
     stats = machine.vcpu.stats[0]
     table = table_of(machine, process, gva)
     prot = vm.vma[area].prot
+    status = frames_at_hand(machine, 2 * ENTRIES)
+    if status != OK:
+        return status, False
     keep = vm.frames.counts[frames.MIN] + _SPARE
     if frames.available(vm.frames) < keep + 2 * ENTRIES:
         stats.thp_collapse_alloc_failed += 1

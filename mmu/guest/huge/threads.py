@@ -12,6 +12,7 @@ from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.huge import TIMERS
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.memory.watermarks import frames_at_hand
+from mmulab.mmu.techniques import seam
 
 
 @kernel
@@ -46,8 +47,12 @@ def rest(machine, timer, ticks):
 
 
 @kernel
-def sleep(machine):
-    """All threads sleep: sets the alarm for the first."""
+def leave(machine, status):
+    """The kernel is left; with all work done, sets the alarm for who wakes up first. status: what
+    work came to. Returns a status."""
+    left = seam.kernel_leave(machine)
+    if status != OK or left != OK:
+        return status if status != OK else left
     huge = machine.vm.huge[0]
     first = 0
     for timer in range(TIMERS):
@@ -57,3 +62,4 @@ def sleep(machine):
     huge.slept = first
     huge.alarm = first
     huge.due = 0
+    return OK
