@@ -316,6 +316,7 @@ class System:
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
             guest.note(self.now, "start", "running")
+        guest.tell_time(self.now)
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ class Guest:
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
-            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
-            seed=seed,
+            shadow_policy=settings.shadow_policy, guest_thp=settings.guest_thp,
+            vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
         self.spec = parse(settings.technique, config).on(preset.arch)
@@ -109,6 +110,7 @@ class Guest:
         self.migration: Any = None  # under way: see host.migration
         self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
+        self._told = inf  # the time, when it was last told
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
 
@@ -116,7 +118,7 @@ class Guest:
         """The state of the VM before it boots."""
         settings = self.settings
         vm = make_vm(
-            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
         self._link(vm)
         vm.record[0]["tracked"] = 1
@@ -168,7 +170,7 @@ class Guest:
 
     def _link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
-        link(vm.ops, self.spec)
+        link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -232,6 +234,14 @@ class Guest:
         """Boots the guest. Returns a status."""
         self.started = True
         return self.run(0)[0]
+
+    def tell_time(self, now: float) -> None:
+        """Its turn begins, at a time in seconds: timers of its kernel may have rung."""
+        huge = self.vm.huge[0]
+        if huge["slept"]:
+            huge["alarm"] -= round(max(0.0, now - self._told) * 1e9)
+            huge["due"] |= huge["alarm"] <= 0
+        self._told = now
 
     def go_on(self) -> int:
         """Runs what is left of its turn. Returns a status."""

@@ -61,6 +61,9 @@ CATEGORIES = {
     "shadow": "bringing shadow tables up to date",
 }
 
+#: What a line of 64 bytes holds of a guest's table.
+GPTES_A_LINE = 8
+
 #: Counts of the guest kernel's work that an exit may stand in for.
 REPLACED = ("invlpgs", "cr3_loads")
 
@@ -167,6 +170,8 @@ def charges(
             "cost.cr3_load": counts["cr3_loads"] - instead["cr3_loads"],
         }
     )
+    # A thread that looks at gPTEs waits for each line of them: an assumption; nothing prefetches.
+    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] / GPTES_A_LINE
     charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
     for counter in technique.counters:
         if counter.cost:

@@ -132,7 +132,10 @@ def _check_d_bits(event: Event, vm: VMSettings) -> None:
 
 
 #: What a copy must have as its source has it.
-_SAME = ("memory", "disk", "technique", "page_size", "host_page_size", "levels", "shadow_policy")
+_SAME = (
+    "memory", "disk", "technique", "page_size", "host_page_size", "levels", "shadow_policy",
+    "guest_thp",
+)  # fmt: skip
 
 
 def _check_copy(vm: VMSettings, by_name: dict[str, VMSettings]) -> None:
