@@ -64,9 +64,9 @@ def _holder(system: System, guest: Guest) -> Machine:
     """A VM like a guest's that never runs."""
     number = system.new_number()
     vm = make_vm(
-        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12
+        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12, True
     )
-    link(vm.ops, guest.spec)
+    link(vm.ops, guest.spec, guest.config)
     vm.record[0]["tracked"] = 1
     vcpu = make_vcpu(guest.spec, guest.preset, guest.config, number)
     return Machine(core=guest.core, host=guest.host, vcpu=vcpu, vm=vm, outer=NO_VM)

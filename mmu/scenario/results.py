@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.host.migration import Report, Round
+from mmulab.mmu.host.migration_report import Report, Round
 from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured

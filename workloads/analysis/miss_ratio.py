@@ -10,12 +10,14 @@ import numpy as np
 
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.kernels.jobs import jobs_of
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.trace import Trace
+from mmulab.workloads.analysis.in_parallel import InParallel
 from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
-from mmulab.workloads.slices import after, before
+from mmulab.workloads.slices import parts
 
 SCHEMA = "mmulab.miss-ratio"
 SCHEMA_VERSION = 2
@@ -103,11 +105,13 @@ def measure(
     skip: int = 0,
     most: int | None = None,
     advance: Callable[[int], None] | None = None,
+    jobs: int | None = None,
 ) -> MissRatios:
     """Miss-ratio curves in one pass.
 
     rate: part of the pages followed (SHARDS), 1 for all. skip: accesses left out at the
-    beginning. most: accesses to take. advance: told how many have been taken.
+    beginning. most: accesses to take. advance: told how many have been read. jobs: cores to use,
+    those that there are unless given; no result depends on it.
     Raises InputError for a bad page size, rate or trace.
     """
     distances = [StackDistances(page_size_index(name), rate) for name in page_sizes]
@@ -123,18 +127,13 @@ def measure(
         "max": most,
     }
     accesses = 0
-    for chunk in trace.chunks():
-        part = after(chunk, skip)
-        skip -= min(skip, chunk.accesses)
-        if most is not None:
-            part = before(part, most - accesses)
-        for each in distances:
-            each.add(part)
-        accesses += part.accesses
-        if advance:
-            advance(accesses)
-        if most is not None and accesses >= most:
-            break
+    with InParallel(distances, jobs_of(jobs)) as several:
+        for part in parts(trace.chunks(), skip, most):
+            several.add(part)
+            accesses += part.accesses
+            if advance:
+                advance(accesses)
+        several.finish()
     if not accesses:
         raise InputError(f"{trace.name}: no accesses after the first that were skipped")
     return MissRatios(
