@@ -41,6 +41,7 @@ COSTS = (
 #: Those that only a preset with the structure has, by the count that it is charged for, and
 #: where.
 OF_STRUCTURES = {
+    "tlb_prefetch_hits": ("l2_tlb_hit", "l2_tlb"),  # the buffer is looked into with the L2 TLB
     "guest_pwc_hits": ("pwc_hit", "guest_walk"),
     "nested_pwc_hits": ("pwc_hit", "nested_walk"),
 }
