@@ -86,7 +86,7 @@ class Guest:
             vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config).on(preset.arch)
+        self.spec = parse(settings.technique, config).on(preset)
         self.host, self.core = host, core
         self.vm = self._fresh()
         core.record[0]["tracking"] = 1
