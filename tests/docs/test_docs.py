@@ -155,11 +155,11 @@ def test_command_exists(where: str, command: str) -> None:
     assert options <= known, f"{where}: {command}: {options - known}"
 
 
-ELSEWHERE = r"mmulab (assignment (new|solve|grade)|sweep|results)"
+ELSEWHERE = r"mmulab (assignment (new|solve|grade)|sweep|results|report)"
 
 
 def runnable(command: str) -> bool:
-    """Without placeholders; setting, grading and studies have tests of their own."""
+    """Without placeholders; setting, grading, studies and reports have tests of their own."""
     one, words = find(command)
     words = [word for word in words if not word.startswith("--")]
     if isinstance(one, click.Group) or re.match(ELSEWHERE, command):
