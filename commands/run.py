@@ -73,7 +73,7 @@ def run(
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
     key, settings = _settings(loaded, sweeping.axes(sweeps, seeds))
     techniques = {vm.technique for each in settings.values() for vm in each.vms}
-    options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
+    options.say_if_cold(*techniques, modules=("host.devices",))
     runs = {
         value: _runs(each, compare, check, f"{loaded.name} {value}".strip(), checkpoints)
         for value, each in settings.items()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
     from mmulab.workloads.analysis.geometries import Geometries
@@ -119,7 +119,7 @@ def compare(
     simulator's invariants as it runs (slow). progress: called now and then with the number of
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
-    guest_allocator, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
+    guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
     host_tables.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
@@ -268,14 +268,15 @@ def miss_ratio(
     max: int | str | None = None,
     format: str | None = None,
     seed: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> MissRatios:
     """Miss ratio of a fully associative LRU TLB of every size, in one pass: `mmulab mrc`.
 
     trace, format, seed: see `trace`. page_sizes: names, or a text with commas. sample: part
     of the pages that is followed (SHARDS); 1 is exact. warmup: accesses to leave out at the
-    beginning. max: accesses to take, all unless given. progress: called with the accesses
-    taken so far.
+    beginning. max: accesses to take, all unless given. jobs: cores to use, those that there
+    are unless given; results are the same. progress: called with the accesses read so far.
 
     Raises InputError for a bad trace, page size or rate.
     """
@@ -284,7 +285,7 @@ def miss_ratio(
     skipped = number("warmup", warmup, parse_count)
     most = None if max is None else number("max", max, parse_count)
     source = _trace(trace, format=format, seed=seed, levels=5)
-    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
+    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress, jobs)
 
 
 def geometries(

@@ -70,7 +70,7 @@ def _holder(system: System, guest: Guest) -> Machine:
     """A VM like a guest's that never runs."""
     number = system.new_number()
     vm = make_vm(
-        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12
+        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12, True
     )
     guest.link(vm)
     vm.record[0]["tracked"] = 1

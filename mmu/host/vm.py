@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.guest import swap
+from mmulab.mmu.guest.process import PAGE_MASK
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
@@ -22,7 +24,7 @@ from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
@@ -30,7 +32,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, Chunk, Trace
+from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -71,7 +73,8 @@ class Guest:
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
-    those, what its present turn adds.
+    those, what its present turn adds. throttle: the part of its time that it is held back, and
+    held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
@@ -87,11 +90,11 @@ class Guest:
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
-            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
-            seed=seed,
+            shadow_policy=settings.shadow_policy, guest_thp=settings.guest_thp,
+            vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config).on(preset.arch)
+        self.spec = parse(settings.technique, config).on(preset)
         self.host, self.core = host, core
         self.vm = self._fresh()
         core.record[0]["tracking"] = 1
@@ -103,6 +106,7 @@ class Guest:
         self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
+        self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.paused = bool(settings.clone_of)  # until something lets it run: see host.life
@@ -114,15 +118,15 @@ class Guest:
         self.migration: Any = None  # under way: see host.migration
         self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
+        self._told = inf  # the time, when it was last told
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
-        self._filled = 0  # bytes of a CONTENT event that are done
 
     def _fresh(self) -> VM:
         """The state of the VM before it boots."""
         settings = self.settings
         vm = make_vm(
-            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
         self.link(vm)
         vm.record[0]["tracked"] = 1
@@ -145,7 +149,8 @@ class Guest:
     @property
     def position(self) -> tuple[Any, ...]:
         """How far its workload has got."""
-        here = self._chunk, self._marks, self._position, self._event, self._filled
+        filled = int(self.vm.record[0]["filled"])
+        here = self._chunk, self._marks, self._position, self._event, filled
         return self.taken, self.accesses, here
 
     @property
@@ -159,10 +164,11 @@ class Guest:
         self._feed.restart()
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._event += booted
-        self._filled = 0
+        filled = 0
         if position is not None:
             self._feed.taken = position[0]
-            self._chunk, self._marks, self._position, self._event, self._filled = position[2]
+            self._chunk, self._marks, self._position, self._event, filled = position[2]
+        self.vm.record[0]["filled"] = filled
 
     def take_over(self, other: Guest) -> None:
         """It goes on in place of the same VM on another host, with what that has counted."""
@@ -177,7 +183,7 @@ class Guest:
 
     def link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
-        link(vm.ops, self.spec)
+        link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
     def relink(self) -> None:
@@ -242,6 +248,14 @@ class Guest:
         self.started = True
         return self.run(0)[0]
 
+    def tell_time(self, now: float) -> None:
+        """Its turn begins, at a time in seconds: timers of its kernel may have rung."""
+        huge = self.vm.huge[0]
+        if huge["slept"]:
+            huge["alarm"] -= round(max(0.0, now - self._told) * 1e9)
+            huge["due"] |= huge["alarm"] <= 0
+        self._told = now
+
     def go_on(self) -> int:
         """Runs what is left of its turn. Returns a status."""
         status, done = self.run(self.left)
@@ -287,7 +301,8 @@ class Guest:
         ran = self._position - first
         if ran:
             kinds = self._chunk.kind[first : self._position]
-            self.kinds += np.bincount(kinds, minlength=3)
+            of_kind = [int(np.count_nonzero(kinds == kind)) for kind in (LOAD, STORE)]
+            self.kinds += np.array([*of_kind, ran - sum(of_kind)])
         self.accesses += ran
         return status, ran
 
@@ -296,13 +311,19 @@ class Guest:
         if status == GUEST_SHORT:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
-            vm = self.vm
-            pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._chunk.kind[self._position])
-            return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
-        if status == CONTENT_DUE:
-            return self._fill(self._chunk.events[self._event])
+            return self._bring_in(*self._missing())
         return status
+
+    def _missing(self) -> tuple[int, int, int]:
+        """The page that the guest has paged out: (pid, GVA, what kind of access needs it)."""
+        record = self.vm.record[0]
+        for event in self._chunk.events[self._event : self._event + 1]:
+            if event["position"] <= self._position:  # a CONTENT event, not an access
+                first = int(event["start"]) & ~PAGE_MASK
+                return int(event["pid"]), first + int(record["filled"]), LOAD
+        pid = int(self.vm.process[record["current"]]["pid"])
+        kind = int(self._chunk.kind[self._position])
+        return pid, int(self.vcpu.regs[0]["fault_gva"]), kind
 
     def _bring_in(self, pid: int, gva: int, kind: int) -> int:
         """Brings back a page that the guest has paged out."""
@@ -311,24 +332,6 @@ class Guest:
             if status != OK:
                 break
         return status
-
-    def _fill(self, event: np.void) -> int:
-        """A CONTENT event, from where it has got to."""
-        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
-        end = start + int(event["length"])
-        status = OK
-        while status == OK:
-            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
-            self._filled = int(at) - start
-            if status == OK:
-                self._event += 1
-                self._filled = 0
-                break
-            if status == GUEST_SHORT:
-                status = int(swap.make_room(self.machine))
-            elif status == GUEST_PAGED_OUT:
-                status = self._bring_in(pid, int(at), LOAD)
-        return int(status)
 
     def _check(self, status: int) -> None:
         if status == NO_SUCH_PROCESS:
