@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmulab.api import (
         calibrate,
         compare,
+        consolidate,
         dedup,
         geometries,
         miss_ratio,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.errors import InputError, MMULabError, RunError
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
     from mmulab.mmu.scenario.results import RunResult
@@ -57,6 +59,7 @@ __all__ = [
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Consolidation",
     "Geometries",
     "Geometry",
     "InputError",
@@ -77,6 +80,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "consolidate",
     "dedup",
     "geometries",
     "miss_ratio",
@@ -98,6 +102,7 @@ _ELSEWHERE = {
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Consolidation": "mmu.report.consolidation",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",
