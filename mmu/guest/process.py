@@ -68,6 +68,10 @@ def create(machine, pid):
     fresh.vma = 0
     fresh.brk_base = 0
     fresh.brk = 0
+    fresh.scan = 0
+    fresh.huge_pages = 0
+    fresh.idle_pages = 0
+    fresh.resident = 0
     if process == record.processes_used:
         record.processes_used += 1
     status = seam.new_root(machine, process, cr3)

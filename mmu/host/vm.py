@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, STORE, Trace
+from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -58,13 +59,22 @@ class Moment:
     storage: int = 0
 
 
+def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
+    """(MARK[n] of a chunk's accesses, the first whose address is not canonical, or -1)."""
+    marks = np.empty(chunk.accesses, MARK)
+    counts = np.zeros(3, np.int64)
+    columns = to_read(chunk.address), to_read(chunk.kind), to_read(chunk.size)
+    return marks, int(engine.prepare(*columns, marks, counts, levels))
+
+
 class Guest:
     """A VM while it runs.
 
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
-    those, what its present turn adds.
+    those, what its present turn adds. throttle: the part of its time that it is held back, and
+    held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
@@ -80,11 +90,11 @@ class Guest:
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
-            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
-            seed=seed,
+            shadow_policy=settings.shadow_policy, guest_thp=settings.guest_thp,
+            vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config).on(preset.arch)
+        self.spec = parse(settings.technique, config).on(preset)
         self.host, self.core = host, core
         self.vm = self._fresh()
         core.record[0]["tracking"] = 1
@@ -96,6 +106,7 @@ class Guest:
         self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
+        self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.paused = bool(settings.clone_of)  # until something lets it run: see host.life
@@ -107,6 +118,7 @@ class Guest:
         self.migration: Any = None  # under way: see host.migration
         self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
+        self._told = inf  # the time, when it was last told
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
 
@@ -114,9 +126,9 @@ class Guest:
         """The state of the VM before it boots."""
         settings = self.settings
         vm = make_vm(
-            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
-        self._link(vm)
+        self.link(vm)
         vm.record[0]["tracked"] = 1
         if self.limit < self.config.guest_frames:
             vm.record[0]["limit"] = self.limit
@@ -139,7 +151,12 @@ class Guest:
         """How far its workload has got."""
         filled = int(self.vm.record[0]["filled"])
         here = self._chunk, self._marks, self._position, self._event, filled
-        return self._feed.taken, self.accesses, here
+        return self.taken, self.accesses, here
+
+    @property
+    def taken(self) -> int:
+        """Chunks of its workload that it has taken: it is in the last of them."""
+        return self._feed.taken
 
     def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
         """Its workload goes on from there; None: it begins anew, after the guest has booted where
@@ -164,14 +181,14 @@ class Guest:
         self.go_to(other.position)
         self.started, self.paused, self.off = True, False, False
 
-    def _link(self, vm: VM) -> None:
+    def link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
-        link(vm.ops, self.spec)
+        link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._link(self.vm)
+    def relink(self) -> None:
+        """After it was read in another process than it was written in."""
+        self.link(self.vm)
 
     def note(self, at: float, what: str, state: str, seconds: float = 0.0) -> None:
         """Puts a moment into `life`."""
@@ -230,6 +247,14 @@ class Guest:
         """Boots the guest. Returns a status."""
         self.started = True
         return self.run(0)[0]
+
+    def tell_time(self, now: float) -> None:
+        """Its turn begins, at a time in seconds: timers of its kernel may have rung."""
+        huge = self.vm.huge[0]
+        if huge["slept"]:
+            huge["alarm"] -= round(max(0.0, now - self._told) * 1e9)
+            huge["due"] |= huge["alarm"] <= 0
+        self._told = now
 
     def go_on(self) -> int:
         """Runs what is left of its turn. Returns a status."""
@@ -324,16 +349,7 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marks = np.empty(chunk.accesses, MARK)
-        counts = np.zeros(3, np.int64)
-        bad = engine.prepare(
-            to_read(chunk.address),
-            to_read(chunk.kind),
-            to_read(chunk.size),
-            marks,
-            counts,
-            self.config.levels,
-        )
+        marks, bad = marks_of(chunk, self.config.levels)
         if bad >= 0:
             address = int(chunk.address[bad]) & (1 << 64) - 1
             raise InputError(

@@ -7,7 +7,7 @@ translations away is refused. Behind an L1, what is looked up is what misses the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,22 @@ class Geometries(Shown):
     @property
     def ways(self) -> int:
         return int(self.sizes[0].hits.shape[1])
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Geometries:
+        """What `to_dict` made plain."""
+        sizes = tuple(
+            SizeGeometries(
+                each["page_size"], each["touches"], each["looked_up"],
+                -np.diff(np.array(each["misses"], np.int64), axis=1, prepend=each["looked_up"]),
+            )
+            for each in plain["page_sizes"]
+        )  # fmt: skip
+        l1 = plain["input"]["l1"]
+        return cls(
+            plain["trace"], plain["accesses"], sizes, Geometry(*l1) if l1 else None,
+            plain["ignored"], plain["input"], plain["made"],
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md."""

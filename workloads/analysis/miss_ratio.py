@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
@@ -42,6 +44,24 @@ class MissRatios(Shown):
         """Powers of two up to where the longest curve ends."""
         largest = max(curve.largest for curve in self.curves)
         return [1 << n for n in range(max(1, (largest - 1).bit_length()) + 1)]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> MissRatios:
+        """What `to_dict` made plain, which knows ratios at its sizes alone: between two of them,
+        that of the smaller stands."""
+        curves = []
+        for each in plain["curves"]:
+            hits = np.zeros(max(plain["entries"]) + 1)
+            ratios = np.array([1.0, *each["miss_ratio"]])
+            hits[plain["entries"]] = -np.diff(ratios) * each["touches"]
+            curves.append(
+                MissRatioCurve(
+                    each["page_size"], each["touches"], each["first_touches"], hits,
+                    each["sampled"],
+                )
+            )  # fmt: skip
+        named = (plain[name] for name in ("input", "made"))
+        return cls(plain["trace"], plain["accesses"], tuple(curves), *named)
 
     def to_dict(self, sizes: Sequence[int] | None = None) -> dict[str, Any]:
         """Plain data; see docs/results.md. sizes: those of `sizes()` unless given."""
