@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         calibrate,
         compare,
         dedup,
+        estimate,
         geometries,
         miss_ratio,
         plot,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
@@ -56,6 +58,7 @@ __all__ = [
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Estimates",
     "Geometries",
     "Geometry",
     "InputError",
@@ -77,6 +80,7 @@ __all__ = [
     "calibrate",
     "compare",
     "dedup",
+    "estimate",
     "geometries",
     "miss_ratio",
     "plot",
@@ -97,6 +101,7 @@ _ELSEWHERE = {
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.stream",
     "InputError": "mmu.errors",

@@ -41,7 +41,8 @@ class Spec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by where its technique is found: that is code."""
-        return _found_again, (self.text, self.origin, self.values, self.technique.arch)
+        state = (self.text, self.origin, self.values, self.technique.arch, self.optional)
+        return _found_again, state
 
     def on(self, arch: str) -> Spec:
         """The same on an architecture. Raises InputError where the technique is not there."""
@@ -61,8 +62,8 @@ class Spec:
         return self.technique is other.technique and self.values == other.values
 
 
-def _found_again(text: str, origin: str, values: dict[str, Any], arch: str) -> Spec:
-    return Spec(text, origin, registry.get(origin).on(arch), values)
+def _found_again(text: str, origin: str, values: dict[str, Any], arch: str, optional: bool) -> Spec:
+    return Spec(text, origin, registry.get(origin).on(arch), values, optional)
 
 
 def split(text: str) -> list[str]:
