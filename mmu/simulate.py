@@ -112,9 +112,9 @@ def compare(
 def specs_of(techniques: str | Sequence[str | Spec], preset: Preset, config: Config) -> list[Spec]:
     """The techniques that are to run. Raises InputError."""
     specs = [
-        spec.on(preset.arch)
+        spec.on(preset)
         for spec in parse_all(techniques, config)
-        if not spec.optional or spec.technique.is_on(preset.arch)
+        if not spec.optional or spec.is_on(preset)
     ]
     for spec in specs:
         cost.check_categories(spec.technique)

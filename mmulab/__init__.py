@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+    from mmulab.mmu.tlb_stream.levels import Geometry
+    from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
     from mmulab.studies.public import results, sweep
     from mmulab.workloads.analysis.geometries import Geometries
@@ -103,7 +104,7 @@ _ELSEWHERE = {
     "Comparison": "mmu.report.results",
     "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
-    "Geometry": "mmu.tlb_stream.stream",
+    "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",
     "MMULabError": "mmu.errors",
     "MissRatios": "workloads.analysis.miss_ratio",
