@@ -23,7 +23,8 @@ from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
-from mmulab.mmu.memory.state import Host
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import BALLOON_PAGE, Host
 from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
@@ -32,7 +33,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, STORE, Trace
+from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -57,6 +58,14 @@ class Moment:
     page_tables: int = 0
     elsewhere: int = 0
     storage: int = 0
+
+
+def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
+    """(MARK[n] of a chunk's accesses, the first whose address is not canonical, or -1)."""
+    marks = np.empty(chunk.accesses, MARK)
+    counts = np.zeros(3, np.int64)
+    columns = to_read(chunk.address), to_read(chunk.kind), to_read(chunk.size)
+    return marks, int(engine.prepare(*columns, marks, counts, levels))
 
 
 class Guest:
@@ -86,7 +95,7 @@ class Guest:
             vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config).on(preset.arch)
+        self.spec = parse(settings.technique, config).on(preset)
         self.host, self.core = host, core
         self.vm = self._fresh()
         core.record[0]["tracking"] = 1
@@ -120,7 +129,7 @@ class Guest:
         vm = make_vm(
             self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
-        self._link(vm)
+        self.link(vm)
         vm.record[0]["tracked"] = 1
         if self.limit < self.config.guest_frames:
             vm.record[0]["limit"] = self.limit
@@ -143,7 +152,12 @@ class Guest:
         """How far its workload has got."""
         filled = int(self.vm.record[0]["filled"])
         here = self._chunk, self._marks, self._position, self._event, filled
-        return self._feed.taken, self.accesses, here
+        return self.taken, self.accesses, here
+
+    @property
+    def taken(self) -> int:
+        """Chunks of its workload that it has taken: it is in the last of them."""
+        return self._feed.taken
 
     def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
         """Its workload goes on from there; None: it begins anew, after the guest has booted where
@@ -168,14 +182,14 @@ class Guest:
         self.go_to(other.position)
         self.started, self.paused, self.off = True, False, False
 
-    def _link(self, vm: VM) -> None:
+    def link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
         link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._link(self.vm)
+    def relink(self) -> None:
+        """After it was read in another process than it was written in."""
+        self.link(self.vm)
 
     def note(self, at: float, what: str, state: str, seconds: float = 0.0) -> None:
         """Puts a moment into `life`."""
@@ -229,6 +243,12 @@ class Guest:
     def ballooned(self) -> int:
         """Frames in the balloon."""
         return int(self.vm.record[0]["ballooned"])
+
+    @property
+    def unplugged(self) -> int:
+        """Frames in blocks that were unplugged."""
+        counts = self.vm.frames.counts
+        return int(counts[frames.OF_KIND + BALLOON_PAGE]) - self.ballooned
 
     def start(self) -> int:
         """Boots the guest. Returns a status."""
@@ -336,16 +356,7 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marks = np.empty(chunk.accesses, MARK)
-        counts = np.zeros(3, np.int64)
-        bad = engine.prepare(
-            to_read(chunk.address),
-            to_read(chunk.kind),
-            to_read(chunk.size),
-            marks,
-            counts,
-            self.config.levels,
-        )
+        marks, bad = marks_of(chunk, self.config.levels)
         if bad >= 0:
             address = int(chunk.address[bad]) & (1 << 64) - 1
             raise InputError(

@@ -21,7 +21,7 @@ from mmulab.mmu.machine import data, run
 from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.seam import link_defaults
 from mmulab.mmu.techniques.specs import Spec
-from mmulab.mmu.techniques.technique import compiled_for
+from mmulab.mmu.techniques.technique import Variant, compiled_for
 from mmulab.mmu.trace import EVENT
 from mmulab.mmu.vmm import calls
 
@@ -34,7 +34,8 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
     other with the run loops, which share most of what they are made of."""
     specs = list(specs)
     by_walk = {
-        spec.technique.walk.where: (spec.origin, spec.technique.arch) for spec in reversed(specs)
+        spec.technique.walk.where: (spec.origin, *spec.technique.variant)
+        for spec in reversed(specs)
     }
     first, *others = (Part(__name__, "run_loop", found) for found in by_walk.values())
     hooks = [
@@ -91,12 +92,12 @@ def host_memory() -> tuple[Any, Any]:
     return calls.link, _TABLE
 
 
-def run_loop(origin: str, arch: str) -> tuple[Any, Any]:
-    """The run loop with the walk of a technique, by its name or file, on an architecture."""
+def run_loop(origin: str, arch: str, prefetches: bool) -> tuple[Any, Any]:
+    """The run loop with the walk of a technique, by its name or file, in a variant."""
     columns = (_to_read(np.int64), _to_read(np.uint16), _to_read(EVENT))
     return run.run_once, (
         kinds.struct(Machine),
-        kinds.kernels(registry.get(origin).on(arch).walk.where),
+        kinds.kernels(registry.get(origin).on(Variant(arch, prefetches)).walk.where),
         *columns,
         *(kinds.int64,) * 3,
         *(kinds.array(np.int32), _NUMBERS),

@@ -42,6 +42,7 @@ COSTS = (
 #: structure, and what a walk takes beside its references, which is in no maker's numbers.
 OF_SOME = {
     "walks": (WALK, "guest_walk"),
+    "tlb_prefetch_hits": ("l2_tlb_hit", "l2_tlb"),  # the buffer is looked into with the L2 TLB
     "guest_pwc_hits": ("pwc_hit", "guest_walk"),
     "nested_pwc_hits": ("pwc_hit", "nested_walk"),
 }
