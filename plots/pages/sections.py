@@ -304,7 +304,10 @@ def _preset(described: Any) -> dict[str, str]:
 def _commands(plain: Plain, path: str) -> list[str]:
     """Those that make it again: what was typed, and from what the result says of itself."""
     typed = plain["made"].get("command")
-    return [shlex.join(map(str, typed))] * bool(typed) + [shlex.join(["mmulab", "rerun", path])]
+    commands = [shlex.join(map(str, typed))] if typed else []
+    if plain["input"].get("call") != "consolidate":  # whose runs are many, and not made again
+        commands.append(shlex.join(["mmulab", "rerun", path]))
+    return commands
 
 
 def _files(plain: Plain) -> dict[str, str]:
