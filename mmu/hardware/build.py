@@ -155,12 +155,14 @@ def build_core(
     log_size: int = 0,
     caches: str = "off",
     llc: str | int = "socket",
+    model: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Core, list[str]]:
     """A cold core, and the names of its units by number.
 
     seed: of random replacement. walk_caches: False removes paging-structure caches and nested
-    TLB. log_size: references that can be logged. caches, llc: as in `Config`. Raises InputError
-    where the geometry is impossible or no L1 TLB holds 4 KiB pages.
+    TLB. log_size: references that can be logged. caches, llc: as in `Config`. model: its caches, of
+    `_cache_model`, where it shares one with others. Raises InputError where the geometry is
+    impossible or no L1 TLB holds 4 KiB pages.
     """
     coalescing = _coalescing(preset)
     builder = _Builder(seed, coalescing)
@@ -189,7 +191,7 @@ def build_core(
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    core = _arrays(builder, preset, l1_units, log_size, *_cache_model(preset, llc))
+    core = _arrays(builder, preset, l1_units, log_size, *(model or _cache_model(preset, llc)))
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
@@ -202,6 +204,34 @@ def build_core(
     record["adjacent_line"] = "adjacent-line" in prefetchers
     record["stream"] = bool({"stream", "stride"} & prefetchers)
     return core, builder.names
+
+
+def build_cores(
+    count: int, preset: Preset, seed: int = 1, *, walk_caches: bool = True, log_size: int = 0,
+    caches: str = "off", llc: str | int = "socket",
+) -> tuple[list[Core], list[str]]:  # fmt: skip
+    """Cold cores of one host, and the names of the units of each: each has all but the last cache
+    to itself, and that is the host's. A cache that is the only one is a core's.
+
+    The lines of all lie in one array, in which each core finds its own caches and, at the same
+    place, the host's. The rest is as of `build_core`.
+    """
+    slices = count * preset.caches[-1].size if llc == "slice" and preset.caches else llc
+    cache, line = _cache_model(preset, slices if count > 1 else llc)
+    last = len(preset.caches) - 1
+    own = int(cache[last]["base"]) if last > 0 else len(line)
+    shared = len(line) - own
+    lines = line if count == 1 else _aligned(own * count + shared, np.int32)
+    lines[:] = INVALID
+    cores, units = [], []
+    for number in range(count):
+        mine = cache.copy()
+        mine["base"][: max(last, 1)] += own * number
+        if last > 0:
+            mine["base"][last] = own * count
+        core, units = build_core(preset, seed, walk_caches, log_size, caches, llc, (mine, lines))
+        cores.append(core)
+    return cores, units
 
 
 def _coalescing(preset: Preset) -> int:

@@ -50,7 +50,7 @@ def finish(one) -> list:
         one.now,
         one.host.frames.frame.tobytes(),
         one.host.memory.entry.tobytes(),
-        one.core.tag.tobytes(),
+        one.cores[0].tag.tobytes(),
         *(guest.measured() for guest in one.guests),
         *(service.counters(one) for service in one.services),
     ]
