@@ -61,9 +61,9 @@ def compare(
     """
     config = (config or Config()).on(preset.arch)
     specs = [
-        spec.on(preset.arch)
+        spec.on(preset)
         for spec in parse_all(techniques, config)
-        if not spec.optional or spec.technique.is_on(preset.arch)
+        if not spec.optional or spec.is_on(preset)
     ]
     for spec in specs:
         cost.check_categories(spec.technique)

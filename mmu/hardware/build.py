@@ -17,6 +17,7 @@ from mmulab.mmu.hardware.state import (
     CACHE_LEVELS,
     COALESCED,
     CORE_RECORD,
+    DISTANCE,
     FIRST_TOUCHES,
     GUEST_ENTRIES,
     HASHED_HOST,
@@ -27,6 +28,7 @@ from mmulab.mmu.hardware.state import (
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    MOST_PREDICTED,
     MOST_WAYS,
     NESTED_ENTRIES,
     PAGE_SIZES,
@@ -44,6 +46,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_L2D,
     ROUTE_L2I,
     ROUTE_NTLB,
+    ROUTE_PREFETCH,
     ROUTE_PSC,
     ROUTE_PWC,
     ROUTE_ROWS,
@@ -58,7 +61,7 @@ from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry, check_tlb
-from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, Preset
+from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, TLB_PREFETCHERS, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
@@ -70,6 +73,16 @@ _PAGE_WALK_CACHES = {
     "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
     "guest_pwc": (GUEST_ENTRIES,),
     "nested_pwc": (NESTED_ENTRIES,),
+}
+
+
+#: The most of each number of TLB prefetch: of what hardware could search at once, of what a walk
+#: has room for, and of rows.
+_MOST_OF_PREFETCH = {
+    "tlb_prefetch_entries": 1024,
+    "tlb_prefetch_degree": MOST_PREDICTED,
+    "tlb_prefetch_slots": MOST_PREDICTED,
+    "tlb_prefetch_rows": 1 << 16,
 }
 
 
@@ -127,7 +140,7 @@ class _Builder:
         for name in ("base", "stride"):
             route[name][there] = serving[name]
         route["set_mask"][there] = serving["sets"] - 1
-        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, :TLB_SIZES]
+        by_size = route.reshape(self.route.shape)[: ROUTE_PREFETCH + 1, :TLB_SIZES]
         by_size["shift"] = self.shifts
         return route
 
@@ -161,7 +174,7 @@ def build_core(
 
     seed: of random replacement. walk_caches: False removes paging-structure caches and nested
     TLB. log_size: references that can be logged. caches, llc: as in `Config`. model: its caches, of
-    `_cache_model`, where it shares one with others. Raises InputError where the geometry is
+    `cache_model`, where it shares one with others. Raises InputError where the geometry is
     impossible or no L1 TLB holds 4 KiB pages.
     """
     coalescing = _coalescing(preset)
@@ -173,6 +186,7 @@ def build_core(
     for tlb in preset.tlbs:
         if tlb.level != 1:
             _add_tlb(builder, tlb)
+    _add_prefetch_buffer(builder, preset)
     for row, what in ((ROUTE_L1I, "instructions"), (ROUTE_L1D, "data")):
         if builder.route[row, 0] == NIL:
             raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
@@ -191,11 +205,14 @@ def build_core(
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    core = _arrays(builder, preset, l1_units, log_size, *(model or _cache_model(preset, llc)))
+    core = _arrays(builder, preset, l1_units, log_size, *(model or cache_model(preset, llc)))
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
     record["coalescing"] = coalescing
+    record["prefetch"] = prefetch_of(preset)
+    record["prefetch_degree"] = preset.tlb_prefetch_degree.value
+    record["prefetch_slots"] = preset.tlb_prefetch_slots.value
     record["final_uncached"] = not preset.final_walk_cached
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
@@ -206,32 +223,32 @@ def build_core(
     return core, builder.names
 
 
-def build_cores(
-    count: int, preset: Preset, seed: int = 1, *, walk_caches: bool = True, log_size: int = 0,
-    caches: str = "off", llc: str | int = "socket",
-) -> tuple[list[Core], list[str]]:  # fmt: skip
-    """Cold cores of one host, and the names of the units of each: each has all but the last cache
-    to itself, and that is the host's. A cache that is the only one is a core's.
+def prefetch_of(preset: Preset) -> int:
+    """How pages are predicted, 0 where they are not: see `tlb_prefetch`. Raises InputError where
+    there can be no such prefetch."""
+    for name, most in _MOST_OF_PREFETCH.items():
+        number = getattr(preset, name).value
+        if number not in range(1, most + 1):
+            raise InputError(f"{name}: {number:g}; expected a whole number from 1 to {most:,}")
+    rows = int(preset.tlb_prefetch_rows.value)
+    if rows & (rows - 1):
+        raise InputError(f"tlb_prefetch_rows: {rows:,}; expected a power of two")
+    names = preset.tlb_prefetch.names
+    if len(names) > 1:
+        raise InputError(f"tlb_prefetch: {' and '.join(names)}; expected one of them")
+    if names and preset.coalescing.value > 1:
+        raise InputError(
+            "tlb_prefetch and coalescing: a prefetch has no groups of pages; expected one of them"
+        )
+    return TLB_PREFETCHERS.index(names[0]) + 1 if names else 0
 
-    The lines of all lie in one array, in which each core finds its own caches and, at the same
-    place, the host's. The rest is as of `build_core`.
-    """
-    slices = count * preset.caches[-1].size if llc == "slice" and preset.caches else llc
-    cache, line = _cache_model(preset, slices if count > 1 else llc)
-    last = len(preset.caches) - 1
-    own = int(cache[last]["base"]) if last > 0 else len(line)
-    shared = len(line) - own
-    lines = line if count == 1 else _aligned(own * count + shared, np.int32)
-    lines[:] = INVALID
-    cores, units = [], []
-    for number in range(count):
-        mine = cache.copy()
-        mine["base"][: max(last, 1)] += own * number
-        if last > 0:
-            mine["base"][last] = own * count
-        core, units = build_core(preset, seed, walk_caches, log_size, caches, llc, (mine, lines))
-        cores.append(core)
-    return cores, units
+
+def _add_prefetch_buffer(builder: _Builder, preset: Preset) -> None:
+    if prefetch_of(preset):
+        entries = int(preset.tlb_prefetch_entries.value)
+        number = builder.add("TLB prefetch buffer", 1, entries, "fifo")
+        for size in range(PAGE_SIZES):
+            builder.connect(ROUTE_PREFETCH, size, number)
 
 
 def _coalescing(preset: Preset) -> int:
@@ -265,7 +282,7 @@ def fold_of(index: str) -> int:
     return LINES_SHIFT if index == HASHED else 63
 
 
-def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
+def cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
     """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
@@ -280,12 +297,12 @@ def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray
         slots += colours * rows * stride
         if slots > MOST_SLOTS:
             raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")
-    line = _aligned(slots, np.int32)
+    line = aligned(slots, np.int32)
     line[:] = INVALID
     return cache, line
 
 
-def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
+def aligned(length: int, dtype: type = np.int64) -> np.ndarray:
     """Zeros that begin at a cache line."""
     raw: np.ndarray = np.zeros(length + LINE_BYTES // np.dtype(dtype).itemsize, dtype)
     first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
@@ -341,7 +358,7 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
+    tag, digest, age = aligned(slots), aligned(slots, np.int32), aligned(slots, np.int32)
     tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:
         sets = slice(each["base"], each["base"] + each["sets"] * each["stride"])
@@ -372,5 +389,6 @@ def _arrays(
         missed=np.zeros(MISSED, np.int64),
         missed_as=np.zeros(MISSED, np.int64),
         range_tlb=np.zeros(RANGE_ENTRIES, RANGE_ENTRY),
+        distance=np.zeros(int(preset.tlb_prefetch_rows.value), DISTANCE),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

@@ -16,6 +16,10 @@ LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go b
 
 MAX_TEAS = 16
 
+#: Pages that one TLB miss has fetched ahead at most: their walks and its own fit into what
+#: `caches.MOST_OF_A_WALK` has room for.
+MOST_PREDICTED = 4
+
 #: Registers of a vCPU, and the numbers of its last fault.
 REGS = np.dtype(
     [
@@ -98,6 +102,14 @@ CORE_RECORD = np.dtype(
         ("guest_leaf", np.int64),  # slot of the leaf of the last walk, of the guest's table
         ("nested_leaf", np.int64),  # and of the nested one
         ("nested_level", np.int64),  # its level
+        # Of TLB prefetch: see hardware.tlb_prefetch.
+        ("prefetch", np.int64),  # how pages are predicted; 0: not at all
+        ("prefetch_degree", np.int64),  # pages that follow one, of sequential prefetch
+        ("prefetch_slots", np.int64),  # distances that a row of the distance table predicts
+        ("misses_known", np.int64),  # 0, 1, or 2: the last page that missed, and its distance
+        ("last_missed", np.int64),
+        ("last_distance", np.int64),
+        ("predicted", np.int64, MOST_PREDICTED),  # pages
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         ("range_clock", np.int64),  # uses of the range TLB; 0: none yet
@@ -118,6 +130,16 @@ CONTEXT = np.dtype(
         ("pcid", np.int64),
         ("root", np.int64),
         ("generation", np.int64),  # since it was last flushed
+    ]
+)
+
+#: A row of the distance table: see hardware.tlb_prefetch.
+DISTANCE = np.dtype(
+    [
+        ("distance", np.int64),
+        ("used", np.int64),  # 1: it has one
+        ("count", np.int64),  # of those that followed it
+        ("next", np.int64, MOST_PREDICTED),  # them, the latest first
     ]
 )
 
@@ -186,10 +208,11 @@ HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
 # Rows of `Core.route`: what is looked for; see `hardware.assoc.route_to`.
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
-ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
-ROUTE_NTLB = 6  # column 0
-ROUTE_PWC = 7  # column: the dimension of the table entry that is cached
-ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+ROUTE_PREFETCH = 4  # the TLB's prefetch buffer; column: page size
+ROUTE_PSC, ROUTE_EPT_PSC = 5, 6  # column: level of the table entry that is cached
+ROUTE_NTLB = 7  # column 0
+ROUTE_PWC = 8  # column: the dimension of the table entry that is cached
+ROUTE_ROWS, ROUTE_COLUMNS = 9, 6
 GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
@@ -223,6 +246,9 @@ STATS = np.dtype(
         ("walks", np.int64, 3),  # completed walks, faulting ones included
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
+        ("tlb_prefetches", np.int64),  # walks for pages that are predicted
+        ("tlb_prefetch_fills", np.int64),  # those of them that filled an entry
+        ("tlb_prefetch_hits", np.int64),
         ("ntlb_hits", np.int64),
         ("guest_pwc_hits", np.int64),  # entries of the guest's table in the page walk cache
         ("nested_pwc_hits", np.int64),
@@ -249,6 +275,21 @@ STATS = np.dtype(
         ("stale_swap_reads", np.int64),
         ("false_swap_reads", np.int64),
         ("double_faults", np.int64),  # host reads of what the guest was about to page out
+        # Of the guest's huge pages, as in /proc/vmstat where it has such: see guest.huge.
+        ("thp_wakes", np.int64),  # times that a thread of the policy woke up
+        ("thp_full_scans", np.int64),
+        ("thp_scanned", np.int64),  # gPTEs that threads looked at
+        ("thp_collapse_alloc", np.int64),  # regions that got a page of 2 MiB
+        ("thp_collapse_alloc_failed", np.int64),
+        ("thp_scan_exceed_none_pte", np.int64),  # regions that were passed over
+        ("thp_scan_exceed_swap_pte", np.int64),
+        ("thp_scan_exceed_share_pte", np.int64),
+        ("thp_scan_unreferenced", np.int64),
+        ("thp_scan_read_only", np.int64),
+        ("thp_filled", np.int64),  # pages of zeros that promotion added
+        ("thp_split_pmd", np.int64),
+        ("thp_recovered", np.int64),  # pages of zeros that were taken out of large ones
+        ("thp_prezeroed", np.int64),  # pages that were zeros before they were touched
     ]
 )
 
@@ -381,6 +422,7 @@ class Core(Struct):
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
     range_tlb: np.ndarray  # [RANGE_ENTRIES]
+    distance: np.ndarray  # [rows]: the distance table, see hardware.tlb_prefetch
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by an access's mark
 
     FIELDS = {
@@ -408,6 +450,7 @@ class Core(Struct):
         "missed": ArrayField(np.int64),
         "missed_as": ArrayField(np.int64),
         "range_tlb": ArrayField(RANGE_ENTRY),
+        "distance": ArrayField(DISTANCE),
         "predictor": ArrayField(np.int32),
     }
 

@@ -18,13 +18,14 @@ import numpy as np
 
 from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
-from mmulab.mmu.hardware.build import build_cores
+from mmulab.mmu.hardware.cores import build_cores
 from mmulab.mmu.host import accounts, hugetlb
 from mmulab.mmu.host.cores import PCPUs
 from mmulab.mmu.host.failures import why_it_ends, why_short
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import WEIGHTED, HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
+from mmulab.mmu.host.throttle import sleep_after
 from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
 from mmulab.mmu.machine.build import make_host
 from mmulab.mmu.memory import frames
@@ -312,17 +313,21 @@ class System:
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
             guest.note(self.now, "start", "running")
+        guest.tell_time(self.now)
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         self._settle(guest)
         before, guest.spent = guest.spent, accounts.spent(guest)
         taken = [now - then for now, then in zip(guest.spent, before, strict=True)]
+        ran = sum(taken) / self.hertz
         self.now = self.pcpus.end(guest, [cycles / self.hertz for cycles in taken])
         done_at = self.read(guest)
         done_at += guest.waiting
         guest.waiting = 0.0
         guest.stalled += done_at - self.now
-        guest.ready_at = done_at
+        slept = sleep_after(ran, guest.throttle)
+        guest.held_back += slept
+        guest.ready_at = done_at + slept
         guest.ended_at = max(self.now, done_at)
         self.now = min(pcpu.free_at for pcpu in self.pcpus.all)
 

@@ -38,7 +38,7 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     """
     config = config.on(preset.arch)
     spec = parse(technique, config) if isinstance(technique, str) else technique
-    spec = spec.on(preset.arch)
+    spec = spec.on(preset)
     config = dumped.fitted(config, spec)
     check_vcpus("cores", spec.technique, config.cores)
     machines, units = machines_of(spec, preset, config, log_size)

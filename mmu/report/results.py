@@ -7,6 +7,7 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,11 @@ class CoreResult:
     cycles: Range
     counts: dict[str, int]
     shootdowns: dict[str, int]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> CoreResult:
+        """What `to_dict` made plain."""
+        return cls(**{**plain, "cycles": Range(**plain["cycles"])})
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -68,6 +74,18 @@ class TechniqueResult(Measured):
     def slowest(self) -> CoreResult:
         """The core that took the most likely cycles, so that the others have ended before."""
         return max(self.cores, key=lambda core: core.cycles.likely)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TechniqueResult:
+        """What `to_dict` made plain."""
+        first = {name: Range(**spent) for name, spent in plain["first_touch"].items()}
+        return cls(
+            **cls.fields(plain),
+            structures=plain["structures"],
+            frames=plain["frames"],
+            first_touch=first,
+            cores=tuple(map(CoreResult.from_dict, plain["cores"])) if "shootdowns" in plain else (),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         cycles = self.total_cycles._asdict()
@@ -145,6 +163,30 @@ class Comparison(Shown):
         if len(sizes) > 1:
             return "as named"
         return sizes.pop() if sizes else str(self.settings[name])
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
+        """What `to_dict` made plain."""
+        given = plain["input"]
+        costs = {
+            key: Cited(**entry)
+            for key, entry in given["preset"]["numbers"].items()
+            if key == "memory_latency" or key.startswith("cost.") or key.endswith(".latency")
+        }
+        return cls(
+            trace=plain["trace"],
+            preset=plain["preset"],
+            version=plain["version"],
+            accesses=plain["accesses"],
+            warmup=given["warmup"],
+            settings=given["settings"],
+            results=tuple(map(TechniqueResult.from_dict, plain["results"])),
+            warnings=tuple(plain["warnings"]),
+            verdict=tuple(Pair.from_dict(pair, costs) for pair in plain["verdict"]),
+            costs=costs,
+            input=given,
+            made=plain["made"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

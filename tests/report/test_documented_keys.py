@@ -28,6 +28,11 @@ ELSEWHERE = {
         "ratio_low ratio_high swing break_even".split(),
         "tests/report/test_verdict.py",
     ),
+    **dict.fromkeys(
+        ("tlb_prefetches", "tlb_prefetch_fills", "tlb_prefetch_hits", "TLB prefetch buffer"),
+        "tests/hardware/test_tlb_prefetch.py",
+    ),
+    "prefetch": "tests/hardware/test_tlb_prefetch.py",
     # Never in a comparison, but in a crowded host.
     "nested_pwc_hits": "tests/hardware/test_walk_caches.py",
     "repeated_l2_hits": "tests/hardware/test_repeated_lookups.py",
