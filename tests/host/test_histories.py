@@ -114,8 +114,8 @@ threads = st.tuples(st.just("thread"), vms, st.integers(0, 5), st.integers(1, 3)
 
 
 @pytest.mark.parametrize("name", CORES)
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-@given(history=st.lists(st.one_of(threads, threads, steps), min_size=5, max_size=30))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(st.one_of(threads, threads, steps), min_size=5, max_size=20))
 def test_on_several_cores(name: str, history: list[tuple]) -> None:
     """Every core's TLBs are checked, of each vCPU on the one that it was on last."""
     play(crowd(vcpus=2, **CORES[name]), history)

@@ -142,8 +142,8 @@ def test_credits_follow_shares() -> None:
 
 @pytest.mark.parametrize(("vpid", "vms"), [(False, 3), (True, 3), (True, 40)])
 def test_time_slices_without_vpids_walk_anew(vpid: bool, vms: int) -> None:
-    """k VMs of w pages each on a core, an L2 TLB of e entries, over whose sets the pages lie even: w
-    walks a quantum without VPIDs; with them none once all is there, if k w <= e; else LRU's w."""
+    """k VMs of w pages each on a core, an L2 TLB of e entries, over whose sets the pages lie even:
+    w walks a quantum without VPIDs; with them none once all is there, if k w <= e; else w."""
     pages, quantum, rounds = 128, 249, 12  # a page a set of 128
     entries = 1536
     host = HostSettings(memory=256 * MIB, preset="skylake-sp", quantum=quantum, vpid=vpid, ghz=2.0)

@@ -60,9 +60,19 @@ def _play(history: list[tuple], config: Config) -> list[Simulator]:
     return simulators
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(history=st.lists(steps, min_size=5, max_size=40), pcid=st.booleans())
+histories = given(history=st.lists(steps, min_size=5, max_size=25), pcid=st.booleans())
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@histories
 def test_every_core_stays_coherent(history: list[tuple], pcid: bool) -> None:
+    _play(history, Config(memory=BIG, cores=3, pcid=pcid, caches="off"))
+
+
+@pytest.mark.long
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@histories
+def test_every_core_stays_coherent_for_long(history: list[tuple], pcid: bool) -> None:
     _play(history, Config(memory=BIG, cores=3, pcid=pcid, caches="off"))
 
 
