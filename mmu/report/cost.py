@@ -170,7 +170,7 @@ def charges(
         }
     )
     # A thread that looks at gPTEs waits for each line of them: an assumption; nothing prefetches.
-    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] / GPTES_A_LINE
+    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] // GPTES_A_LINE
     charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
     for counter in technique.counters:
         if counter.cost:

@@ -28,6 +28,16 @@ ELSEWHERE = {
         "ratio_low ratio_high swing break_even".split(),
         "tests/report/test_verdict.py",
     ),
+    **dict.fromkeys(
+        "thp_wakes thp_scanned thp_full_scans thp_collapse_alloc thp_collapse_alloc_failed "
+        "thp_filled thp_scan_exceed_none_pte thp_scan_unreferenced thp_scan_read_only "
+        "thp_split_pmd".split(),
+        "tests/guest/test_khugepaged.py",
+    ),
+    "thp_scan_exceed_share_pte": "tests/guest/test_khugepaged.py",
+    "thp_scan_exceed_swap_pte": "tests/host/test_guest_thp.py",
+    "thp_recovered": "tests/host/test_guest_thp.py",
+    "thp_prezeroed": "tests/guest/test_hawkeye.py",
     # Never in a comparison, but in a crowded host.
     "nested_pwc_hits": "tests/hardware/test_walk_caches.py",
     "repeated_l2_hits": "tests/hardware/test_repeated_lookups.py",
