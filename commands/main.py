@@ -17,9 +17,11 @@ from mmulab.commands.assignment import assignment
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
+from mmulab.commands.consolidate import consolidate
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
+from mmulab.commands.report import report
 from mmulab.commands.rerun import rerun
 from mmulab.commands.results import results
 from mmulab.commands.run import run
@@ -53,9 +55,11 @@ for _command in (
     compare,
     walk,
     run,
+    consolidate,
     mrc,
     sweep,
     results,
+    report,
     dedup,
     trace,
     workloads,

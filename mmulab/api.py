@@ -14,6 +14,7 @@ from mmulab.arguments import (
     PAGE_SIZES,
     Machine,
     address,
+    checkpoints,
     geometry,
     listed,
     machine,
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
     from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.sampling.results import Estimates
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
     from mmulab.workloads.analysis.geometries import Geometries
@@ -130,6 +134,40 @@ def compare(
     return simulate.compare(source, chosen, config, specs, skipped, check, progress)
 
 
+def estimate(
+    trace: PathLike | Trace,
+    intervals: str = "smarts",
+    *,
+    techniques: Listed = TECHNIQUES,
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    jobs: int | None = None,
+    format: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Estimates:
+    """What `compare` would count, from a sample of a long trace: `mmulab compare --intervals`.
+
+    intervals: how to sample, "smarts:units=200" or "simpoint:each=3" (docs/studies.md). warmup:
+    accesses at the beginning that the estimates leave out. jobs: processes that share the sample's
+    parts, as many as there are cores unless given; in a script, several need the caller to stand
+    below `if __name__ == "__main__":`. The others: as for `compare`.
+
+    Raises InputError for a bad trace or option, RunError where a run cannot go on.
+    """
+    from mmulab.mmu.sampling import sampled
+
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
+    return sampled.estimate(
+        source, chosen, config, specs, intervals, skipped, jobs, check, progress
+    )
+
+
 _trace = trace  # where a parameter has the name
 
 
@@ -166,6 +204,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> RunResult: ...
 @overload
 def run(
@@ -176,6 +217,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> list[RunResult]: ...
 def run(
     scenario: PathLike | Scenario,
@@ -185,6 +229,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> RunResult | list[RunResult]:
     """Runs several VMs on one host with less memory than they believe: `mmulab run`.
 
@@ -193,18 +240,58 @@ def run(
     the host, and on a host with memory for all; gives a list of the results. technique: for
     every VM, "shadow" or "nested". set: settings to change, as {"host.memory": "8G"} or
     ["vm.NAME.shares=2000"]. check: verify the invariants after every turn; slow. progress:
-    called with the accesses made so far.
+    called with the accesses made so far. checkpoint: a file that keeps the state of the run as
+    it goes on, or `arguments.checkpoints` for several runs; every: of this machine's time,
+    between two. resume: a checkpoint of the same run to go on from.
 
-    Raises InputError for a bad scenario, setting or trace, RunError where a guest cannot go
-    on. A host that runs out of memory ends the run: the result's `end` says so.
+    Raises InputError for a bad scenario, setting, trace or checkpoint, RunError where a guest
+    cannot go on. A host that runs out of memory ends the run: the result's `end` says so.
     """
     from mmulab.mmu.scenario import run as runner
     from mmulab.workloads import of_vm
 
     settled = settle(scenario, pairs(set), technique)
+    kept = checkpoints(checkpoint, every, resume)
     if compare:
-        return runner.compare(settled, of_vm, check, progress)
-    return runner.run(settled, of_vm, "as given", check, progress)
+        return runner.compare(settled, of_vm, check, progress, kept)
+    return runner.run(settled, of_vm, "as given", check, progress, checkpoints=kept)
+
+
+def consolidate(
+    scenario: PathLike | Scenario,
+    *,
+    slowdown: float = 1.2,
+    percentile: float | str = 95,
+    mechanisms: Listed = (),
+    most: int = 1024,
+    folder: PathLike | None = None,
+    jobs: int = 1,
+    technique: str | None = None,
+    set: Settings = (),
+    progress: Callable[[str, Tried], None] | None = None,
+) -> Consolidation:
+    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
+
+    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
+    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
+    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
+    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
+    progress: told of each number of VMs that was tried, under which set.
+
+    Raises InputError for a bad scenario, set or number, or a folder of another study.
+    """
+    from mmulab.studies.consolidate import WORST
+    from mmulab.studies.consolidate import consolidate as find
+    from mmulab.studies.public import engine_of
+
+    try:
+        percent = WORST if percentile == "worst" else float(percentile)
+    except ValueError:
+        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
+    settled = settle(scenario, pairs(set), technique)
+    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
+    engine = engine_of("threads", jobs)
+    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
 
 
 def miss_ratio(
@@ -216,14 +303,15 @@ def miss_ratio(
     max: int | str | None = None,
     format: str | None = None,
     seed: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> MissRatios:
     """Miss ratio of a fully associative LRU TLB of every size, in one pass: `mmulab mrc`.
 
     trace, format, seed: see `trace`. page_sizes: names, or a text with commas. sample: part
     of the pages that is followed (SHARDS); 1 is exact. warmup: accesses to leave out at the
-    beginning. max: accesses to take, all unless given. progress: called with the accesses
-    taken so far.
+    beginning. max: accesses to take, all unless given. jobs: cores to use, those that there
+    are unless given; results are the same. progress: called with the accesses read so far.
 
     Raises InputError for a bad trace, page size or rate.
     """
@@ -232,7 +320,7 @@ def miss_ratio(
     skipped = number("warmup", warmup, parse_count)
     most = None if max is None else number("max", max, parse_count)
     source = _trace(trace, format=format, seed=seed, levels=5)
-    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
+    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress, jobs)
 
 
 def geometries(

@@ -13,8 +13,9 @@ from mmulab.mmu.errors import InputError, unknown
 if TYPE_CHECKING:
     from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     PathLike = str | os.PathLike[str]
     Listed = str | Iterable[str]  # "a,b", or the names themselves
@@ -154,7 +155,7 @@ def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
 
 def geometry(text: str) -> Geometry:
     """A TLB of "SETSxWAYS", LRU. Raises InputError."""
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     sets, _, ways = text.partition("x")
     if not (sets.isdecimal() and ways.isdecimal()):
@@ -185,3 +186,30 @@ def settle(
     loaded = scenario if isinstance(scenario, Scenario) else parsing.load(os.fspath(scenario))
     of_all = [("vm.technique", technique)] if technique else []
     return parsing.overridden(loaded, [*changes, *of_all])
+
+
+def checkpoints(
+    path: PathLike | Checkpoints | None, every: float | str, resume: PathLike | None
+) -> Checkpoints | None:
+    """The checkpoints of a command; None where none are asked for. path: unless given, that of
+    the one that it resumes from. Raises InputError."""
+    from mmulab.mmu.config.units import parse_seconds
+    from mmulab.mmu.report.files import check_writable
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
+
+    if isinstance(path, Checkpoints):
+        return path
+    target = resume if path is None else path
+    if target is None:
+        return None
+    try:
+        seconds = parse_seconds(every) if isinstance(every, str) else float(every)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise InputError(f"every = {every}: expected a time, such as 30s or 10min")
+    return Checkpoints(
+        check_writable(os.fspath(target), "checkpoint"),
+        seconds,
+        os.fspath(resume) if resume else None,
+    )

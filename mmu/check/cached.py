@@ -12,8 +12,8 @@ from mmulab.mmu.hardware.state import (
     PAGE_SIZES,
     ROUTE_COLUMNS,
     ROUTE_EPT_PSC,
-    ROUTE_L2D,
     ROUTE_NTLB,
+    ROUTE_PREFETCH,
     ROUTE_PSC,
     Core,
 )
@@ -25,9 +25,9 @@ from mmulab.mmu.techniques.reference import RIGHTS, Page, Reference, fail
 
 
 def check_cached(reference: Reference, units: Sequence[str]) -> None:
-    """Invariant 1, for TLBs, paging-structure caches and the nested TLB, of the entries that
-    belong to a machine's VM. A page walk cache has no copies of entries here: only where they
-    lie."""
+    """Invariant 1, for TLBs, their prefetch buffer, paging-structure caches and the nested TLB, of
+    the entries that belong to a machine's VM. A page walk cache has no copies of entries here: only
+    where they lie."""
     _check_tlbs(reference, units)
     _check_paging_structures(reference, units)
     _check_physical(reference, units)
@@ -73,7 +73,7 @@ def _signed(number: int, bits: int) -> int:
 
 def _check_tlbs(reference: Reference, units: Sequence[str]) -> None:
     core = reference.tables.machine.core
-    for row in range(ROUTE_L2D + 1):
+    for row in range(ROUTE_PREFETCH + 1):
         for number in {_number(core, row, size) for size in range(PAGE_SIZES)} - {NIL}:
             for pcid, tag, data in _slots(reference, number, CONTEXT_SHIFT):
                 process = _owner(reference, pcid)

@@ -17,6 +17,7 @@ from mmulab.mmu.hardware.state import (
     CACHE_LEVELS,
     COALESCED,
     CORE_RECORD,
+    DISTANCE,
     FIRST_TOUCHES,
     GUEST_ENTRIES,
     HASHED_HOST,
@@ -27,6 +28,7 @@ from mmulab.mmu.hardware.state import (
     MAX_COUNTERS,
     MAX_REASONS,
     MENDING,
+    MOST_PREDICTED,
     MOST_WAYS,
     NESTED_ENTRIES,
     PAGE_SIZES,
@@ -44,6 +46,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_L2D,
     ROUTE_L2I,
     ROUTE_NTLB,
+    ROUTE_PREFETCH,
     ROUTE_PSC,
     ROUTE_PWC,
     ROUTE_ROWS,
@@ -58,7 +61,7 @@ from mmulab.mmu.kernels.vectors import WIDE
 from mmulab.mmu.memory.entries import SIZE_NAMES, SIZES
 from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.presets.geometry import MAX_ENTRIES, check_geometry, check_tlb
-from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, Preset
+from mmulab.mmu.presets.preset import HASHED, POLICIES, TLB, TLB_PREFETCHERS, Preset
 
 LINE_BYTES = 1 << LINE_SHIFT
 _SHIFTS = [size.bit_length() - 1 for size in SIZES]
@@ -70,6 +73,16 @@ _PAGE_WALK_CACHES = {
     "pwc": (GUEST_ENTRIES, NESTED_ENTRIES),
     "guest_pwc": (GUEST_ENTRIES,),
     "nested_pwc": (NESTED_ENTRIES,),
+}
+
+
+#: The most of each number of TLB prefetch: of what hardware could search at once, of what a walk
+#: has room for, and of rows.
+_MOST_OF_PREFETCH = {
+    "tlb_prefetch_entries": 1024,
+    "tlb_prefetch_degree": MOST_PREDICTED,
+    "tlb_prefetch_slots": MOST_PREDICTED,
+    "tlb_prefetch_rows": 1 << 16,
 }
 
 
@@ -127,7 +140,7 @@ class _Builder:
         for name in ("base", "stride"):
             route[name][there] = serving[name]
         route["set_mask"][there] = serving["sets"] - 1
-        by_size = route.reshape(self.route.shape)[: ROUTE_L2D + 1, :TLB_SIZES]
+        by_size = route.reshape(self.route.shape)[: ROUTE_PREFETCH + 1, :TLB_SIZES]
         by_size["shift"] = self.shifts
         return route
 
@@ -171,6 +184,7 @@ def build_core(
     for tlb in preset.tlbs:
         if tlb.level != 1:
             _add_tlb(builder, tlb)
+    _add_prefetch_buffer(builder, preset)
     for row, what in ((ROUTE_L1I, "instructions"), (ROUTE_L1D, "data")):
         if builder.route[row, 0] == NIL:
             raise InputError(f"preset {preset.name}: no L1 TLB for {what} holds 4k pages")
@@ -194,6 +208,9 @@ def build_core(
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
     record["coalescing"] = coalescing
+    record["prefetch"] = prefetch_of(preset)
+    record["prefetch_degree"] = preset.tlb_prefetch_degree.value
+    record["prefetch_slots"] = preset.tlb_prefetch_slots.value
     record["final_uncached"] = not preset.final_walk_cached
     names = [cache.name for cache in preset.caches]
     record["enter"] = _entered(preset, names)
@@ -202,6 +219,34 @@ def build_core(
     record["adjacent_line"] = "adjacent-line" in prefetchers
     record["stream"] = bool({"stream", "stride"} & prefetchers)
     return core, builder.names
+
+
+def prefetch_of(preset: Preset) -> int:
+    """How pages are predicted, 0 where they are not: see `tlb_prefetch`. Raises InputError where
+    there can be no such prefetch."""
+    for name, most in _MOST_OF_PREFETCH.items():
+        number = getattr(preset, name).value
+        if number not in range(1, most + 1):
+            raise InputError(f"{name}: {number:g}; expected a whole number from 1 to {most:,}")
+    rows = int(preset.tlb_prefetch_rows.value)
+    if rows & (rows - 1):
+        raise InputError(f"tlb_prefetch_rows: {rows:,}; expected a power of two")
+    names = preset.tlb_prefetch.names
+    if len(names) > 1:
+        raise InputError(f"tlb_prefetch: {' and '.join(names)}; expected one of them")
+    if names and preset.coalescing.value > 1:
+        raise InputError(
+            "tlb_prefetch and coalescing: a prefetch has no groups of pages; expected one of them"
+        )
+    return TLB_PREFETCHERS.index(names[0]) + 1 if names else 0
+
+
+def _add_prefetch_buffer(builder: _Builder, preset: Preset) -> None:
+    if prefetch_of(preset):
+        entries = int(preset.tlb_prefetch_entries.value)
+        number = builder.add("TLB prefetch buffer", 1, entries, "fifo")
+        for size in range(PAGE_SIZES):
+            builder.connect(ROUTE_PREFETCH, size, number)
 
 
 def _coalescing(preset: Preset) -> int:
@@ -342,5 +387,6 @@ def _arrays(
         missed=np.zeros(MISSED, np.int64),
         missed_as=np.zeros(MISSED, np.int64),
         range_tlb=np.zeros(RANGE_ENTRIES, RANGE_ENTRY),
+        distance=np.zeros(int(preset.tlb_prefetch_rows.value), DISTANCE),
         predictor=np.zeros(PREDICTOR_SIZE, np.int32),
     )

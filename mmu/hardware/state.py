@@ -16,6 +16,10 @@ LRU, FIFO, PLRU, RANDOM = 0, 1, 2, 3  # replacement policies; the first two go b
 
 MAX_TEAS = 16
 
+#: Pages that one TLB miss has fetched ahead at most: their walks and its own fit into what
+#: `caches.MOST_OF_A_WALK` has room for.
+MOST_PREDICTED = 4
+
 #: Registers of a vCPU, and the numbers of its last fault.
 REGS = np.dtype(
     [
@@ -97,6 +101,14 @@ CORE_RECORD = np.dtype(
         ("guest_leaf", np.int64),  # slot of the leaf of the last walk, of the guest's table
         ("nested_leaf", np.int64),  # and of the nested one
         ("nested_level", np.int64),  # its level
+        # Of TLB prefetch: see hardware.tlb_prefetch.
+        ("prefetch", np.int64),  # how pages are predicted; 0: not at all
+        ("prefetch_degree", np.int64),  # pages that follow one, of sequential prefetch
+        ("prefetch_slots", np.int64),  # distances that a row of the distance table predicts
+        ("misses_known", np.int64),  # 0, 1, or 2: the last page that missed, and its distance
+        ("last_missed", np.int64),
+        ("last_distance", np.int64),
+        ("predicted", np.int64, MOST_PREDICTED),  # pages
         ("tracking", np.int64),  # 1: stores are marked in Memory.written
         ("contexts", np.int64),  # in use
         ("range_clock", np.int64),  # uses of the range TLB; 0: none yet
@@ -117,6 +129,16 @@ CONTEXT = np.dtype(
         ("pcid", np.int64),
         ("root", np.int64),
         ("generation", np.int64),  # since it was last flushed
+    ]
+)
+
+#: A row of the distance table: see hardware.tlb_prefetch.
+DISTANCE = np.dtype(
+    [
+        ("distance", np.int64),
+        ("used", np.int64),  # 1: it has one
+        ("count", np.int64),  # of those that followed it
+        ("next", np.int64, MOST_PREDICTED),  # them, the latest first
     ]
 )
 
@@ -185,10 +207,11 @@ HINT = np.dtype([("region", np.int64), ("slot", np.int64)])
 
 # Rows of `Core.route`: what is looked for; see `hardware.assoc.route_to`.
 ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D = 0, 1, 2, 3  # column: page size
-ROUTE_PSC, ROUTE_EPT_PSC = 4, 5  # column: level of the table entry that is cached
-ROUTE_NTLB = 6  # column 0
-ROUTE_PWC = 7  # column: the dimension of the table entry that is cached
-ROUTE_ROWS, ROUTE_COLUMNS = 8, 6
+ROUTE_PREFETCH = 4  # the TLB's prefetch buffer; column: page size
+ROUTE_PSC, ROUTE_EPT_PSC = 5, 6  # column: level of the table entry that is cached
+ROUTE_NTLB = 7  # column 0
+ROUTE_PWC = 8  # column: the dimension of the table entry that is cached
+ROUTE_ROWS, ROUTE_COLUMNS = 9, 6
 GUEST_ENTRIES, NESTED_ENTRIES = 0, 1  # columns of ROUTE_PWC
 
 CACHE_LEVELS = 5  # four cache levels and memory
@@ -222,6 +245,9 @@ STATS = np.dtype(
         ("walks", np.int64, 3),  # completed walks, faulting ones included
         ("dirty_walks", np.int64),  # walks again because a D bit was clear
         ("splintered", np.int64),  # fills smaller than the guest's leaf
+        ("tlb_prefetches", np.int64),  # walks for pages that are predicted
+        ("tlb_prefetch_fills", np.int64),  # those of them that filled an entry
+        ("tlb_prefetch_hits", np.int64),
         ("ntlb_hits", np.int64),
         ("guest_pwc_hits", np.int64),  # entries of the guest's table in the page walk cache
         ("nested_pwc_hits", np.int64),
@@ -395,6 +421,7 @@ class Core(Struct):
     missed: np.ndarray  # [caches.MISSED]: lines that a cache lacked
     missed_as: np.ndarray  # [caches.MISSED]: what they are
     range_tlb: np.ndarray  # [RANGE_ENTRIES]
+    distance: np.ndarray  # [rows]: the distance table, see hardware.tlb_prefetch
     predictor: np.ndarray  # [PREDICTOR_SIZE]: L1 slot by an access's mark
 
     FIELDS = {
@@ -422,6 +449,7 @@ class Core(Struct):
         "missed": ArrayField(np.int64),
         "missed_as": ArrayField(np.int64),
         "range_tlb": ArrayField(RANGE_ENTRY),
+        "distance": ArrayField(DISTANCE),
         "predictor": ArrayField(np.int32),
     }
 

@@ -32,6 +32,7 @@ from mmulab.mmu.hardware.state import (
     ROUTE_L1I,
     ROUTE_L2D,
     ROUTE_L2I,
+    ROUTE_PREFETCH,
     TLB_SIZES,
 )
 from mmulab.mmu.kernels.compiling import inlined, kernel
@@ -100,6 +101,12 @@ def _guest_size(entry):
 
 
 @inlined
+def is_smaller(entry, size):
+    """Whether a TLB entry for a page of a size is of a page that is larger to the guest."""
+    return _guest_size(entry) > size
+
+
+@inlined
 def is_of_small_page(entry):
     """Whether a TLB entry is of a page that is of 4 KiB to the guest, too."""
     return _guest_size(entry) == 0
@@ -150,7 +157,7 @@ def _fill(core, vcpu, row, gva, entry, size, splinter, clock, held):
     looked_up = route.used and not held  # by `probe`, in vain
     if not route.used:
         _begin_use(core, route.unit, size)
-    if _guest_size(entry) > size:
+    if is_smaller(entry, size):
         core.record[0].fragments = 1
     context = vcpu.regs[0].context
     if entry & G:
@@ -247,7 +254,7 @@ def _drop(core, slot):
 @kernel
 def _drop_size(core, vcpu, gva, size):
     regs = vcpu.regs[0]
-    for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D):
+    for row in (ROUTE_L1I, ROUTE_L1D, ROUTE_L2I, ROUTE_L2D, ROUTE_PREFETCH):
         route = route_to(core, row, size)
         if not route.used:
             continue

@@ -10,7 +10,8 @@ import numpy as np
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.guest import swap
+from mmulab.mmu.guest.process import PAGE_MASK
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
@@ -22,8 +23,9 @@ from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
-from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import BALLOON_PAGE, Host
+from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
@@ -31,7 +33,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, Trace
+from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -58,13 +60,22 @@ class Moment:
     storage: int = 0
 
 
+def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
+    """(MARK[n] of a chunk's accesses, the first whose address is not canonical, or -1)."""
+    marks = np.empty(chunk.accesses, MARK)
+    counts = np.zeros(3, np.int64)
+    columns = to_read(chunk.address), to_read(chunk.kind), to_read(chunk.size)
+    return marks, int(engine.prepare(*columns, marks, counts, levels))
+
+
 class Guest:
     """A VM while it runs.
 
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
-    those, what its present turn adds.
+    those, what its present turn adds. throttle: the part of its time that it is held back, and
+    held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
@@ -84,7 +95,7 @@ class Guest:
             vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
-        self.spec = parse(settings.technique, config).on(preset.arch)
+        self.spec = parse(settings.technique, config).on(preset)
         self.host, self.core = host, core
         self.vm = self._fresh()
         core.record[0]["tracking"] = 1
@@ -96,6 +107,7 @@ class Guest:
         self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
+        self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.paused = bool(settings.clone_of)  # until something lets it run: see host.life
@@ -110,7 +122,6 @@ class Guest:
         self._told = inf  # the time, when it was last told
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
-        self._filled = 0  # bytes of a CONTENT event that are done
 
     def _fresh(self) -> VM:
         """The state of the VM before it boots."""
@@ -118,7 +129,7 @@ class Guest:
         vm = make_vm(
             self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
-        self._link(vm)
+        self.link(vm)
         vm.record[0]["tracked"] = 1
         if self.limit < self.config.guest_frames:
             vm.record[0]["limit"] = self.limit
@@ -139,8 +150,14 @@ class Guest:
     @property
     def position(self) -> tuple[Any, ...]:
         """How far its workload has got."""
-        here = self._chunk, self._marks, self._position, self._event, self._filled
-        return self._feed.taken, self.accesses, here
+        filled = int(self.vm.record[0]["filled"])
+        here = self._chunk, self._marks, self._position, self._event, filled
+        return self.taken, self.accesses, here
+
+    @property
+    def taken(self) -> int:
+        """Chunks of its workload that it has taken: it is in the last of them."""
+        return self._feed.taken
 
     def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
         """Its workload goes on from there; None: it begins anew, after the guest has booted where
@@ -148,10 +165,11 @@ class Guest:
         self._feed.restart()
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._event += booted
-        self._filled = 0
+        filled = 0
         if position is not None:
             self._feed.taken = position[0]
-            self._chunk, self._marks, self._position, self._event, self._filled = position[2]
+            self._chunk, self._marks, self._position, self._event, filled = position[2]
+        self.vm.record[0]["filled"] = filled
 
     def take_over(self, other: Guest) -> None:
         """It goes on in place of the same VM on another host, with what that has counted."""
@@ -164,14 +182,14 @@ class Guest:
         self.go_to(other.position)
         self.started, self.paused, self.off = True, False, False
 
-    def _link(self, vm: VM) -> None:
+    def link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
         link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._link(self.vm)
+    def relink(self) -> None:
+        """After it was read in another process than it was written in."""
+        self.link(self.vm)
 
     def note(self, at: float, what: str, state: str, seconds: float = 0.0) -> None:
         """Puts a moment into `life`."""
@@ -225,6 +243,12 @@ class Guest:
     def ballooned(self) -> int:
         """Frames in the balloon."""
         return int(self.vm.record[0]["ballooned"])
+
+    @property
+    def unplugged(self) -> int:
+        """Frames in blocks that were unplugged."""
+        counts = self.vm.frames.counts
+        return int(counts[frames.OF_KIND + BALLOON_PAGE]) - self.ballooned
 
     def start(self) -> int:
         """Boots the guest. Returns a status."""
@@ -284,7 +308,8 @@ class Guest:
         ran = self._position - first
         if ran:
             kinds = self._chunk.kind[first : self._position]
-            self.kinds += np.bincount(kinds, minlength=3)
+            of_kind = [int(np.count_nonzero(kinds == kind)) for kind in (LOAD, STORE)]
+            self.kinds += np.array([*of_kind, ran - sum(of_kind)])
         self.accesses += ran
         return status, ran
 
@@ -293,13 +318,19 @@ class Guest:
         if status == GUEST_SHORT:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
-            vm = self.vm
-            pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._chunk.kind[self._position])
-            return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
-        if status == CONTENT_DUE:
-            return self._fill(self._chunk.events[self._event])
+            return self._bring_in(*self._missing())
         return status
+
+    def _missing(self) -> tuple[int, int, int]:
+        """The page that the guest has paged out: (pid, GVA, what kind of access needs it)."""
+        record = self.vm.record[0]
+        for event in self._chunk.events[self._event : self._event + 1]:
+            if event["position"] <= self._position:  # a CONTENT event, not an access
+                first = int(event["start"]) & ~PAGE_MASK
+                return int(event["pid"]), first + int(record["filled"]), LOAD
+        pid = int(self.vm.process[record["current"]]["pid"])
+        kind = int(self._chunk.kind[self._position])
+        return pid, int(self.vcpu.regs[0]["fault_gva"]), kind
 
     def _bring_in(self, pid: int, gva: int, kind: int) -> int:
         """Brings back a page that the guest has paged out."""
@@ -308,24 +339,6 @@ class Guest:
             if status != OK:
                 break
         return status
-
-    def _fill(self, event: np.void) -> int:
-        """A CONTENT event, from where it has got to."""
-        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
-        end = start + int(event["length"])
-        status = OK
-        while status == OK:
-            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
-            self._filled = int(at) - start
-            if status == OK:
-                self._event += 1
-                self._filled = 0
-                break
-            if status == GUEST_SHORT:
-                status = int(swap.make_room(self.machine))
-            elif status == GUEST_PAGED_OUT:
-                status = self._bring_in(pid, int(at), LOAD)
-        return int(status)
 
     def _check(self, status: int) -> None:
         if status == NO_SUCH_PROCESS:
@@ -343,16 +356,7 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marks = np.empty(chunk.accesses, MARK)
-        counts = np.zeros(3, np.int64)
-        bad = engine.prepare(
-            to_read(chunk.address),
-            to_read(chunk.kind),
-            to_read(chunk.size),
-            marks,
-            counts,
-            self.config.levels,
-        )
+        marks, bad = marks_of(chunk, self.config.levels)
         if bad >= 0:
             address = int(chunk.address[bad]) & (1 << 64) - 1
             raise InputError(

@@ -18,6 +18,7 @@ from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.guest.dumped import map_lines
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.hardware.state import Machine
+from mmulab.mmu.hardware.walks.segments import PHYSICAL
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.machine import dumps
 from mmulab.mmu.machine.failures import failure_text
@@ -93,7 +94,10 @@ def load(machine: Machine, config: Config, technique: str) -> None:
             raise RunError(f"{technique}: dumped tables: {why}")
 
     gfn = np.zeros(0, np.int64)
-    if host and not machine.vm.record[0]["identity"]:
+    # Bare metal, and what stands for it, has no use for a host's.
+    in_segment = machine.vcpu.regs[0]["segment_end"][PHYSICAL] > 0
+    of_host = not machine.vm.record[0]["identity"] and not in_segment
+    if host and of_host:
         gfn, place = dumps.frames_of(guest, host)
         must(_back(machine, gfn, place, int(place.max()) + 1))
     pa = guest.frame[:, dumps.LEVELS]

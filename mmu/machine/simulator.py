@@ -34,7 +34,7 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     """
     config = config.on(preset.arch)
     spec = parse(technique, config) if isinstance(technique, str) else technique
-    spec = spec.on(preset.arch)
+    spec = spec.on(preset)
     config = dumped.fitted(config, spec)
     machine, units = machine_of(spec, preset, config, log_size)
     with compiled_for(spec.technique):

@@ -24,6 +24,7 @@ VM_RECORD = np.dtype(
         ("has_vpid", np.int64),
         ("current", np.int64),  # process that runs
         ("tracked", np.int64),  # 1: contents are followed: see hardware.contents
+        ("filled", np.int64),  # bytes of the CONTENT event at hand that are done
         ("unique", np.int64),  # writes with contents of their own, so far
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event

@@ -58,8 +58,8 @@ def restored(described: Mapping[str, Any], costs: Mapping[str, Cited] | None = N
     base = presets.load(described["base"])
     entries: Mapping[str, Any] = described["numbers"]
     changed: dict[str, Any] = {name: entries[name]["value"] for name in FLAGS if name in entries}
-    changed |= {name: Cited(**entries[name]) for name in NUMBERS}
-    for name in STATED:
+    changed |= {name: Cited(**entries[name]) for name in NUMBERS if name in entries}
+    for name in filter(entries.__contains__, STATED):
         names = tuple(filter(None, entries[name]["value"].split("+")))
         changed[name] = Stated(names, entries[name]["source"])
     for group, attribute in GROUPS.items():

@@ -19,6 +19,8 @@ INCLUSIONS = ("inclusive", "exclusive", "neither")
 #: How a cache finds a line's set, see `hardware.caches`.
 INDICES = (STRAIGHT, HASHED) = ("straight", "hashed")
 PREFETCHERS = ("next-line", "adjacent-line", "stream", "stride", "region", "temporal")
+#: What predicts pages whose translations are fetched ahead: see `hardware.tlb_prefetch`.
+TLB_PREFETCHERS = ("sequential", "distance")
 ARCHITECTURES = ("x86-64", "aarch64", "riscv64")
 
 
@@ -88,6 +90,8 @@ class Preset:
     complex of cores, whole. llc_slices: cores that share it. walks_enter: name of the first
     cache that walks look into. coalescing: neighbouring 4 KiB pages that one TLB entry can stand
     for (`hardware.walks.coalescing`); 1: none. prefetchers: of PREFETCHERS, into any data cache.
+    tlb_prefetch: one of TLB_PREFETCHERS, or none; its numbers: entries of the buffer, pages that
+    sequential prefetch fetches, distances of a row of the distance table, and rows.
     base: the preset that a file changes. final_walk_cached: whether the nested walk of the page
     itself asks paging-structure caches, as the walks that locate tables do.
     """
@@ -110,6 +114,11 @@ class Preset:
     walks_enter: Stated
     prefetchers: Stated
     coalescing: Cited = Cited(1, "none; what a core finds by itself is left out unless asked for")
+    tlb_prefetch: Stated = Stated((), "none; what a core may have is left out unless asked for")
+    tlb_prefetch_entries: Cited = Cited(16, "Kandiraju and Sivasubramaniam, ISCA 2002, remembered")
+    tlb_prefetch_degree: Cited = Cited(1, "sequential prefetch as published: the next page")
+    tlb_prefetch_slots: Cited = Cited(2, "Kandiraju and Sivasubramaniam, ISCA 2002, remembered")
+    tlb_prefetch_rows: Cited = Cited(256, "Kandiraju and Sivasubramaniam, ISCA 2002, remembered")
     arch: str = "x86-64"
     va_levels: int = 4  # 5 where LA57 exists and is on by default
     pcid: bool = True
@@ -130,6 +139,10 @@ NUMBERS = (
     "llc_size",
     "llc_slices",
     "coalescing",
+    "tlb_prefetch_entries",
+    "tlb_prefetch_degree",
+    "tlb_prefetch_slots",
+    "tlb_prefetch_rows",
 )
-STATED = {"walks_enter": (), "prefetchers": PREFETCHERS}
+STATED = {"walks_enter": (), "prefetchers": PREFETCHERS, "tlb_prefetch": TLB_PREFETCHERS}
 FLAGS = ("arch", "va_levels", "pcid", "vpid", "ept_ad", "final_walk_cached")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.hardware.state import VCPU
+from mmulab.mmu.hardware.walks.sites import PREFETCH
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
@@ -19,6 +20,7 @@ from mmulab.mmu.report.counts import (
     read_references,
 )
 from mmulab.mmu.report.overlap import Independence, Overlap, overlap
+from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ class Measured:
 
     @property
     def references_per_walk(self) -> float:
-        total = sum(sum(each["served_by"]) for each in self.references)
+        walks = (each for each in self.references if each["dimension"] != PREFETCH)
+        total = sum(sum(each["served_by"]) for each in walks)
         return total / self.counts["walks"] if self.counts["walks"] else 0.0
 
     @property
@@ -91,9 +94,23 @@ class Measured:
         whose window is taken as that of the one before."""
         costs = cost.costs_of(preset, parse(self.technique).technique)
         known = self.overlap.independence
-        hidden = _overlap(known, self.counts, self.charges, costs, preset)
+        hidden = _overlap(known, self.counts, self.charges, costs, preset, self.references)
         cycles = cost.price(self.charges, costs, hidden.by_category)
         return replace(self, cycles=cycles, overlap=hidden)
+
+    @staticmethod
+    def fields(plain: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields, of what `to_dict` made plain. Exits of a technique that is not of the package
+        are called by their reasons."""
+        kept = ("technique", "name", "parameters", "counts", "exits", "events", "references",
+                "data", "charges")  # fmt: skip
+        known = registry.get(plain["name"]).exits if plain["name"] in registry.of_package() else ()
+        labels = {reason: reason for reason in plain["exits"]}
+        return {name: plain[name] for name in kept} | {
+            "labels": labels | {each.reason: each.label for each in known},
+            "cycles": {name: Range(**spent) for name, spent in plain["cycles"].items()},
+            "overlap": Overlap.from_dict(plain.get("overlap", {})),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, as docs/results.md has them."""
@@ -128,11 +145,18 @@ def _overlap(
     charged: Charges,
     costs: Mapping[str, Cited],
     preset: Preset,
+    references: Sequence[Mapping[str, Any]],
 ) -> Overlap:
     if known is None:
         return Overlap()
     data = counts["loads"] + counts["stores"] or counts["fetches"]
-    return overlap(known, data, counts["walks"], charged, costs, preset)
+    ahead = sum(
+        times * latency.value
+        for each in references
+        if each["dimension"] == PREFETCH
+        for times, latency in zip(each["served_by"], cost.latencies(preset).values(), strict=True)
+    )
+    return overlap(known, data, counts["walks"], charged, costs, preset, ahead)
 
 
 def measured(
@@ -153,7 +177,8 @@ def measured(
     data = read_data(vcpu, levels, touched)
     charged = cost.charges(counted, dimensions, preset, technique, data)
     costs = cost.costs_of(preset, technique)
-    hidden = _overlap(known, counted.counts, charged, costs, preset)
+    references = read_references(vcpu, technique.walk, levels)
+    hidden = _overlap(known, counted.counts, charged, costs, preset, references)
     return {
         "technique": spec.text,
         "name": spec.name,
@@ -162,7 +187,7 @@ def measured(
         "counts": counted.counts,
         "exits": counted.exits,
         "events": counted.events,
-        "references": read_references(vcpu, technique.walk, levels),
+        "references": references,
         "data": {"served_by": data},
         "charges": charged,
         "cycles": cost.price(charged, costs, hidden.by_category),

@@ -25,9 +25,12 @@ is not known are taken once as independent and once as a chain; the likely value
 between the two, which is a choice. The program's own misses of L1D are treated as walks are, with
 miss_registers alone.
 
-Not modelled: that walks come in bursts, but for low; that walks for instruction fetches stop the
-front end; what bandwidth does to many misses at once; branches that are predicted wrongly, beyond
-which nothing useful is in the window.
+Walks of TLB prefetches (`hardware.tlb_prefetch`) are waited for by nobody, but keep walkers: of
+those, the others have as many as they have of all cycles of walks, and one at least.
+
+Not modelled: that walks come in bursts, but for low; that a walk waits for a prefetch's to end;
+that walks for instruction fetches stop the front end; what bandwidth does to many misses at once;
+branches that are predicted wrongly, beyond which nothing useful is in the window.
 """
 
 from __future__ import annotations
@@ -87,6 +90,15 @@ class Overlap:
     def by_category(self) -> dict[str, Range]:
         """What cycles of each category are multiplied by; those left out by 1."""
         return {each: part for group, part in self.waited.items() for each in GROUPS[group]}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Overlap:
+        """What `to_dict` made plain."""
+        known = plain.get("independent")
+        return cls(
+            Independence(plain["window"], known["least"], known["most"]) if known else None,
+            {group: Range(**plain[group]) for group in GROUPS if group in plain},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {group: part._asdict() for group, part in self.waited.items()}
@@ -175,13 +187,21 @@ def overlap(
     charged: Charges,
     costs: Mapping[str, Cited],
     preset: Preset,
+    ahead: float = 0.0,
 ) -> Overlap:
     """What of a technique's walks, and of the program's misses, is waited for.
 
-    accesses: of data, over which `walks` and what is charged were counted.
+    accesses: of data, over which `walks` and what is charged were counted. ahead: cycles of walks
+    that nobody waits for, which have their part of the walkers.
     """
     registers = preset.miss_registers.value
-    units = {"walks": min(preset.walkers.value, registers), "data": registers}
+    spent = sum(
+        times * costs[key].value
+        for category in GROUPS["walks"]
+        for key, times in charged.get(category, {}).items()
+    )
+    left = preset.walkers.value * (spent / (spent + ahead) if ahead else 1.0)
+    units = {"walks": min(left, registers), "data": registers}
     # A miss is charged where it is served, less the first level.
     misses = sum(max(0, times) for times in charged.get("data", {}).values())
     number = {"walks": walks, "data": misses}

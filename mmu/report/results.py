@@ -7,6 +7,7 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,17 @@ class TechniqueResult(Measured):
         """Part of all likely cycles that first touches took."""
         whole = self.total_cycles.likely
         return 100 * total(self.first_touch).likely / whole if whole else 0.0
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TechniqueResult:
+        """What `to_dict` made plain."""
+        first = {name: Range(**spent) for name, spent in plain["first_touch"].items()}
+        return cls(
+            **cls.fields(plain),
+            structures=plain["structures"],
+            frames=plain["frames"],
+            first_touch=first,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         cycles = self.total_cycles._asdict()
@@ -109,11 +121,31 @@ class Comparison(Shown):
     @property
     def host_pages(self) -> str:
         """The page size that VMMs back memory with, where those compared have the same."""
-        name = "host_page_size"
-        sizes = {each.parameters[name] for each in self.results if name in each.parameters}
-        if len(sizes) > 1:
-            return "as named"
-        return sizes.pop() if sizes else str(self.settings[name])
+        return host_pages(self.results, self.settings)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
+        """What `to_dict` made plain."""
+        given = plain["input"]
+        costs = {
+            key: Cited(**entry)
+            for key, entry in given["preset"]["numbers"].items()
+            if key == "memory_latency" or key.startswith("cost.") or key.endswith(".latency")
+        }
+        return cls(
+            trace=plain["trace"],
+            preset=plain["preset"],
+            version=plain["version"],
+            accesses=plain["accesses"],
+            warmup=given["warmup"],
+            settings=given["settings"],
+            results=tuple(map(TechniqueResult.from_dict, plain["results"])),
+            warnings=tuple(plain["warnings"]),
+            verdict=tuple(Pair.from_dict(pair, costs) for pair in plain["verdict"]),
+            costs=costs,
+            input=given,
+            made=plain["made"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""
@@ -130,6 +162,16 @@ class Comparison(Shown):
             "results": [result.to_dict() for result in self.results],
             "verdict": [pair.to_dict() for pair in self.verdict],
         }
+
+
+def host_pages(results: Iterable[Any], settings: Mapping[str, Any]) -> str:
+    """The page size that VMMs back memory with, where techniques, with their parameters, have the
+    same."""
+    name = "host_page_size"
+    sizes = {each.parameters[name] for each in results if name in each.parameters}
+    if len(sizes) > 1:
+        return "as named"
+    return sizes.pop() if sizes else str(settings[name])
 
 
 def to_json(comparisons: list[Comparison]) -> str:

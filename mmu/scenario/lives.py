@@ -8,7 +8,7 @@ from typing import Any
 
 from mmulab.mmu.errors import InputError, check_choice, check_range, unknown
 from mmulab.mmu.host import life
-from mmulab.mmu.host.migration import POST_COPY
+from mmulab.mmu.host.migration_report import POST_COPY
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_unmovable
 from mmulab.mmu.host.system import System
 from mmulab.mmu.services.events import ACTIONS, Action

@@ -43,7 +43,7 @@ from mmulab.mmu.services.reporting import ReportingSettings
 
 _SIZES = {
     "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step", "size",
-    "slowest",
+    "slowest", "channel", "delta_cache",
 }  # fmt: skip
 _TIMES = {
     "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",
@@ -62,6 +62,7 @@ BUNDLED = {
     "desktops": "six guests of one image: what merging saves, and what it costs",
     "clones": "a template and 200 clones: what they share, and what each adds",
     "migration": "a VM that moves to another host: rounds, downtime, pages sent twice",
+    "consolidation": "three kinds of small servers: how many fit, `mmulab consolidate`",
     "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 

@@ -1,9 +1,11 @@
-"""Nested paging with flattened tables: pairs of levels merged where there are 2 MiB for it.
+"""Flattened tables: pairs of levels merged where there are 2 MiB for it.
 
-Levels 4 and 3, and 2 and 1, of the guest's table, the host's or both become one table of 2 MiB
+Levels 4 and 3, and 2 and 1, of the guest's table, the host's or both, or of bare metal's (`sides`),
+become one table of 2 MiB
 (`hardware.walks.flattened`). Each pair is merged for itself: the software asks for an aligned
 block of 2 MiB when it makes the upper table, and where there is none the pair stays two levels.
-Cold, a walk of both makes (2 + 1)(2 + 1) - 1 = 8 references, with one side flattened 14.
+Cold, a walk of both makes (2 + 1)(2 + 1) - 1 = 8 references, with one side flattened 14, and on
+bare metal 2.
 
 The paper was read in its abstract alone. Left out are its biased cache replacement, which needs
 the program's own data in the caches, and its nodes of 1 GiB.
@@ -27,18 +29,25 @@ from mmulab.mmu.memory.state import GPT_PAGE, NPT_PAGE
 from mmulab.mmu.memory.status import NIL, NOT_CONTIGUOUS, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.techniques import nested
+from mmulab.mmu.techniques.bare_metal import BareMetalReference, or_bare_metal
 from mmulab.mmu.techniques.parameters import HOST_PAGE_SIZE, Parameter
 from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.techniques.second_dimension import EXITS, hooks_for
 from mmulab.mmu.techniques.technique import Counter, Sizes, Technique
 
-SIDES = {"both": 3, "guest": 1 << LINEAR, "host": 1 << PHYSICAL}
+NATIVE = 1 << 2  # there is no host's dimension
+SIDES = {
+    "both": 1 << LINEAR | 1 << PHYSICAL,
+    "guest": 1 << LINEAR,
+    "host": 1 << PHYSICAL,
+    "native": 1 << LINEAR | NATIVE,
+}
 NODES, FALLBACKS, COPIES = range(3)  # indices of the counters
 NODE = ENTRIES  # frames of a node
 
 
 class FlattenedState(nested.NestedState):
-    sides: np.ndarray  # [1]: dimensions that are flattened, as bits
+    sides: np.ndarray  # [1]: of SIDES
     node: np.ndarray  # [2 MiB blocks of the guest]: 1 where the guest has a node there
 
     FIELDS = {
@@ -49,6 +58,11 @@ class FlattenedState(nested.NestedState):
 
 
 _state = as_struct(FlattenedState)
+
+
+@kernel
+def _is_native(machine):
+    return _state(machine.vm.private).sides[0] & NATIVE != 0
 
 
 @kernel
@@ -114,7 +128,7 @@ def _new_table(machine, above, index, level):
 
 
 @kernel
-def start(machine):
+def _start_host(machine):
     """Says where directories lie, makes the nPT's top-level table and turns EPT on."""
     regs = machine.vcpu.regs[0]
     status = _set_region(machine, machine.vm.frames, LINEAR, GPT_PAGE)
@@ -145,8 +159,24 @@ def _map_and_copy(machine, gfn):
     return status
 
 
-_HOOKS = hooks_for(nested.leaf_address, _map_and_copy)
-_touch, _store = _HOOKS["touch"], _HOOKS["store"]
+_HOOKS = or_bare_metal(
+    {
+        **hooks_for(nested.leaf_address, _map_and_copy),
+        "start": _start_host,
+        "stop": nested.stop,
+    },
+    _is_native,
+)
+_start, _touch, _store = _HOOKS["start"], _HOOKS["touch"], _HOOKS["store"]
+
+
+@kernel
+def start(machine):
+    status = _start(machine)
+    if status != OK or not _is_native(machine):
+        return status
+    return _set_region(machine, machine.vm.frames, LINEAR, GPT_PAGE)
+
 
 # --- The guest's table ---------------------------------------------------------------
 
@@ -216,11 +246,12 @@ def store(machine, table, index, entry):
 # --- The same, slowly ----------------------------------------------------------------
 
 
-class FlattenedReference(nested.NestedReference):
-    """What a walk gives is what it gives under nested paging; fewer tables are read for it."""
+class FlattenedReference(BareMetalReference):
+    """What a walk gives is what it gives under nested paging, or on bare metal; fewer tables are
+    read for it."""
 
     def __init__(self, tables: Tables) -> None:
-        super().__init__(tables)
+        super().__init__(tables, bool(tables.vm.private.sides[0] & NATIVE))  # type: ignore
         self._starts = tables.regs["directory_start"].tolist()
         self._ends = tables.regs["directory_end"].tolist()
 
@@ -237,6 +268,8 @@ class FlattenedReference(nested.NestedReference):
 
     def host_tables(self) -> dict[int, int]:
         found = super().host_tables()
+        if self.native:
+            return found
         found |= dict.fromkeys(range(self._starts[PHYSICAL], self._ends[PHYSICAL]), NPT_PAGE)
         entries = (entry for entry in self.nested_entries() if not entry.is_leaf)
         levels = {entry.frame: entry.level - 1 for entry in entries}
@@ -273,13 +306,14 @@ TECHNIQUE = Technique(
     hooks={
         **_HOOKS,
         "start": start,
-        "stop": nested.stop,
         "store": store,
         "place_table": place_table,
         "table_freed": table_freed,
     },
     parameters=(
-        Parameter("sides", "dimensions whose tables are flattened", tuple(SIDES)),
+        Parameter(
+            "sides", "dimensions whose tables are flattened; native: bare metal's", tuple(SIDES)
+        ),
         HOST_PAGE_SIZE,
     ),
     exits=EXITS,
@@ -318,6 +352,7 @@ TECHNIQUE = Technique(
         "one entry stands for the 512 copies of a large page: A and D bits are the OR of them",
         "the kernel half is shared by entry, as without flattening",
         "a fifth level is not merged",
+        "bare metal is a VM whose memory lies in one segment that costs nothing",
         "nodes are made as long as 2 MiB and as much again are free; none is broken up for want "
         "of memory",
     ),

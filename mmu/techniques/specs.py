@@ -16,8 +16,9 @@ from typing import Any
 from mmulab.mmu.config import TECHNIQUES, Config
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques import registry
-from mmulab.mmu.techniques.technique import Technique
+from mmulab.mmu.techniques.technique import Technique, Variant
 
 #: What stands for every technique of the package.
 ALL = "all"
@@ -41,11 +42,16 @@ class Spec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by where its technique is found: that is code."""
-        return _found_again, (self.text, self.origin, self.values, self.technique.arch)
+        state = (self.text, self.origin, self.values, self.technique.variant, self.optional)
+        return _found_again, state
 
-    def on(self, arch: str) -> Spec:
-        """The same on an architecture. Raises InputError where the technique is not there."""
-        return replace(self, technique=self.technique.on(arch))
+    def on(self, preset: Preset) -> Spec:
+        """The same on a processor. Raises InputError where the technique is not there."""
+        return replace(self, technique=self.technique.on(variant_of(preset)))
+
+    def is_on(self, preset: Preset) -> bool:
+        """Whether it is there on a processor."""
+        return self.technique.is_on(variant_of(preset))
 
     @property
     def name(self) -> str:
@@ -61,8 +67,15 @@ class Spec:
         return self.technique is other.technique and self.values == other.values
 
 
-def _found_again(text: str, origin: str, values: dict[str, Any], arch: str) -> Spec:
-    return Spec(text, origin, registry.get(origin).on(arch), values)
+def variant_of(preset: Preset) -> Variant:
+    """What of a processor decides which walk its hardware makes."""
+    return Variant(preset.arch, bool(preset.tlb_prefetch.names))
+
+
+def _found_again(
+    text: str, origin: str, values: dict[str, Any], variant: Variant, optional: bool
+) -> Spec:
+    return Spec(text, origin, registry.get(origin).on(variant), values, optional)
 
 
 def split(text: str) -> list[str]:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
-
-from numba.core.errors import NumbaError
+from typing import Any, NamedTuple
 
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.ops import linker
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
+from mmulab.mmu.hardware.walks.prefetched import WITH_PREFETCH
 from mmulab.mmu.hardware.walks.walk import Walk
+from mmulab.mmu.kernels.compiling import is_numbas
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.cited import Cited
@@ -73,6 +73,14 @@ class Sizes:
     host_frames: int
     tables: int
     processes: int
+
+
+class Variant(NamedTuple):
+    """Which of its walks a technique has: those of an architecture, and whether pages are fetched
+    ahead beside them (`hardware.tlb_prefetch`)."""
+
+    arch: str = X86_64
+    prefetches: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,33 +165,50 @@ class Technique:
                 f"expected ({', '.join(expected)})"
             )
 
-    def is_on(self, arch: str) -> bool:
-        """Whether there is a walk of an architecture."""
-        return arch == self.arch or arch in self.walks
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.arch, self.walk in WITH_PREFETCH.values())
 
-    def on(self, arch: str) -> Technique:
-        """The same with the walk of an architecture: one object for each. Raises InputError
-        where there is none."""
-        if arch == self.arch:
+    def _walk_of(self, variant: Variant) -> Walk | None:
+        walk = {self.arch: self.walk, **self.walks}.get(variant.arch)
+        return WITH_PREFETCH.get(walk) if walk and variant.prefetches else walk
+
+    def is_on(self, variant: Variant) -> bool:
+        """Whether there is such a walk."""
+        return self._walk_of(variant) is not None
+
+    def on(self, variant: Variant) -> Technique:
+        """The same with another walk: one object for each. Raises InputError where there is
+        none. It is asked of what a file has as its TECHNIQUE, or of one that is so already."""
+        if variant == self.variant:
             return self
-        if not self.is_on(arch):
+        if variant not in self.on_others:
+            self.on_others[variant] = self._changed(variant)
+        return self.on_others[variant]
+
+    def _changed(self, variant: Variant) -> Technique:
+        walk = self._walk_of(variant)
+        if walk is None and self.is_on(Variant(variant.arch)):
             raise InputError(
-                f"technique {self.name}: it is not there on {arch}; expected a preset of "
+                f"technique {self.name}: tlb_prefetch: its walk has none; expected x86-64's walk "
+                "of one table or of two, as under native, shadow and nested"
+            )
+        if walk is None:
+            raise InputError(
+                f"technique {self.name}: it is not there on {variant.arch}; expected a preset of "
                 f"{' or '.join((X86_64, *self.walks))}"
             )
-        if arch not in self.on_others:
-            walks = {**self.walks, self.arch: self.walk}
-            other = replace(self, walk=self.walks[arch], arch=arch, walks=walks)
-            object.__setattr__(other, "link", self.link)  # the hooks are the same
-            self.on_others[arch] = other
-        return self.on_others[arch]
+        walks = {**self.walks, self.arch: self.walk}
+        other = replace(self, walk=walk, arch=variant.arch, walks=walks)
+        object.__setattr__(other, "link", self.link)  # the hooks are the same
+        return other
 
     def table_of(self, values: Mapping[str, Any]) -> str:
         """The guest's table that its hardware walks, with its parameters at these values."""
         said = (self.tables.get(f"{key}={value}") for key, value in values.items())
         return next(filter(None, said), self.table)
 
-    on_others: dict[str, Technique] = field(
+    on_others: dict[Variant, Technique] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
     link: Any = field(init=False, repr=False, compare=False)
@@ -200,7 +225,9 @@ def compiled_for(technique: Technique) -> Iterator[None]:
     """Raises InputError where numba cannot compile what a technique brings."""
     try:
         yield
-    except NumbaError as error:
+    except Exception as error:
+        if not is_numbas(error):
+            raise
         # What went wrong stands below the innermost of the functions that failed for it.
         text = str(error).rpartition("Failed in nopython mode pipeline")[2]
         said = [line.strip() for line in text.splitlines()[1:] if line.strip()] or [str(error)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmulab.mmu.hardware.walks.sites import PREFETCH
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 
 _WIDTH = 9
@@ -20,10 +21,13 @@ def _place(site: str) -> tuple[str, str]:
     return (located.removeprefix("the "), what) if located else (what, _OWN)
 
 
-def _cells(result: TechniqueResult) -> Cells:
-    """References a walk."""
-    walks = max(1, result.counts["walks"])
-    return {_place(each["site"]): sum(each["served_by"]) / walks for each in result.references}
+def _cells(result: TechniqueResult, ahead: bool, walks: int) -> Cells:
+    """References a walk, of prefetches or of the others."""
+    return {
+        _place(each["site"].removeprefix(f"{PREFETCH} ")): sum(each["served_by"]) / max(1, walks)
+        for each in result.references
+        if (each["dimension"] == PREFETCH) == ahead
+    }
 
 
 def _grid(head: str, cells: Cells, last: str, downwards: bool) -> str:
@@ -51,16 +55,17 @@ def _text(number: float | None) -> str:
 
 def grids(comparison: Comparison) -> str:
     """A grid for each technique. Its rows are the guest's tables from the top, and the page; its
-    columns the nested tables that a walk reads to locate them, and the guest's own."""
-    return "\n\n".join(
-        _grid(
-            f"{each.technique}: references a walk, of {each.counts['walks']:,} walks",
-            _cells(each),
-            "page",
-            True,
-        )
-        for each in comparison.results
-    )
+    columns the nested tables that a walk reads to locate them, and the guest's own. Walks of TLB
+    prefetches have one of their own."""
+    shown = []
+    for each in comparison.results:
+        walks, ahead = each.counts["walks"], each.counts["tlb_prefetches"]
+        head = f"{each.technique}: references a walk, of {walks:,} walks"
+        shown.append(_grid(head, _cells(each, False, walks), "page", True))
+        if ahead:
+            head = f"{each.technique}: references a TLB prefetch, of {ahead:,}"
+            shown.append(_grid(head, _cells(each, True, ahead), "page", True))
+    return "\n\n".join(shown)
 
 
 def _spent(result: TechniqueResult, cycles: list[float], settings: dict[str, Any]) -> Cells:
@@ -68,6 +73,8 @@ def _spent(result: TechniqueResult, cycles: list[float], settings: dict[str, Any
     walks = max(1, result.counts["walks"])
     cells: Cells = {}
     for each in result.references:
+        if each["dimension"] == PREFETCH:
+            continue
         located, read = _place(each["site"])
         row = _numbered("G", located, settings["levels"]) if located != "page" else "UD"
         column = _numbered("H", read, settings["host_levels"]) if read != _OWN else _OWN

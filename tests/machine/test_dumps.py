@@ -21,7 +21,9 @@ import mmulab
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine import dumps
 
-TECHNIQUES = "native,shadow,nested,flat-nested,sagepte,sagepte:entry=8,dmt,dmt:pv=yes"
+TECHNIQUES = (
+    "native,shadow,nested,flat-nested,sagepte,sagepte:entry=8,dmt,dmt:pv=yes,dmt:mode=native"
+)
 
 
 def files(folder: Path, lines: list[str] | None = None, scattered: bool = False) -> dict[str, str]:
@@ -74,7 +76,7 @@ def test_walks_read_what_a_cold_walk_of_the_technique_does(tmp_path: Path) -> No
     comparison = compared(tmp_path, check=True)
     expected = {
         "native": 4, "nested": 24, "flat-nested": 9, "sagepte": 20,
-        "sagepte:entry=8": 20, "dmt": 3, "dmt:pv=yes": 2,
+        "sagepte:entry=8": 20, "dmt": 3, "dmt:pv=yes": 2, "dmt:mode=native": 1,
     }  # fmt: skip
     for name, references in expected.items():
         assert a_walk(comparison[name]) == references, name

@@ -59,6 +59,7 @@ def test_each_settable_key_is_taken(key: str) -> None:
         "va_levels": "5",
         "walks_enter": "L2",
         "prefetchers": "stream+stride",
+        "tlb_prefetch": "distance",
         "entries": "48",
         "pcid": "off",
         "vpid": "false",

@@ -35,7 +35,8 @@ def counted(technique: Technique = SHADOW, **changes: int) -> Counted:
     """Nothing but what is named: a count, an exit (of its reason) or an event."""
     names = (
         "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
-        "pages_copied invlpgs cr3_loads host_copies guest_pwc_hits nested_pwc_hits thp_scanned"
+        "pages_copied invlpgs cr3_loads host_copies guest_pwc_hits nested_pwc_hits "
+        "tlb_prefetch_hits thp_scanned"
     ).split()
     exits = (each.reason for each in technique.exits)
     events = (each.name for each in technique.counters)
@@ -68,7 +69,9 @@ def test_nothing_costs_nothing() -> None:
 def test_each_count_lands_in_its_category() -> None:
     cases = {
         ("work", COST["work_per_access"] * 10): counted(loads=7, stores=3, fetches=50),
-        ("l2_tlb", COST["l2_tlb_hit"] * 12): counted(l2_tlb_hits=4, repeated_l2_hits=3, walks=5),
+        ("l2_tlb", COST["l2_tlb_hit"] * 14): counted(
+            l2_tlb_hits=4, repeated_l2_hits=3, walks=5, tlb_prefetch_hits=2
+        ),
         (
             "guest_kernel",
             COST["guest_fault"] + 2 * COST["page_zero"] + 3 * COST["page_copy"],

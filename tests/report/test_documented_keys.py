@@ -38,6 +38,11 @@ ELSEWHERE = {
     "thp_scan_exceed_swap_pte": "tests/host/test_guest_thp.py",
     "thp_recovered": "tests/host/test_guest_thp.py",
     "thp_prezeroed": "tests/guest/test_hawkeye.py",
+    **dict.fromkeys(
+        ("tlb_prefetches", "tlb_prefetch_fills", "tlb_prefetch_hits", "TLB prefetch buffer"),
+        "tests/hardware/test_tlb_prefetch.py",
+    ),
+    "prefetch": "tests/hardware/test_tlb_prefetch.py",
     # Never in a comparison, but in a crowded host.
     "nested_pwc_hits": "tests/hardware/test_walk_caches.py",
     "repeated_l2_hits": "tests/hardware/test_repeated_lookups.py",

@@ -162,6 +162,15 @@ def test_the_program_s_own_misses_are_hidden_by_miss_registers() -> None:
     assert "data" in found.to_dict() and "walks" not in found.to_dict()
 
 
+def test_walks_that_nobody_waits_for_keep_walkers() -> None:
+    """As many cycles of them as of the others: half the walkers, and one at least."""
+    known, charged = Independence(100, 100, 100), {"guest_walk": {"memory_latency": 200.0}}
+    for walkers, ahead, left in ((4, 0, 4), (4, 200, 2), (4, 1800, 1), (1, 200, 1)):
+        preset = replace(PRESET, walkers=Cited(walkers, "test"))
+        found = overlap(known, 2000, 200, charged, COSTS, preset, ahead * LATENCY)
+        assert found.of("walks").likely == 1 / left
+
+
 def test_counts_and_charges_do_not_change() -> None:
     """Only cycles of walks, and at their highest not even those."""
     spec = "gups:size=64M,accesses=50K"

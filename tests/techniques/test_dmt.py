@@ -165,6 +165,17 @@ def test_a_mapping_with_both_page_sizes_has_two_registers() -> None:
     check(driver.simulator)
 
 
+def test_on_bare_metal_a_page_without_a_register_is_walked_for_as_ever() -> None:
+    driver = machine("dmt:mode=native")
+    driver.event(MMAP, GVA, 2 * MIB, READ_WRITE)
+    driver.event(MMAP, GVA + 64 * MIB, 16 * MIB, READ_WRITE)
+    driver.access(GVA)
+    driver.access(GVA + 64 * MIB)
+    assert [again(driver, GVA), again(driver, GVA + 64 * MIB)] == [4, 1]
+    assert not driver.machine.vcpu.exits.any()
+    check(driver.simulator)
+
+
 @pytest.mark.parametrize("name", MECHANISMS)
 def test_pages_are_taken_from_it_as_under_nested_paging(name: str) -> None:
     system = two_vms("dmt", "dmt:pv=yes", host="44M", rest=MECHANISMS[name])

@@ -8,6 +8,7 @@ from drivers.one_machine import Driver
 from drivers.two_vms import MECHANISMS, two_vms
 from drivers.walks import GVA, PAGE, PAGE_1G, PAGE_2M, cold
 
+import mmulab
 from mmulab.mmu.check import check
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.host.vm import Guest
@@ -98,6 +99,20 @@ def test_a_large_page_is_512_entries_in_the_node() -> None:
     assert served[0] == served[1]
     # Cold are the lines of the copy and of the page's own nested entry.
     assert served[2][0] == served[0][0] - 2
+
+
+def test_native_tables_leave_one_reference_of_a_walk_and_no_exit() -> None:
+    """1.5 become 1.0 (Park et al., ASPLOS 2022): GUPS over twice what the page-directory cache of
+    32 entries maps."""
+    found = mmulab.compare(
+        "gups:size=128M,accesses=120K", preset="skylake-sp", memory="512M", warmup=60_000,
+        techniques="native,flattened:sides=native", caches="off",
+    )  # fmt: skip
+    native, flat = found["native"], found["flattened:sides=native"]
+    assert native.references_per_walk == pytest.approx(1.5, abs=0.02)
+    assert flat.references_per_walk == pytest.approx(1.0, abs=0.002)
+    assert native.counts["walks"] == flat.counts["walks"]
+    assert sum(flat.exits.values()) == 0
 
 
 @pytest.mark.parametrize("name", MECHANISMS)

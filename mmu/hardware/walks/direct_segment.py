@@ -11,59 +11,22 @@ from __future__ import annotations
 
 from mmulab.mmu.hardware.fetch_ahead import GUEST, fetch_linear
 from mmulab.mmu.hardware.rights import denies
+from mmulab.mmu.hardware.walks.backed import make_host_walk, make_locate_backed, place_of
 from mmulab.mmu.hardware.walks.forms import X86
-from mmulab.mmu.hardware.walks.looks import frame_behind, make_look
+from mmulab.mmu.hardware.walks.looks import make_look
 from mmulab.mmu.hardware.walks.radix import make_walk
-from mmulab.mmu.hardware.walks.segments import LINEAR, PHYSICAL, is_inside, moved
+from mmulab.mmu.hardware.walks.segments import LINEAR, is_inside, moved
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
-from mmulab.mmu.hardware.walks.two_dimensional import make_locate, make_translate, nested_walk
+from mmulab.mmu.hardware.walks.two_dimensional import make_translate, nested_walk
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import inlined
-from mmulab.mmu.memory.entries import (
-    EPT_D,
-    EPT_RWX,
-    PAGE_SHIFT,
-    A,
-    D,
-    frame_at,
-)
+from mmulab.mmu.memory.entries import PAGE_SHIFT, A, D, frame_at
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.trace import STORE
 
-
-@inlined
-def _host_walk(core, vcpu, memory, gpa, kind, user, site):
-    """The nested walk, or none: inside the segment an entry with all rights."""
-    gfn = gpa >> PAGE_SHIFT
-    if is_inside(vcpu, PHYSICAL, gfn):
-        first = moved(vcpu, PHYSICAL, gfn & ~((1 << 18) - 1))  # as if by a page of 1 GiB
-        return OK, (first << PAGE_SHIFT) | EPT_RWX | EPT_D, 3
-    return nested_walk(core, vcpu, memory, gpa, kind, user, site)
-
-
 _leaf = X86.leaf
-_locate_by_table = make_locate(nested_walk)
-
-
-@inlined
-def _locate(core, vcpu, memory, gfn, level):
-    if is_inside(vcpu, PHYSICAL, gfn):
-        return OK, moved(vcpu, PHYSICAL, gfn)
-    return _locate_by_table(core, vcpu, memory, gfn, level)
-
-
-_guest_walk = make_walk(X86, _locate, STEP, GUEST)
-
-
-@inlined
-def _place_of(vcpu, memory, gfn):
-    """Where a gPT page lies, without a reference; NIL where the nested table has no such."""
-    if is_inside(vcpu, PHYSICAL, gfn):
-        return moved(vcpu, PHYSICAL, gfn)
-    return frame_behind(vcpu, memory, gfn)
-
-
-recorded = make_look(X86, _place_of)
+_guest_walk = make_walk(X86, make_locate_backed(nested_walk), STEP, GUEST)
+recorded = make_look(X86, place_of)
 
 
 @inlined
@@ -81,7 +44,7 @@ def _segment_or_walk(core, vcpu, memory, gva, kind, user, site):
     return _guest_walk(core, vcpu, memory, gva, kind, user, site)
 
 
-translate = make_translate(_segment_or_walk, _host_walk)
+translate = make_translate(_segment_or_walk, make_host_walk(nested_walk))
 
 
 @inlined

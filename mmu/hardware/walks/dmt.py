@@ -4,7 +4,7 @@ A register says which pages an area maps, of which level its tables are, and whe
 an entry's place is an addition. The guest's area gives the guest's leaf, in one reference; where
 the register does not say in which host frame the table is (`REGS.tea_host`), one entry of the
 host's area locates it before. The host's area, for all of the guest's memory, gives the host's leaf
-of the page: 3 references, or 2.
+of the page: 3 references, or 2. On bare metal a segment stands for the host (`backed`): 1.
 
 The radix tables remain, and point into the areas. Where no register has the page, or its entry is
 not there, they are walked as under nested paging. A register is for one page size; where a mapping
@@ -18,12 +18,12 @@ from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_n
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.state import MAX_TEAS
-from mmulab.mmu.hardware.walks import two_dimensional
+from mmulab.mmu.hardware.walks.backed import make_host_walk, make_locate_backed, place_of
 from mmulab.mmu.hardware.walks.forms import EPT, X86
-from mmulab.mmu.hardware.walks.looks import frame_behind
-from mmulab.mmu.hardware.walks.radix import make_end
+from mmulab.mmu.hardware.walks.radix import make_end, make_walk
+from mmulab.mmu.hardware.walks.segments import PHYSICAL, is_inside, moved
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
-from mmulab.mmu.hardware.walks.two_dimensional import combined, nested_walk
+from mmulab.mmu.hardware.walks.two_dimensional import combined, make_translate, nested_walk
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import (
@@ -46,7 +46,8 @@ _LINE = LINE_SHIFT - 3
 _guest_rights, _host_rights = X86.rights, EPT.rights
 _guest_narrow, _host_narrow = X86.narrow, EPT.narrow
 _guest_end, _host_end = make_end(X86), make_end(EPT)
-_radix = two_dimensional.translate
+_host_walk = make_host_walk(nested_walk)
+_radix = make_translate(make_walk(X86, make_locate_backed(nested_walk), STEP, GUEST), _host_walk)
 
 
 @inlined
@@ -59,6 +60,8 @@ def _place(first, number):
 def _host_leaf(core, vcpu, memory, gpa, kind, site):
     """(status, EPT entry, level) of a guest-physical address, from the host's area or by its
     table. site: as of `radix.make_walk`."""
+    if is_inside(vcpu, PHYSICAL, gpa >> PAGE_SHIFT):
+        return _host_walk(core, vcpu, memory, gpa, kind, False, site)
     for level in range(1, 3):
         first = vcpu.regs[0].host_tea[level - 1]
         if first != NIL:
@@ -79,6 +82,8 @@ def _host_leaf(core, vcpu, memory, gpa, kind, site):
 @inlined
 def _locate(core, vcpu, memory, gfn, level):
     """(status, hfn) of a table of the guest's area, by one entry of the host's."""
+    if is_inside(vcpu, PHYSICAL, gfn):
+        return OK, moved(vcpu, PHYSICAL, gfn)
     kind = STORE if vcpu.regs[0].root_ad else LOAD
     gpa = gfn << PAGE_SHIFT
     status, leaf, host_level = _host_leaf(core, vcpu, memory, gpa, kind, level * STEP)
@@ -95,7 +100,7 @@ def _register(vcpu, memory, gva):
             level = regs.tea_level[number]
             hfn = regs.tea_host[number] + _table(vcpu, number, gva)
             if regs.tea_host[number] == NIL:
-                hfn = frame_behind(vcpu, memory, regs.tea_base[number] + _table(vcpu, number, gva))
+                hfn = place_of(vcpu, memory, regs.tea_base[number] + _table(vcpu, number, gva))
             if hfn != NIL:
                 entry = memory.entry[slot_of(memory, _place(hfn, _index(gva, level)))]
                 if entry & P and (level == 1 or entry & PS):

@@ -7,7 +7,8 @@ entry of the lower level. The entry above, or CR3, tells the walker that a table
 Here the upper table of such a pair still exists, as its software's directory. It lies at a place
 that says where the node is: frame `directory_start + b`, set aside for it, is the directory of the
 node in the block of 2 MiB number b. Looking into it is no reference: it stands for what the node
-has. A large page is an entry in the directory, which stands for the 512 copies in the node: the
+has. On bare metal a segment stands for the host's dimension (`backed`).
+A large page is an entry in the directory, which stands for the 512 copies in the node: the
 walker reads the line of a copy.
 """
 
@@ -22,12 +23,13 @@ from mmulab.mmu.hardware.fetch_ahead import GUEST, NESTED, fetch_linear, fetch_n
 from mmulab.mmu.hardware.fetch_ahead import remember as remember_leaf_table
 from mmulab.mmu.hardware.lines import LINE_SHIFT, of_table
 from mmulab.mmu.hardware.walk_caches import longest_prefix, remember
+from mmulab.mmu.hardware.walks.backed import make_host_walk, make_locate_backed, place_of
 from mmulab.mmu.hardware.walks.forms import EPT, X86, Form
-from mmulab.mmu.hardware.walks.looks import frame_behind, stay
+from mmulab.mmu.hardware.walks.looks import stay
 from mmulab.mmu.hardware.walks.radix import in_place, make_end
 from mmulab.mmu.hardware.walks.segments import LINEAR, PHYSICAL
 from mmulab.mmu.hardware.walks.sites import RADIX, STEP
-from mmulab.mmu.hardware.walks.two_dimensional import make_locate, make_translate
+from mmulab.mmu.hardware.walks.two_dimensional import make_translate
 from mmulab.mmu.hardware.walks.walk import Walk
 from mmulab.mmu.kernels.compiling import inlined
 from mmulab.mmu.memory.entries import (
@@ -62,7 +64,7 @@ def node_of(vcpu, which, directory):
 def _peek(vcpu, memory, gfn):
     """Where a guest's directory lies, without a reference: NIL where the nested table has no such
     frame."""
-    hfn = frame_behind(vcpu, memory, gfn)
+    hfn = place_of(vcpu, memory, gfn)
     if hfn == NIL:
         vcpu.regs[0].fault_gpa = gfn << PAGE_SHIFT
     return hfn
@@ -159,8 +161,9 @@ def make_flattened_walk(
 
 
 _nested_walk = make_flattened_walk(EPT, in_place, stay, PHYSICAL, 1, NESTED)
-_guest_walk = make_flattened_walk(X86, make_locate(_nested_walk), _peek, LINEAR, STEP, GUEST)
-translate = make_translate(_guest_walk, _nested_walk)
+_locate = make_locate_backed(_nested_walk)
+_guest_walk = make_flattened_walk(X86, _locate, _peek, LINEAR, STEP, GUEST)
+translate = make_translate(_guest_walk, make_host_walk(_nested_walk))
 
 
 @inlined

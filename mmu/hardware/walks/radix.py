@@ -82,6 +82,11 @@ def _always(vcpu):
     return True
 
 
+@inlined
+def _every(vcpu, entry):
+    return True
+
+
 def _checked_end(form: Form, stores: Stores | None) -> Any:
     """`make_end`'s kernel, and before it, where it will write, `Stores.admit`."""
     end = make_end(form)
@@ -120,6 +125,7 @@ def make_walk(
     line_of: Any = None,
     stores: Stores | None = None,
     refer: Any = _one_by_one,
+    usable: Any = _every,
 ) -> Any:
     """A kernel that walks tables of a form from their root to a leaf.
 
@@ -128,7 +134,8 @@ def make_walk(
     `fetch_ahead` for leaf tables of this dimension. line_of(vcpu, level, number) -> number of
     the line that entry `number` of a level lies in, both counted from address 0. stores: None
     where a walker may write to what it may read. refer(core, vcpu, hpa, entry, site, line, level):
-    notes a reference, as `caches.reference`.
+    notes a reference, as `caches.reference`. usable(vcpu, entry): whether a present entry is gone
+    on from.
 
     The kernel is walk(core, vcpu, memory, address, kind, user, site) -> (status, leaf with the
     rights of its path, level); site: number of the site of a reference at level 0, above 0
@@ -180,7 +187,7 @@ def make_walk(
             if not found:
                 line = of_table(vcpu, nested, level, line_of(vcpu, level, number))
                 refer(core, vcpu, hpa, entry, site + level * step, line, level)
-            if not present(entry) or reserved(entry, level):
+            if not present(entry) or reserved(entry, level) or not usable(vcpu, entry):
                 return fault(vcpu, address, entry, level, kind, user), entry, level
             rights = narrow(rights, entry)
             last = level == 1 or entry & large

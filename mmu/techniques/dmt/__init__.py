@@ -6,9 +6,9 @@
     state        what is kept for both
     reference    the same, slowly, to check against
 
-The walk is `hardware.walks.dmt`: 3 references, 2 with pvDMT. The paper was read in its abstract
-alone; of the artifact (xlab-uiuc/dmt) the kernel's mm/hyperlane.c, the simulator and the formulas
-of its data processor.
+The walk is `hardware.walks.dmt`: 3 references, 2 with pvDMT, 1 on bare metal. The paper was read in
+its abstract alone; of the artifact (xlab-uiuc/dmt) the kernel's mm/hyperlane.c, the simulator and
+the formulas of its data processor.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ TECHNIQUE = Technique(
     reference=DmtReference,
     hooks={
         **host.HOOKS,
-        "start": host.start,
-        "stop": host.stop,
         "store": areas.store,
         "load_cr3": areas.load_cr3,
         "place_table": areas.place_table,
@@ -41,6 +39,7 @@ TECHNIQUE = Technique(
         "adopted": adopted.adopted,
     },
     parameters=(
+        Parameter("mode", "of a VM; native: of bare metal", ("vm", "native")),
         Parameter(
             "pv", "yes: pvDMT, whose host backs the guest's areas by one piece", ("no", "yes")
         ),
@@ -116,6 +115,7 @@ TECHNIQUE = Technique(
         "4 KiB leaves alone",
         "an area that the host has in one piece grows by moving",
         "memory that the trace tells no mapping of is taken in pieces of 32 tables",
+        "bare metal is a VM whose memory lies in one segment that costs nothing, whatever pv says",
         "a register's entry that is not present costs nothing before the walk of the tables",
     ),
     dumps=True,

@@ -13,6 +13,7 @@ from mmulab.mmu.memory.runs import take_small_run
 from mmulab.mmu.memory.state import GUEST_PAGE, NPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.techniques import nested
+from mmulab.mmu.techniques.bare_metal import or_bare_metal
 from mmulab.mmu.techniques.dmt.state import ALLOC_TEA, state
 from mmulab.mmu.techniques.second_dimension import hooks_for
 from mmulab.mmu.vmm.exits import vm_exit
@@ -28,7 +29,7 @@ def tables_of(machine, level):
 
 
 @kernel
-def start(machine):
+def _start(machine):
     """Sets frames aside for the host's area; without them the nPT lies anywhere."""
     vm, regs = machine.vm, machine.vcpu.regs[0]
     for level in range(1, 3):
@@ -67,8 +68,8 @@ def _new_table(machine, above, index, level):
 
 
 map_page = nested.make_map_page(_new_table)
-HOOKS = hooks_for(nested.leaf_address, map_page)
-_drop_mapping = HOOKS["drop_mapping"]
+_HOOKS = hooks_for(nested.leaf_address, map_page)
+_drop_mapping = _HOOKS["drop_mapping"]
 
 # --- The guest's areas ---------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ def unpin(machine, first, count):
 
 
 @kernel
-def stop(machine):
+def _stop(machine):
     areas = state(machine.vm.private).tea
     for number in range(areas.size):
         tea = areas[number]
@@ -153,3 +154,11 @@ def stop(machine):
                 frames.unpin(machine.host.frames, hfn_of(machine, gfn))
             tea.host = NIL
     return nested.stop(machine)
+
+
+@kernel
+def _is_native(machine):
+    return state(machine.vm.private).native[0] != 0
+
+
+HOOKS = or_bare_metal({**_HOOKS, "start": _start, "stop": _stop}, _is_native)

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmulab.mmu.memory.state import GPT_PAGE, NPT_PAGE
-from mmulab.mmu.techniques import nested
+from mmulab.mmu.techniques.bare_metal import BareMetalReference
 from mmulab.mmu.techniques.dmt.state import SLOTS
-from mmulab.mmu.techniques.reference import fail
+from mmulab.mmu.techniques.reference import Tables, fail
 
 
-class DmtReference(nested.NestedReference):
-    """What a walk gives is what it gives under nested paging."""
+class DmtReference(BareMetalReference):
+    """What a walk gives is what it gives under nested paging, or on bare metal."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables, bool(tables.vm.private.native[0]))  # type: ignore[attr-defined]
 
     def _areas(self) -> Iterator[tuple[int, np.void]]:
         """(process, area) of each."""
@@ -23,6 +26,8 @@ class DmtReference(nested.NestedReference):
 
     def host_tables(self) -> dict[int, int]:
         found = super().host_tables()
+        if self.native:
+            return found
         size = len(self.tables.vm.p2m)
         for level, first in enumerate(self.tables.regs["host_tea"].tolist(), 1):
             if first >= 0:

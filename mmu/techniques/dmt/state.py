@@ -33,6 +33,7 @@ TEA = np.dtype(
 
 
 class DmtState(nested.NestedState):
+    native: np.ndarray  # [1]: 1: bare metal
     pv: np.ndarray  # [1]: 1: the host backs areas by one piece
     least: np.ndarray  # [1]: bytes of the smallest mapping that has areas
     tea: np.ndarray  # [processes * SLOTS]
@@ -40,6 +41,7 @@ class DmtState(nested.NestedState):
 
     FIELDS = {
         **nested.NestedState.FIELDS,
+        "native": ArrayField(np.int64),
         "pv": ArrayField(np.int64),
         "least": ArrayField(np.int64),
         "tea": ArrayField(TEA),
@@ -53,7 +55,8 @@ state = as_struct(DmtState)
 def make_state(sizes: Sizes, values: Mapping[str, Any]) -> DmtState:
     return DmtState(
         root=np.full(1, NIL, np.int64),
-        pv=np.full(1, values["pv"] == "yes", np.int64),
+        native=np.full(1, values["mode"] == "native", np.int64),
+        pv=np.full(1, values["pv"] == "yes" and values["mode"] != "native", np.int64),
         least=np.full(1, values["least"] << 20, np.int64),
         tea=np.zeros(sizes.processes * SLOTS, TEA),
         of=np.zeros(sizes.guest_frames, np.int32),
