@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from simulator import load
 from tiny import ARGUMENTS, TINY, sized
 
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import NO_EVENTS, Chunk
 from mmulab.workloads import BUNDLED
 from mmulab.workloads.analysis import geometries
@@ -52,7 +53,7 @@ def all_at_once(trace: OneChunk) -> None:
 def one_by_one(trace: OneChunk) -> None:
     for sets in SETS:
         for ways in WAYS:
-            TLBStream(Geometry(sets, ways), Geometry(1, 1)).run(trace.chunk.address)
+            TLBStream(Geometry(sets, ways), Geometry(1, 1), jobs=1).run(trace.chunk.address)
 
 
 def main() -> None:

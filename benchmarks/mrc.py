@@ -12,7 +12,8 @@ from __future__ import annotations
 from simulator import ACCESSES, fastest, load
 from tiny import ARGUMENTS
 
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import Chunk
 from mmulab.workloads import BUNDLED
 from mmulab.workloads.analysis.stack_distance import StackDistances
@@ -28,7 +29,7 @@ def main() -> None:
         chunk = load(spec, ACCESSES)
         times = [seconds(chunk, size) for size in range(3)]
         times.append(seconds(chunk, 0, 0.01))
-        stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
+        stream = TLBStream(Geometry(16, 4), Geometry(128, 12), jobs=1)
         times.append(fastest(lambda: stream.run(chunk.address)))  # noqa: B023
         rates = [chunk.accesses / taken / 1e6 for taken in times]
         print(f"{spec[-24:]:<24}" + "".join(f"{rate:>8.0f}" for rate in rates))

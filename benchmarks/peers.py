@@ -28,7 +28,8 @@ import numpy as np
 from simulator import load
 from tiny import ARGUMENTS, sized
 
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 
 ENTRIES = 1536
 ACCESSES = sized(10_000_000, 2000)
@@ -44,7 +45,7 @@ ORACLE = np.dtype([("time", "<u4"), ("object", "<u8"), ("size", "<u4"), ("next",
 
 
 def by_mmulab(address: np.ndarray) -> Pass:
-    tlb = TLBStream(Geometry(1, ENTRIES), Geometry(1, 1))
+    tlb = TLBStream(Geometry(1, ENTRIES), Geometry(1, 1), jobs=1)
     started = time.process_time()
     tlb.run(address)
     return time.process_time() - started, tlb.counts.l1_misses

@@ -26,7 +26,8 @@ from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import NO_EVENTS, Chunk
 
 ACCESSES = sized(20_000_000, 20_000)
@@ -89,7 +90,7 @@ def passing(simulator: Simulator, chunk: Chunk, marks: np.ndarray) -> Callable[[
 def compare(spec: str) -> None:
     chunk = load(spec, ACCESSES)
     marks = prepared(chunk)
-    stream = TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
+    stream = TLBStream(Geometry(16, 4), Geometry(128, 12), jobs=1)
     stream.run(chunk.address)
     preset = presets.load("skylake-sp")
     functions: dict[str, Callable[[], object]] = {

@@ -24,7 +24,8 @@ from tiny import ARGUMENTS, sized
 
 from mmulab import workloads
 from mmulab.mmu.errors import InputError, MMULabError
-from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import Counts, TLBStream
 from mmulab.mmu.trace import FETCH
 
 ACCESSES = sized(20_000_000, 20_000)
@@ -32,7 +33,7 @@ REPEATS = sized(7, 1)
 
 
 def new_tlb() -> TLBStream:
-    return TLBStream(Geometry(16, 4, "lru"), Geometry(128, 12, "lru"))
+    return TLBStream(Geometry(16, 4), Geometry(128, 12), jobs=1)
 
 
 def to_length(addresses: np.ndarray) -> np.ndarray:

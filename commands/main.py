@@ -20,6 +20,7 @@ from mmulab.commands.completion import completion
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
+from mmulab.commands.report import report
 from mmulab.commands.rerun import rerun
 from mmulab.commands.results import results
 from mmulab.commands.run import run
@@ -56,6 +57,7 @@ for _command in (
     mrc,
     sweep,
     results,
+    report,
     dedup,
     trace,
     workloads,

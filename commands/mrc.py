@@ -57,6 +57,12 @@ if TYPE_CHECKING:
 )
 @sweeping.sweep_options
 @click.option("--max", "most", type=Count(), help="Stop after so many accesses.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Cores to use, those that there are unless given; not with --sets or --sweep.",
+)
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of generators.")
 @click.option("--json", "json_path", metavar="OUT", help="Write results as JSON ('-': stdout).")
@@ -66,8 +72,8 @@ if TYPE_CHECKING:
 def mrc(
     traces: tuple[str, ...], page_sizes: str, sample: float, sizes: str | None, warmup: int,
     sets: int | None, ways: int | None, l1: str | None, ignore: bool, sweeps: tuple[str, ...],
-    seeds: int | None, most: int | None, format_: str | None, seed: int, json_path: str | None,
-    csv_path: str | None, plot_path: str | None,
+    seeds: int | None, most: int | None, jobs: int | None, format_: str | None, seed: int,
+    json_path: str | None, csv_path: str | None, plot_path: str | None,
 ) -> None:  # fmt: skip
     """Miss ratio of a fully associative LRU TLB of every size, for each TRACE.
 
@@ -81,12 +87,15 @@ def mrc(
     if sets is None:
         _refuse("without --sets", ways=ways, l1=l1, ignore_invalidations=ignore)
         how["sample"] = sample
+        how["jobs"] = jobs
     else:
+        _refuse("with --sets", jobs=jobs)
         _refuse("and --sets: expected one of them", sample=sample != 1, sizes=sizes)
         call = api.geometries
         how |= {"sets": sets, "ways": ways or 16, "l1": l1, "ignore_invalidations": ignore}
     shown = (lambda *_: None) if "-" in (json_path, csv_path) else _shown(entries)
     if sweeps or seeds:
+        _refuse("with --sweep or --seeds", jobs=jobs)
         given = {**how, "format": format_, "seed": seed}
         measured = _swept(sweeping.study("mrc", traces, given, sweeps, seeds), shown)
     else:

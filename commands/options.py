@@ -46,6 +46,10 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--guest-allocator", default="buddy", show_default=True, metavar="NAME",
                      help="Where guest pages lie: buddy, or ptemagnet (eight neighbouring pages "
                      "in neighbouring frames)."),
+        click.option("--guest-thp", default="fault", show_default=True, metavar="POLICY",
+                     help="With --page-size thp, when the guest makes pages of 2m: fault (at first "
+                     "touches), never, linux (and by khugepaged), ingens, hawkeye; parameters as "
+                     "in linux:max_ptes_none=0."),
         click.option("--pcid/--no-pcid", default=None, help="Guest uses PCIDs."),
         click.option("--vpid/--no-vpid", default=None, help="TLB entries tagged with a VPID."),
         click.option("--ept-ad/--no-ept-ad", default=None, help="EPT accessed and dirty bits."),

@@ -26,6 +26,24 @@ from mmulab.commands.progress import progress
 )  # fmt: skip
 @click.option("--technique", metavar="NAME", help="For every VM: shadow or nested.")
 @click.option("--check", is_flag=True, help="Verify the invariants after every turn; slow.")
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Keep the run's state in FILE as it goes on: one that is killed can be resumed.",
+)
+@click.option(
+    "--every",
+    metavar="TIME",
+    default="10min",
+    show_default=True,
+    help="Of this machine's time, between two checkpoints: 30s, 5min.",
+)
+@click.option(
+    "--resume",
+    metavar="FILE",
+    help="Go on from a checkpoint, to the same end; goes on keeping them, there or in "
+    "--checkpoint.",
+)
 @click.option("--json", "json_path", metavar="OUT", help="Write the results; '-': print them.")
 @click.option(
     "--plot", "plot_path", metavar="OUT", help="Draw memory, paging and slowdown: .svg .png .pdf."
@@ -39,6 +57,9 @@ def run(
     overrides: tuple[str, ...],
     technique: str | None,
     check: bool,
+    checkpoint: str | None,
+    every: str,
+    resume: str | None,
     json_path: str | None,
     plot_path: str | None,
 ) -> None:
@@ -47,13 +68,14 @@ def run(
     Says what ballooning, page merging and paging saved and cost, by VM. @double-paging names
     a scenario that comes with the package.
     """
-    options.check_outputs(plot_path, json=json_path)
+    options.check_outputs(plot_path, json=json_path, checkpoint=checkpoint or resume)
+    checkpoints = arguments.checkpoints(checkpoint, every, resume)
     loaded = arguments.settle(scenario, arguments.pairs(overrides, "--set"), technique)
     key, settings = _settings(loaded, sweeping.axes(sweeps, seeds))
     techniques = {vm.technique for each in settings.values() for vm in each.vms}
-    options.say_if_cold(*techniques, modules=("host.reclaim", "guest.swap"))
+    options.say_if_cold(*techniques, modules=("host.devices",))
     runs = {
-        value: _runs(each, compare, check, f"{loaded.name} {value}".strip())
+        value: _runs(each, compare, check, f"{loaded.name} {value}".strip(), checkpoints)
         for value, each in settings.items()
     }
     _show(key, runs, json_path, plot_path)
@@ -77,12 +99,14 @@ def _settings(loaded: Any, axes: dict[str, tuple[str, ...]]) -> tuple[str, dict[
     return ",".join(axes), settings
 
 
-def _runs(scenario: Any, compare: bool, check: bool, name: str) -> list[Any]:
+def _runs(scenario: Any, compare: bool, check: bool, name: str, checkpoints: Any) -> list[Any]:
     """The results of a scenario, or of its variants."""
     with progress(name, None) as advance:
         if compare:
-            return api.run(scenario, compare=True, check=check, progress=advance)
-        return [api.run(scenario, check=check, progress=advance)]
+            return api.run(
+                scenario, compare=True, check=check, progress=advance, checkpoint=checkpoints
+            )
+        return [api.run(scenario, check=check, progress=advance, checkpoint=checkpoints)]
 
 
 def _show(

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from mmulab.mmu.report.study_results import StudyResults
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+    from mmulab.mmu.tlb_stream.levels import Geometry
+    from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
     from mmulab.studies.public import results, sweep
     from mmulab.workloads.analysis.geometries import Geometries
@@ -98,7 +99,7 @@ _ELSEWHERE = {
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
     "Geometries": "workloads.analysis.geometries",
-    "Geometry": "mmu.tlb_stream.stream",
+    "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",
     "MMULabError": "mmu.errors",
     "MissRatios": "workloads.analysis.miss_ratio",

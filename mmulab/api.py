@@ -14,6 +14,7 @@ from mmulab.arguments import (
     PAGE_SIZES,
     Machine,
     address,
+    checkpoints,
     geometry,
     listed,
     machine,
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
     from mmulab.workloads.analysis.geometries import Geometries
@@ -116,7 +118,7 @@ def compare(
     simulator's invariants as it runs (slow). progress: called now and then with the number of
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
-    guest_allocator, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
+    guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
     host_tables.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
@@ -166,6 +168,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> RunResult: ...
 @overload
 def run(
@@ -176,6 +181,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> list[RunResult]: ...
 def run(
     scenario: PathLike | Scenario,
@@ -185,6 +193,9 @@ def run(
     set: Settings = (),
     check: bool = False,
     progress: Progress | None = None,
+    checkpoint: PathLike | Checkpoints | None = None,
+    every: float | str = "10min",
+    resume: PathLike | None = None,
 ) -> RunResult | list[RunResult]:
     """Runs several VMs on one host with less memory than they believe: `mmulab run`.
 
@@ -193,18 +204,21 @@ def run(
     the host, and on a host with memory for all; gives a list of the results. technique: for
     every VM, "shadow" or "nested". set: settings to change, as {"host.memory": "8G"} or
     ["vm.NAME.shares=2000"]. check: verify the invariants after every turn; slow. progress:
-    called with the accesses made so far.
+    called with the accesses made so far. checkpoint: a file that keeps the state of the run as
+    it goes on, or `arguments.checkpoints` for several runs; every: of this machine's time,
+    between two. resume: a checkpoint of the same run to go on from.
 
-    Raises InputError for a bad scenario, setting or trace, RunError where a guest cannot go
-    on. A host that runs out of memory ends the run: the result's `end` says so.
+    Raises InputError for a bad scenario, setting, trace or checkpoint, RunError where a guest
+    cannot go on. A host that runs out of memory ends the run: the result's `end` says so.
     """
     from mmulab.mmu.scenario import run as runner
     from mmulab.workloads import of_vm
 
     settled = settle(scenario, pairs(set), technique)
+    kept = checkpoints(checkpoint, every, resume)
     if compare:
-        return runner.compare(settled, of_vm, check, progress)
-    return runner.run(settled, of_vm, "as given", check, progress)
+        return runner.compare(settled, of_vm, check, progress, kept)
+    return runner.run(settled, of_vm, "as given", check, progress, checkpoints=kept)
 
 
 def miss_ratio(
@@ -216,14 +230,15 @@ def miss_ratio(
     max: int | str | None = None,
     format: str | None = None,
     seed: int = 1,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> MissRatios:
     """Miss ratio of a fully associative LRU TLB of every size, in one pass: `mmulab mrc`.
 
     trace, format, seed: see `trace`. page_sizes: names, or a text with commas. sample: part
     of the pages that is followed (SHARDS); 1 is exact. warmup: accesses to leave out at the
-    beginning. max: accesses to take, all unless given. progress: called with the accesses
-    taken so far.
+    beginning. max: accesses to take, all unless given. jobs: cores to use, those that there
+    are unless given; results are the same. progress: called with the accesses read so far.
 
     Raises InputError for a bad trace, page size or rate.
     """
@@ -232,7 +247,7 @@ def miss_ratio(
     skipped = number("warmup", warmup, parse_count)
     most = None if max is None else number("max", max, parse_count)
     source = _trace(trace, format=format, seed=seed, levels=5)
-    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress)
+    return analysis.measure(source, listed(page_sizes), sample, skipped, most, progress, jobs)
 
 
 def geometries(

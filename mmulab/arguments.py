@@ -13,8 +13,9 @@ from mmulab.mmu.errors import InputError, unknown
 if TYPE_CHECKING:
     from mmulab.mmu.config import Config
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.settings import Scenario
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     PathLike = str | os.PathLike[str]
     Listed = str | Iterable[str]  # "a,b", or the names themselves
@@ -33,7 +34,9 @@ class Machine(TypedDict, total=False):
     backs guest memory with. levels, host_levels: of the guest's and the nested page table, 4
     or 5; on Arm and RISC-V others, too, and for host_levels 0: as the architecture has it.
     shadow_policy: on writes to guest tables, "unsync" or "trap". guest_allocator: "buddy", or
-    "ptemagnet": eight neighbouring pages get neighbouring frames. pcid, vpid, ept_ad:
+    "ptemagnet": eight neighbouring pages get neighbouring frames. guest_thp: of page size "thp",
+    the guest's policy: "fault", "never", "linux" and others, with parameters
+    ("linux:max_ptes_none=0", docs/switches.md). pcid, vpid, ept_ad:
     None: as the preset has it. walk_caches: paging-structure caches and nested TLB. caches:
     whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
     of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of
@@ -49,6 +52,7 @@ class Machine(TypedDict, total=False):
     host_levels: int
     shadow_policy: str
     guest_allocator: str
+    guest_thp: str
     pcid: bool | None
     vpid: bool | None
     ept_ad: bool | None
@@ -151,7 +155,7 @@ def number(name: str, value: Any, parse: Callable[[str], int]) -> int:
 
 def geometry(text: str) -> Geometry:
     """A TLB of "SETSxWAYS", LRU. Raises InputError."""
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
 
     sets, _, ways = text.partition("x")
     if not (sets.isdecimal() and ways.isdecimal()):
@@ -182,3 +186,30 @@ def settle(
     loaded = scenario if isinstance(scenario, Scenario) else parsing.load(os.fspath(scenario))
     of_all = [("vm.technique", technique)] if technique else []
     return parsing.overridden(loaded, [*changes, *of_all])
+
+
+def checkpoints(
+    path: PathLike | Checkpoints | None, every: float | str, resume: PathLike | None
+) -> Checkpoints | None:
+    """The checkpoints of a command; None where none are asked for. path: unless given, that of
+    the one that it resumes from. Raises InputError."""
+    from mmulab.mmu.config.units import parse_seconds
+    from mmulab.mmu.report.files import check_writable
+    from mmulab.mmu.scenario.checkpoints import Checkpoints
+
+    if isinstance(path, Checkpoints):
+        return path
+    target = resume if path is None else path
+    if target is None:
+        return None
+    try:
+        seconds = parse_seconds(every) if isinstance(every, str) else float(every)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise InputError(f"every = {every}: expected a time, such as 30s or 10min")
+    return Checkpoints(
+        check_writable(os.fspath(target), "checkpoint"),
+        seconds,
+        os.fspath(resume) if resume else None,
+    )

@@ -166,7 +166,7 @@ def _miss_ratio(result: Made, progress: Any) -> Any:
 
 
 def _geometries(result: Made, progress: Any) -> Any:
-    from mmulab.mmu.tlb_stream.stream import Geometry
+    from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.workloads.analysis import geometries
 
     given = result["input"]

@@ -173,6 +173,7 @@ def _bars(
                 bars = axes.barh(
                     names, widths, left=left, color=COLOURS[category], height=0.7,
                     hatch=hatch, edgecolor="white", linewidth=0,
+                    label=LABELS[category] + (", first touches" if hatch else ""),
                 )  # fmt: skip
                 if not hatch:
                     used.setdefault(category, bars)

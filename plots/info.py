@@ -17,9 +17,22 @@ _ROOM = 0.045  # of the axis' height, for a region's name
 
 
 def draw(info: TraceInfo) -> Figure:
-    """Above, the touched addresses over time, empty space left out; below, the working set."""
+    """Above, the touched addresses over time, empty space left out; below, the working set, which
+    is alone where no points were kept."""
+    if not info.points.size:
+        figure = new_figure(8.0, 2.4)
+        axes = figure.subplots()
+        _working_set(axes, info)
+        axes.set_title(f"{info.trace}: {axes.get_title(loc='left')}", fontsize=10, loc="left")
+        return figure
     figure = new_figure(8.0, 5.2)
     above, below = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    _addresses(above, info)
+    _working_set(below, info)
+    return figure
+
+
+def _addresses(above: Any, info: TraceInfo) -> None:
     base, borders = _compressed(info.regions)
     number, address = info.points
     place = _place(address, info.regions, base)
@@ -30,6 +43,10 @@ def draw(info: TraceInfo) -> Figure:
     _name(above, info.regions, base)
     above.set_ylabel("touched regions, MiB")
     above.set_title(info.trace, fontsize=10, loc="left")
+    _plain(above)
+
+
+def _working_set(below: Any, info: TraceInfo) -> None:
     edges = np.minimum(np.arange(len(info.working_set) + 1) * info.interval, info.accesses)
     below.stairs(info.working_set, edges, color="#d55e00", linewidth=1.5, baseline=None)
     below.set_ylim(bottom=0)
@@ -37,10 +54,12 @@ def draw(info: TraceInfo) -> Figure:
     below.set_title(f"working set of {info.interval:,} accesses", fontsize=9, loc="left")
     below.set_xlabel("access")
     below.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-    return figure
+    _plain(below)
+
+
+def _plain(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
 
 
 def _name(axes: Any, regions: list[Region], base: list[int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmulab.mmu.host.migration import Report
+from mmulab.mmu.host.migration_report import Report
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.plots.figures import new_figure
 

@@ -51,7 +51,8 @@ def draw(measured: Sequence[MissRatios]) -> Figure:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        list(shown.values()), list(shown), loc="outside lower center", ncols=4, fontsize=8,
+        list(shown.values()), list(shown), loc="outside lower center",
+        ncols=4 if columns > 1 else 2, fontsize=8,
         frameon=False,
     )  # fmt: skip
     return figure

@@ -229,8 +229,9 @@ def _mrc(settings: Settings, _scenario: Any, progress: Progress | None) -> list[
     from mmulab import api
 
     given = _for_mrc(settings)
-    call: Any = api.geometries if "sets" in given else api.miss_ratio
-    return [call(**given, progress=progress)]
+    if "sets" in given:
+        return [api.geometries(**given, progress=progress)]
+    return [api.miss_ratio(**given, jobs=1, progress=progress)]  # cores are for other runs
 
 
 CALLS = {

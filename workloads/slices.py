@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from mmulab.mmu.trace import SWITCH, Chunk
@@ -25,6 +27,19 @@ def before(chunk: Chunk, count: int) -> Chunk:
     return chunk.part(slice(count), events)
 
 
+def parts(chunks: Iterable[Chunk], skip: int, most: int | None) -> Iterator[Chunk]:
+    """Chunks without the first accesses of all, and no more than so many accesses after them."""
+    taken = 0
+    for chunk in chunks:
+        part = after(chunk, skip)
+        skip -= min(skip, chunk.accesses)
+        part = part if most is None else before(part, most - taken)
+        taken += part.accesses
+        yield part
+        if most is not None and taken >= most:
+            break
+
+
 def owners(chunk: Chunk, last: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """(pid of each access, thread of each access, those at the end).
 
@@ -37,3 +52,23 @@ def owners(chunk: Chunk, last: tuple[int, int]) -> tuple[np.ndarray, np.ndarray,
     tids = np.concatenate([[last[1]], switches["value"]]).astype(np.int64)
     last = int(pids[-1]), int(tids[-1])
     return np.repeat(pids, lengths), np.repeat(tids, lengths), last
+
+
+class Owners:
+    """Which process makes each access, as a number for above that of its pages: pages of
+    different processes are different pages, as under ASIDs."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {1: 0}
+        self._owner = 0
+
+    def parts(self, chunk: Chunk) -> list[tuple[int, int, int]]:
+        """The next chunk, process by process: (first access, the first after it, owner)."""
+        found = []
+        start = 0
+        for event in chunk.events[chunk.events["kind"] == SWITCH]:
+            found.append((start, int(event["position"]), self._owner))
+            start = int(event["position"])
+            number = self._numbers.setdefault(int(event["pid"]), len(self._numbers))
+            self._owner = number << 52
+        return [*found, (start, chunk.accesses, self._owner)]

@@ -22,6 +22,9 @@ from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.techniques.specs import Spec
 from mmulab.mmu.trace import EVENT, LOAD, STORE, Chunk
 
+#: Of the guest's pages, by what they are asked for as.
+_PAGE_BYTES = {"4k": 4 << 10, "2m": 2 << 20, "thp": 2 << 20, "1g": 1 << 30}
+
 #: Name of an entry by its level; a table is named after its entries.
 ENTRY_NAMES = ("", "PTE", "PDE", "PDPTE", "PML4E", "PML5E")
 
@@ -118,11 +121,13 @@ def walk(
     preset: Preset,
     config: Config | None = None,
     store: bool = False,
+    after_neighbour: bool = False,
 ) -> Walk:
     """The walk of a load (or store) of gva on a machine whose page has been touched once.
 
     Nothing of the translation is cached when it begins. With walk caches on (see Config),
-    what the walk itself caches shortens its own later parts.
+    what the walk itself caches shortens its own later parts. after_neighbour: what a walk for
+    the page beside it has left in them does, too.
 
     Raises InputError where gva is not canonical.
     """
@@ -132,16 +137,19 @@ def walk(
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
         raise InputError(f"address {gva:#x}: not canonical in {bits} bits")
     simulator = build(technique, preset, config, log_size=MOST_OF_A_WALK)
+    beside = [signed ^ _PAGE_BYTES[config.page_size]] if after_neighbour else []
+    addresses = np.array([signed, *beside, *beside, signed])
+    count, last = len(addresses), len(addresses) - 1
     events = np.zeros(1, EVENT)
-    events[0]["position"], events[0]["kind"], events[0]["pid"] = 1, FLUSH, FIRST_PID
-    kinds = np.full(2, STORE if store else LOAD, np.uint8)
-    chunk = Chunk(np.array([signed, signed]), kinds, np.ones(2, np.uint16), events)
-    marks = np.empty(2, MARK)
-    engine.prepare(*map(to_read, chunk[:3]), marks, np.zeros(3, np.int64), config.levels)
-    event = simulator.run(chunk, marks, 0, 1, 0)
+    events[0]["position"], events[0]["kind"], events[0]["pid"] = count // 2, FLUSH, FIRST_PID
+    kinds = np.full(count, STORE if store else LOAD, np.uint8)
+    chunk = Chunk(addresses, kinds, np.ones(count, np.uint16), events)
+    marks = np.empty(count, MARK)
+    engine.prepare(*map(to_read, chunk[:3]), marks, np.zeros(count + 1, np.int64), config.levels)
+    event = simulator.run(chunk, marks, 0, last, 0)
     core = simulator.machine.core
     core.record[0]["logging"] = 0
-    simulator.run(chunk, marks, 1, 2, event)
+    simulator.run(chunk, marks, last, count, event)
     used = int(core.record[0]["logging"])
     records = core.log[:used]
     names = [cache.name for cache in preset.caches]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mmulab.mmu.config import guest_thp
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets import architectures
 from mmulab.mmu.presets.preset import PAGE_SIZES
@@ -30,6 +31,7 @@ class Config:
     host_page_size: what the VMM backs guest memory with. levels, host_levels: of the
     guest's and the nested page table; 0: as the preset's architecture has it. guest_allocator:
     "ptemagnet" gives eight neighbouring pages neighbouring frames (`mmu.guest.reservations`).
+    guest_thp: the policy of a guest of page size "thp" (`mmu.config.guest_thp`).
     pcid, vpid, ept_ad: None: as the preset has it. walk_caches: False removes paging-structure
     caches and nested TLB. caches: whether the program's own lines go through the caches: "exact",
     all of them; "sampled", see `mmu.hardware.caches`; "off": the caches hold page tables alone,
@@ -46,6 +48,7 @@ class Config:
     host_levels: int = 0
     shadow_policy: str = "unsync"
     guest_allocator: str = "buddy"
+    guest_thp: str = "fault"
     pcid: bool | None = None
     vpid: bool | None = None
     ept_ad: bool | None = None
@@ -60,6 +63,11 @@ class Config:
         _choice("page size", self.page_size, HUGE_POLICIES)
         _choice("shadow policy", self.shadow_policy, SHADOW_POLICIES)
         _choice("guest allocator", self.guest_allocator, GUEST_ALLOCATORS)
+        guest_thp.parse(self.guest_thp)
+        if self.guest_thp != "fault" and self.page_size != "thp":
+            raise InputError(
+                f"guest thp {self.guest_thp}: guest pages are {self.page_size}; set page size thp"
+            )
         _choice("host page size", self.host_page_size, PAGE_SIZES)
         _choice("caches", self.caches, CACHES)
         if isinstance(self.llc, str):

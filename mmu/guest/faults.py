@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.guest.huge import zeroed
+from mmulab.mmu.guest.huge.mappings import note_fill
 from mmulab.mmu.hardware.lines import note_pages
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import (
@@ -70,11 +72,15 @@ def _demand_fill(machine, process, gva, prot, area):
     if status != OK:
         return status
     machine.vcpu.stats[0].faults[size] += 1
-    machine.vcpu.stats[0].pages_zeroed += pages_in(size)
-    note_pages(machine.core, machine.vcpu, gva, size)
+    if not zeroed.take(machine, pages_in(size)):
+        machine.vcpu.stats[0].pages_zeroed += pages_in(size)
+        note_pages(machine.core, machine.vcpu, gva, size)
     start = gva & ~((pages_in(size) << PAGE_SHIFT) - 1)
     entry = (gfn << PAGE_SHIFT) | paging.leaf_flags(gva, prot)
-    return paging.map_leaf(machine, machine.vm.process[process].cr3, start, size, entry)
+    status = paging.map_leaf(machine, machine.vm.process[process].cr3, start, size, entry)
+    if status == OK and size == 0:
+        note_fill(machine, process, gva, area)
+    return status
 
 
 @kernel

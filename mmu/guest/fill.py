@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import process as processes
 from mmulab.mmu.guest.faults import page_fault
 from mmulab.mmu.hardware import contents, tlb
-from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.kernels.compiling import entry, kernel
+from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import disk
-from mmulab.mmu.memory.entries import COW, PAGE_SHIFT, P, frame_of, pages_in
+from mmulab.mmu.memory.entries import COW, PAGE_BYTES, PAGE_SHIFT, P, frame_of, pages_in
 from mmulab.mmu.memory.guest_tables import lookup
-from mmulab.mmu.memory.status import NIL, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.status import NIL, OK
 from mmulab.mmu.memory.watermarks import frames_at_hand
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import LOAD, STORE
@@ -55,22 +53,23 @@ def _remember_file(vm, gfn, tag):
         vm.block[gfn] = block + 1
 
 
-@entry
-def fill(machine: Machine, pid, gva, end, tag):
-    """The pages of [gva, end) of a process now hold what a tag stands for.
+@kernel
+def fill(machine, process, start, length, tag):
+    """The pages of [start, start + length) of a process now hold what a tag stands for.
 
-    Returns (status, where it goes on): GUEST_PAGED_OUT where that page must be brought in
-    first.
+    Returns a status. Where it stops, `VM.filled` says how far it has got, and it goes on from
+    there when it is called again; GUEST_PAGED_OUT: that page must be brought in first.
     """
-    process = processes.find(machine.vm, pid)
-    if process == NIL:
-        return NO_SUCH_PROCESS, gva
-    gva &= ~processes.PAGE_MASK
+    record = machine.vm.record[0]
+    gva = (start & ~(PAGE_BYTES - 1)) + record.filled
     status = OK
-    while gva < end:
+    while gva < start + length:
         status = _fill_page(machine, process, gva, tag)
         if status != OK:
             break
-        gva += 1 << PAGE_SHIFT
+        gva += PAGE_BYTES
+        record.filled += PAGE_BYTES
+    if status == OK:
+        record.filled = 0
     tlb.forget_predictions(machine.core)  # the next store to a page is its first again
-    return status, gva
+    return status

@@ -29,6 +29,7 @@ from mmulab.mmu.memory.entries import (
     pages_in,
 )
 from mmulab.mmu.memory.guest_tables import load_entry, lookup
+from mmulab.mmu.memory.huge import FAULT
 from mmulab.mmu.memory.p2m import hfn_of, is_merged
 from mmulab.mmu.memory.state import GPT_PAGE, GUEST_PAGE
 from mmulab.mmu.memory.status import (
@@ -103,6 +104,9 @@ def make_table(machine, gfn, level, gva):
     if not memory.open_table(machine.host.memory, hfn_of(machine, gfn)):
         return OUT_OF_TABLES
     vm.used[gfn] = 0
+    if vm.region.size > 1:
+        vm.region[gfn].weight = 0
+        vm.region[gfn].bucket = 0
     return seam.table_allocated(machine, gfn, level, gva)
 
 
@@ -206,7 +210,7 @@ def page_size_for(machine, process, gva, area):
         wanted = 1
     if area != NIL and vm.vma[area].size:
         wanted = vm.vma[area].size - 1
-    elif area == NIL and policy == HUGE_ALIGNED:
+    elif policy == HUGE_ALIGNED and (area == NIL or not vm.huge[0].at_fault):
         wanted = 0
     entry, level, _ = lookup(machine, vm.process[process].cr3, gva)
     wanted = min(wanted, level - 1)
@@ -282,6 +286,7 @@ def split_leaf(machine, cr3, gva):
         gfn = copy
         if flags & COW:
             flags = flags & ~COW | RW
+    machine.vcpu.stats[0].thp_split_pmd += int(vm.huge[0].policy != FAULT)
     start = gva & ~((1 << level_shift(level)) - 1)
     status, lower = new_table(machine, size, start, table)
     if status != OK:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, ranges, reservations, vma
+from mmulab.mmu.guest.fill import fill
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.lines import enter_space
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
-from mmulab.mmu.memory.status import CONTENT_DUE, NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmulab.mmu.memory.status import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
 from mmulab.mmu.memory.watermarks import frames_at_hand
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import (
@@ -67,6 +68,10 @@ def create(machine, pid):
     fresh.vma = 0
     fresh.brk_base = 0
     fresh.brk = 0
+    fresh.scan = 0
+    fresh.huge_pages = 0
+    fresh.idle_pages = 0
+    fresh.resident = 0
     if process == record.processes_used:
         record.processes_used += 1
     status = seam.new_root(machine, process, cr3)
@@ -228,7 +233,8 @@ def handle(machine, kind, pid, start, length, value):
     if kind == CONTENT:
         if process == NIL:
             return NO_SUCH_PROCESS
-        return CONTENT_DUE if machine.vm.record[0].tracked else OK
+        tracked = machine.vm.record[0].tracked
+        return fill(machine, process, start, length, value) if tracked else OK
     status = seam.kernel_enter(machine)
     if status == OK:
         status = _system_call(machine, kind, process, pid, start, length, value)

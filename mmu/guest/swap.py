@@ -85,7 +85,7 @@ def _page_out(machine, process, gva, gfn, table):
 
 
 @kernel
-def _page_in(machine, process, gva, entry, prot):
+def page_in(machine, process, gva, entry, prot):
     """Brings a page of 4 KiB back and maps it. Returns a status."""
     vm = machine.vm
     block = block_of(entry)
@@ -192,4 +192,4 @@ def bring_in(machine: Machine, pid, gva, kind):
     if entry == 0 or entry & P:
         return OK
     prot, _ = faults.protection(machine, process, gva, kind)
-    return _page_in(machine, process, gva, entry, prot)
+    return page_in(machine, process, gva, entry, prot)

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from numba import int64
-
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.compiling import entry, kernel
+from mmulab.mmu.kernels.kinds import int64
 from mmulab.mmu.kernels.parts import Far, addresses_of, far_call, type_of
 
 _MACHINE = type_of(Machine)

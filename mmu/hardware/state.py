@@ -274,6 +274,21 @@ STATS = np.dtype(
         ("stale_swap_reads", np.int64),
         ("false_swap_reads", np.int64),
         ("double_faults", np.int64),  # host reads of what the guest was about to page out
+        # Of the guest's huge pages, as in /proc/vmstat where it has such: see guest.huge.
+        ("thp_wakes", np.int64),  # times that a thread of the policy woke up
+        ("thp_full_scans", np.int64),
+        ("thp_scanned", np.int64),  # gPTEs that threads looked at
+        ("thp_collapse_alloc", np.int64),  # regions that got a page of 2 MiB
+        ("thp_collapse_alloc_failed", np.int64),
+        ("thp_scan_exceed_none_pte", np.int64),  # regions that were passed over
+        ("thp_scan_exceed_swap_pte", np.int64),
+        ("thp_scan_exceed_share_pte", np.int64),
+        ("thp_scan_unreferenced", np.int64),
+        ("thp_scan_read_only", np.int64),
+        ("thp_filled", np.int64),  # pages of zeros that promotion added
+        ("thp_split_pmd", np.int64),
+        ("thp_recovered", np.int64),  # pages of zeros that were taken out of large ones
+        ("thp_prezeroed", np.int64),  # pages that were zeros before they were touched
     ]
 )
 

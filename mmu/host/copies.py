@@ -66,7 +66,7 @@ def copy_guest(source: VM, target: VM) -> None:
 
 _FRAMES = ("frame", "free", "counts")
 _DISK = ("contents", "references")
-_ARRAYS = ("contents", "block", "balloon", "used")
+_ARRAYS = ("contents", "block", "balloon", "used", "huge", "region", "promotable")
 
 
 @kernel

@@ -17,7 +17,7 @@ from mmulab.mmu.host import copies
 from mmulab.mmu.host.settings import EAGER, WORKING_SET
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
-from mmulab.mmu.machine.build import NO_VM, link, make_vcpu, make_vm
+from mmulab.mmu.machine.build import NO_VM, make_vcpu, make_vm
 from mmulab.mmu.memory.p2m import IN_IMAGE, elsewhere
 from mmulab.mmu.memory.state import GPT_PAGE
 from mmulab.mmu.memory.status import OK, OUT_OF_DISK
@@ -31,10 +31,12 @@ PAGE_SECONDS = 50e-9
 
 @dataclass
 class Frozen:
-    """A VM that never runs. tables, entries: gPT pages of an image, and what they hold. recorder:
-    the first VM that came back lazily; reached: the gfns of the image that it had reached."""
+    """A VM that never runs. guest: the VM that it was made of. tables, entries: gPT pages of an
+    image, and what they hold. recorder: the first VM that came back lazily; reached: the gfns of
+    the image that it had reached."""
 
     name: str
+    guest: Guest
     machine: Machine
     position: tuple[Any, ...]
     tables: np.ndarray
@@ -42,6 +44,10 @@ class Frozen:
     in_image: bool
     recorder: Guest | None = None
     reached: np.ndarray | None = None
+
+    def relink(self) -> None:
+        """Code lies at other addresses in each process: it is linked, never kept."""
+        self.guest.link(self.machine.vm)
 
     @property
     def vm(self) -> VM:
@@ -64,9 +70,9 @@ def _holder(system: System, guest: Guest) -> Machine:
     """A VM like a guest's that never runs."""
     number = system.new_number()
     vm = make_vm(
-        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12
+        guest.spec, guest.preset, guest.config, guest.host, number, guest.settings.disk >> 12, True
     )
-    link(vm.ops, guest.spec)
+    guest.link(vm)
     vm.record[0]["tracked"] = 1
     vcpu = make_vcpu(guest.spec, guest.preset, guest.config, number)
     return Machine(core=guest.core, host=guest.host, vcpu=vcpu, vm=vm, outer=NO_VM)
@@ -89,7 +95,7 @@ def freeze(system: System, guest: Guest, name: str, to_disk: bool) -> tuple[Froz
     if status != OK:
         raise RunError(_why(int(status), guest))
     copies.copy_guest(guest.vm, machine.vm)  # with the tags that it has given to what was stored
-    frozen = Frozen(name, machine, guest.position, tables, entries, to_disk)
+    frozen = Frozen(name, guest, machine, guest.position, tables, entries, to_disk)
     system.frozen.append(frozen)
     _wait(system, guest, seconds)
     return frozen, seconds

@@ -4,131 +4,48 @@ Pre-copy (Clark et al., NSDI 2005): all pages, then those stored to meanwhile (`
 a rule says that what is left may go while the VM stands still. What a round sends is what pages
 held when it began, so that a page stored to in a round goes again. Post-copy (Hines and Gopalan,
 VEE 2009): the VM stands still for its registers and gPT pages alone, and fetches each page that it
-lacks; the others follow by themselves.
+lacks; the others follow by themselves. Hybrid: rounds of pre-copy, then post-copy of what was
+stored to since.
 
-Both hosts reach the VM's disk. Left out: compression, several channels, throttling of the VM.
+Both hosts reach the VM's disk. Left out: compression of pages that go for the first time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from mmulab.mmu.errors import RunError, check_choice, check_range
+from mmulab.mmu.errors import RunError
 from mmulab.mmu.host import copies, logged, transport
-from mmulab.mmu.host.settings import MIB
+from mmulab.mmu.host.deltas import Deltas
+from mmulab.mmu.host.migration_report import (
+    CLARK,
+    FASTER,
+    HYBRID,
+    LEFT,
+    PAGE_ON_WIRE,
+    POST_COPY,
+    QEMU,
+    XEN,
+    ZERO_ON_WIRE,
+    MigrationSettings,
+    Report,
+    Round,
+)
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.system import System
+from mmulab.mmu.host.throttle import Throttle
 from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.memory.entries import PAGE_BYTES
 from mmulab.mmu.memory.p2m import ON_OTHER_HOST, elsewhere
 from mmulab.mmu.memory.status import OK, OUT_OF_HOST_FRAMES
 from mmulab.mmu.vmm.dirty_log import LOGS
 
-METHODS = (PRE_COPY, POST_COPY) = ("pre-copy", "post-copy")
-RULES = (QEMU, XEN, CLARK) = ("qemu", "xen", "clark")
-
-#: Bytes on the wire of a page, with what names it, and of one of zeros (QEMU migration/ram.c:
-#: eight of offset and flags, one of zero; quoted from memory).
-PAGE_ON_WIRE, ZERO_ON_WIRE = PAGE_BYTES + 8, 9
-
-#: Of rule "clark": a round is as fast as the last one's pages were dirtied, and 50 Mbit/s more; the
-#: last begins where 256 KiB are left (Clark et al., 5.3; quoted from memory).
-FASTER, LEFT = 50e6 / 8, 256 << 10
-
 BATCH = 64  # pages that follow by themselves at a time; an assumption
 #: Cycles of looking at a leaf of the nested table for its D bit: an assumption, eight leaves a
 #: line, and lines that come one after another.
 LEAF_CYCLES = 5
-
-
-@dataclass(frozen=True)
-class MigrationSettings:
-    """to: a host. method: "pre-copy" or "post-copy". bandwidth: bytes a second; latency: seconds,
-    one way.
-
-    Of pre-copy: log: how stores are seen (`vmm.dirty_log`). rule: when the VM stands still: "qemu",
-    when what is left takes no more than `downtime`; "xen", when fewer than `least` pages are left,
-    or after `rounds`, or when `factor` times the VM's pages have been sent; "clark", whose rounds
-    begin at `slowest` bytes a second, when 256 KiB are left or a round would be faster than
-    `bandwidth`. zeros: pages of zeros are told of, not sent. Of post-copy: push: pages follow by
-    themselves. fails: seconds after which the other host is gone, 0: never.
-    """
-
-    to: str
-    method: str = PRE_COPY
-    log: str = "write-protection"
-    rule: str = QEMU
-    bandwidth: float = 128 * MIB  # QEMU migration/options.c: max-bandwidth
-    latency: float = 100e-6  # assumption: two hosts in one rack
-    downtime: float = 0.3  # QEMU migration/options.c: downtime-limit
-    rounds: int = 30  # Xen tools/libxc/xc_linux_save.c: DEF_MAX_ITERS
-    factor: float = 3.0  # the same: DEF_MAX_FACTOR
-    least: int = 50  # the same
-    slowest: float = 12.5e6  # assumption: 100 Mbit/s
-    zeros: bool = True
-    push: bool = True
-    fails: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_choice("migrate method", self.method, METHODS)
-        check_choice("migrate log", self.log, LOGS[1:])
-        check_choice("migrate rule", self.rule, RULES)
-        check_range("migrate bandwidth", self.bandwidth, 1e3, 1e15, " bytes/s")
-        check_range("migrate latency", self.latency, 0, 10, " s")
-        check_range("migrate downtime", self.downtime, 0, 1e6, " s")
-        check_range("migrate rounds", self.rounds, 1, 1_000_000)
-        check_range("migrate factor", self.factor, 1, 1e6)
-        check_range("migrate least", self.least, 0, 1 << 30)
-        check_range("migrate slowest", self.slowest, 1e3, self.bandwidth, " bytes/s")
-        check_range("migrate fails", self.fails, 0, 1e6, " s")
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round. at: when it began. sent: pages; zeros: pages told of; seconds: until the next
-    began; dirtied: pages stored to in it; accesses: that the VM made in it."""
-
-    at: float
-    sent: int
-    zeros: int
-    seconds: float
-    dirtied: int
-    accesses: int
-
-
-@dataclass
-class Report:
-    """What a migration came to.
-
-    outcome: "finished", "failed", "cancelled", as the VM was switched off meanwhile, or "under way"
-    at the run's end. why: what ended the rounds. downtime: seconds that the VM stood still. sent:
-    pages, those of all rounds; twice: of those, that had been sent before. faults, pushed: pages
-    that a post-copied VM waited for, and that came by themselves. leaves: of the nested table that
-    were looked at; cut: large host pages that were cut.
-    """
-
-    vm: str
-    source: str
-    target: str
-    method: str
-    log: str
-    rule: str
-    begun: float
-    outcome: str = "under way"
-    why: str = ""
-    seconds: float = 0.0
-    downtime: float = 0.0
-    sent: int = 0
-    twice: int = 0
-    zeros: int = 0
-    bytes: int = 0
-    faults: int = 0
-    pushed: int = 0
-    leaves: int = 0
-    cut: int = 0
-    rounds: list[Round] = field(default_factory=list)
 
 
 class Migration:
@@ -149,7 +66,10 @@ class Migration:
         self._dirty = np.zeros(guest.frames, np.int64)
         self._stage = self._end_round
         self._round: tuple[float, int, int, int] = (0.0, 0, 0, 0)
-        self._rate = settings.slowest if settings.rule == CLARK else settings.bandwidth
+        self._rate = settings.slowest if settings.rule == CLARK else settings.speed
+        self._throttle = Throttle()
+        self._held_back = guest.held_back
+        self._deltas = Deltas(settings.delta_cache, settings.changed)
         self._hand = self._left = 0
 
     def begin(self) -> None:
@@ -163,17 +83,22 @@ class Migration:
         if settings.fails:
             self.source.plan(_Failure(self.source.now + settings.fails, self))
         if settings.method == POST_COPY:
-            self._begin_post_copy()
+            self._begin_post_copy(np.ones(guest.frames, bool))
             return
         mode = LOGS.index(settings.log)
         self.report.cut = int(logged.begin(guest.machine, mode))
         self._send_round(np.flatnonzero(guest.vm.p2m).astype(np.int64))
 
     def act(self, system: System) -> None:
-        if self.guest.off and self.settings.method == PRE_COPY:
+        if self.guest.off and self._here:
             self._give_up("cancelled")
         elif self.report.outcome == "under way":
             self._stage()
+
+    @property
+    def _here(self) -> bool:
+        """Whether all of the VM's memory is still where it was."""
+        return self._stage in (self._end_round, self._arrive)
 
     def _plan(self, system: System, seconds: float) -> None:
         self.at = system.now + seconds
@@ -198,9 +123,13 @@ class Migration:
         self._told[gfns] = self.place.vm.p2m[gfns] == 0
         self.report.twice += int(self._known[there].sum())
         self._known[there] = True
+        # QEMU's cache is begun when all pages have gone once.
+        deltas = self._deltas.send(there) if self.report.rounds else 0
+        self.report.deltas += deltas
         self.report.sent += sent
         self.report.zeros += zeros
-        size = sent * PAGE_ON_WIRE + zeros * ZERO_ON_WIRE
+        size = (sent - deltas) * PAGE_ON_WIRE + zeros * ZERO_ON_WIRE
+        size += deltas * self._deltas.on_wire
         self.report.bytes += size
         return sent, zeros, size / self._rate + self.settings.latency
 
@@ -218,19 +147,29 @@ class Migration:
         self.source.charge("migration", int(looked) * LEAF_CYCLES)
         begun, sent, zeros, accesses = self._round
         made, seconds = self.guest.accesses - accesses, self.source.now - begun
-        self.report.rounds.append(Round(begun, sent, zeros, seconds, len(dirty), made))
+        self.report.rounds.append(
+            Round(begun, sent, zeros, seconds, len(dirty), made, self.guest.throttle)
+        )
         self.report.why = self._why_stop(len(dirty), seconds)
-        if self.report.why:
+        if self.report.why == POST_COPY:
+            lacking = self._lacking(dirty)
+            logged.end(self.guest.machine)
+            self._begin_post_copy(lacking)
+        elif self.report.why:
             self._stop_and_copy(dirty)
         else:
+            if self.settings.converge:
+                self.guest.throttle = self._throttle.look(sent, len(dirty))
             self._send_round(dirty)
 
     def _why_stop(self, left: int, seconds: float) -> str:
         """Why the VM stands still for what is left; empty where it does not yet."""
         settings, rounds = self.settings, len(self.report.rounds)
         size = left * PAGE_ON_WIRE
+        if settings.method == HYBRID and rounds >= settings.passes:
+            return POST_COPY
         if settings.rule == QEMU:
-            return "downtime" if size <= settings.bandwidth * settings.downtime else ""
+            return "downtime" if size <= settings.speed * settings.downtime else ""
         if settings.rule == XEN:
             if left < settings.least:
                 return "few pages left"
@@ -240,21 +179,26 @@ class Migration:
             return "pages sent" if self.report.sent > most else ""
         if size <= LEFT:
             return "few pages left"
-        self._rate = size / seconds + FASTER if seconds else settings.bandwidth
-        if self._rate < settings.bandwidth:
+        self._rate = size / seconds + FASTER if seconds else settings.speed
+        if self._rate < settings.speed:
             return ""
-        self._rate = settings.bandwidth
+        self._rate = settings.speed
         return "rate"
 
-    def _stop_and_copy(self, dirty: np.ndarray) -> None:
-        """The rest, and what is not there as it is here: pages given up, paged out, new."""
-        self.guest.paused = True
-        self._rate = self.settings.bandwidth
+    def _lacking(self, dirty: np.ndarray) -> np.ndarray:
+        """By page, whether it is not there as it is here: stored to, given up, paged out, new."""
         here, there = self.guest.vm.p2m, self.place.vm.p2m
-        differ = ((np.sign(here) != np.sign(there)) & ~self._told) | (here < 0)
-        differ[dirty] = True
+        lacking: np.ndarray = ((np.sign(here) != np.sign(there)) & ~self._told) | (here < 0)
+        lacking[dirty] = True
+        return lacking
+
+    def _stop_and_copy(self, dirty: np.ndarray) -> None:
+        """The rest goes while the VM stands still."""
+        self.guest.paused = True
+        self._rate = self.settings.speed
+        lacking = self._lacking(dirty)
         begun = self.source.now
-        sent, zeros, seconds = self._send(np.flatnonzero(differ).astype(np.int64))
+        sent, zeros, seconds = self._send(np.flatnonzero(lacking).astype(np.int64))
         self.report.rounds.append(Round(begun, sent, zeros, seconds, 0, 0))
         self.report.downtime = seconds
         self._stage = self._arrive
@@ -285,6 +229,8 @@ class Migration:
 
     def _end(self, outcome: str, now_at: System) -> None:
         self.report.outcome = outcome
+        self.guest.throttle = 0.0
+        self.report.throttled = self.guest.held_back - self._held_back
         self.report.seconds = max(now_at.now, self.source.now) - self.report.begun
         for guest in (self.guest, self.place):
             guest.migration = None
@@ -294,8 +240,9 @@ class Migration:
             guest.waiting_events = []
 
     def fail(self) -> None:
-        """The other host is gone: the VM goes on here, and nothing is lost."""
-        if self.report.outcome != "under way" or self.settings.method == POST_COPY:
+        """The other host is gone: the VM goes on here, and nothing is lost. Once it runs there, it
+        cannot."""
+        if self.report.outcome != "under way" or not self._here:
             return
         self._give_up("failed")
         self.guest.paused = False
@@ -311,20 +258,23 @@ class Migration:
 
     # --- Post-copy -------------------------------------------------------------------
 
-    def _begin_post_copy(self) -> None:
+    def _begin_post_copy(self, lacking: np.ndarray) -> None:
+        """lacking: by page, whether the other host does not have it."""
         guest, place, settings = self.guest, self.place, self.settings
         guest.paused = True
         status, sent, left, told = transport.leave_behind(
-            guest.machine, place.machine, settings.zeros
+            guest.machine, place.machine, lacking, settings.zeros
         )
         if status != OK:
             raise RunError(f"vm {guest.name}: host {settings.to} has no room for its page tables")
         report = self.report
-        report.sent, report.zeros = int(sent), int(told)
-        report.bytes = report.sent * PAGE_ON_WIRE + report.zeros * ZERO_ON_WIRE
+        size = int(sent) * PAGE_ON_WIRE + int(told) * ZERO_ON_WIRE
+        report.twice += int((self._known & lacking & (place.vm.p2m != 0)).sum())
+        report.sent, report.zeros = report.sent + int(sent), report.zeros + int(told)
+        report.bytes += size
         self._left = int(left)
-        report.downtime = report.bytes / settings.bandwidth + settings.latency
-        bandwidth = settings.bandwidth * PAGE_BYTES / PAGE_ON_WIRE
+        report.downtime = size / settings.speed + settings.latency
+        bandwidth = settings.speed * PAGE_BYTES / PAGE_ON_WIRE
         self.target.network = Storage(2 * settings.latency, bandwidth)
         self._stage = self._begin_fetching
         self._plan(self.source, report.downtime)
@@ -341,7 +291,7 @@ class Migration:
     def _follow(self) -> None:
         """Some pages come by themselves; the VM is whole when all have."""
         report, place = self.report, self.place
-        batch_seconds = BATCH * PAGE_ON_WIRE / self.settings.bandwidth
+        batch_seconds = BATCH * PAGE_ON_WIRE / self.settings.speed
         if self.settings.push or place.finished:
 
             def go_on() -> int:

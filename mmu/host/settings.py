@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmulab.mmu.config import Config
+from mmulab.mmu.config import Config, guest_thp
 from mmulab.mmu.errors import InputError, check_choice, check_range
 from mmulab.mmu.memory.entries import INDEX_BITS, SIZE_NAMES
 from mmulab.mmu.presets import DEFAULT
@@ -92,7 +92,8 @@ class VMSettings:
     """A VM.
 
     workload: what a trace is named by: a file, a generator, @name. memory: what the guest
-    believes it has. disk: bytes of the disk that the guest pages to, 0: it does not page.
+    believes it has. guest_thp: its policy of huge pages, where page_size is "thp"
+    (`config.guest_thp`). disk: bytes of the disk that the guest pages to, 0: it does not page.
     shares, reservation, limit: of host memory, as ESX has them; limit 0: its memory; frames that
     it shares with others do not count. backing: "anonymous", or "hugetlbfs": pages of
     `host_page_size`, for all of its memory, that are the VM's from the host's start until it is
@@ -117,6 +118,7 @@ class VMSettings:
     host_page_size: str = "4k"
     levels: int = 4
     shadow_policy: str = "unsync"
+    guest_thp: str = "fault"
     disk: int = 0
     shares: int = 1000
     reservation: int = 0
@@ -161,6 +163,7 @@ class VMSettings:
         elif self.repeat:
             raise InputError(f"{what}: a workload that repeats needs a time to stop")
         check_choice(f"{what}: page size", self.page_size, PAGE_SIZES)
+        self._check_thp(what)
         for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
             check_choice(f"{what}: host page size", size, SIZE_NAMES)
         check_choice(f"{what}: restore", self.restore, RESTORES)
@@ -168,6 +171,15 @@ class VMSettings:
             refuse_unmovable(self, "be a copy")
         if self.in_hugetlbfs:
             self._check_hugetlbfs(what)
+
+    def _check_thp(self, what: str) -> None:
+        try:
+            policy = guest_thp.parse(self.guest_thp)
+            Config(page_size=self.page_size, guest_thp=self.guest_thp)
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None
+        if guest_thp.RATE in policy.given:
+            raise InputError(f"{what}: {guest_thp.RATE} does nothing: the host tells it the time")
 
     @property
     def in_hugetlbfs(self) -> bool:

@@ -6,19 +6,11 @@ that follows the one before belongs to the same request. Writes wait for nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mmulab.mmu.memory.entries import PAGE_BYTES
 from mmulab.mmu.memory.state import Disk
 
-
-@dataclass
-class Traffic:
-    """Blocks moved so far."""
-
-    reads: int = 0
-    writes: int = 0
-    sequential: int = 0
+#: Counters of a disk that its time follows from.
+_COUNTERS = ("reads", "writes", "sequential")
 
 
 class Storage:
@@ -29,7 +21,6 @@ class Storage:
         self.bandwidth = bandwidth
         self.busy_until = 0.0
         self.busy = 0.0  # seconds in all
-        self._seen: dict[int, Traffic] = {}
 
     def transfer(self, now: float, disks: list[Disk]) -> float:
         """Accounts for what the disks have moved since the last call, begun now. Returns the
@@ -38,15 +29,16 @@ class Storage:
         seconds = 0.0
         for disk in disks:
             record = disk.record[0]
-            seen = self._seen.setdefault(id(disk), Traffic())
-            moved = int(record["reads"] + record["writes"]) - seen.reads - seen.writes
+            read, written, sequential = (
+                int(record[name] - record[f"timed_{name}"]) for name in _COUNTERS
+            )
+            moved = read + written
             if not moved:
                 continue
-            requests = moved - (int(record["sequential"]) - seen.sequential)
-            reads += int(record["reads"]) - seen.reads
-            seconds += requests * self.latency + moved * PAGE_BYTES / self.bandwidth
-            seen.reads, seen.writes = int(record["reads"]), int(record["writes"])
-            seen.sequential = int(record["sequential"])
+            reads += read
+            seconds += (moved - sequential) * self.latency + moved * PAGE_BYTES / self.bandwidth
+            for name in _COUNTERS:
+                record[f"timed_{name}"] = record[name]
         if not seconds:
             return now
         self.busy_until = max(now, self.busy_until) + seconds

@@ -24,6 +24,7 @@ from mmulab.mmu.host.failures import why_it_ends, why_short
 from mmulab.mmu.host.paging import HostPaging
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
+from mmulab.mmu.host.throttle import sleep_after
 from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
 from mmulab.mmu.machine.build import make_host
 from mmulab.mmu.memory import frames
@@ -315,16 +316,20 @@ class System:
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
             guest.note(self.now, "start", "running")
+        guest.tell_time(self.now)
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
         before = guest.cycles
         guest.cycles = guest.spent()
-        self.now += (guest.cycles - before) / self.hertz
+        ran = (guest.cycles - before) / self.hertz
+        self.now += ran
         done_at = self.read(guest)
         done_at += guest.waiting
         guest.waiting = 0.0
         guest.stalled += done_at - self.now
-        guest.ready_at = done_at
+        slept = sleep_after(ran, guest.throttle)
+        guest.held_back += slept
+        guest.ready_at = done_at + slept
         guest.ended_at = max(self.now, done_at)
 
     def _enter(self, guest: Guest) -> None:

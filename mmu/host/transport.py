@@ -138,14 +138,18 @@ def forget_tables(machine: Machine):
 
 
 @entry
-def leave_behind(machine: Machine, other: Machine, zeros):
+def leave_behind(machine: Machine, other: Machine, lacking, zeros):
     """gPT pages go to the other host; every other page is there on demand, and lies in a block of
-    what it calls remote. Returns (status, pages sent, pages left, pages of zeros)."""
+    what it calls remote. lacking: by page, whether it is not there yet as it is here. Returns
+    (status, pages sent, pages left, pages of zeros)."""
     sent = 0
     left = 0
     told = 0
     for gfn in range(machine.vm.p2m.size):
+        if not lacking[gfn]:
+            continue
         if not machine.vm.p2m[gfn]:
+            _drop(other, gfn)
             continue
         behind = not is_table(machine, gfn)
         if is_paged_out(machine, gfn) and where_of(machine, gfn) == ON_GUEST_DISK:
@@ -158,6 +162,7 @@ def leave_behind(machine: Machine, other: Machine, zeros):
             sent += more
             told += zero
             continue
+        _drop(other, gfn)
         block = disk.allocate(other.host.remote)
         if block == NIL:
             return OUT_OF_DISK, sent, left, told

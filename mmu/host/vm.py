@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.guest import fill, swap
+from mmulab.mmu.guest import swap
+from mmulab.mmu.guest.process import PAGE_MASK
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
@@ -22,7 +24,7 @@ from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import CONTENT_DUE, GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
@@ -30,7 +32,7 @@ from mmulab.mmu.report import cost
 from mmulab.mmu.report.counts import read_counts, read_dimensions
 from mmulab.mmu.report.measured import Measured, measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, Trace
+from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -57,13 +59,22 @@ class Moment:
     storage: int = 0
 
 
+def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
+    """(MARK[n] of a chunk's accesses, the first whose address is not canonical, or -1)."""
+    marks = np.empty(chunk.accesses, MARK)
+    counts = np.zeros(3, np.int64)
+    columns = to_read(chunk.address), to_read(chunk.kind), to_read(chunk.size)
+    return marks, int(engine.prepare(*columns, marks, counts, levels))
+
+
 class Guest:
     """A VM while it runs.
 
     number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
     in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
-    those, what its present turn adds.
+    those, what its present turn adds. throttle: the part of its time that it is held back, and
+    held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
@@ -79,8 +90,8 @@ class Guest:
         config = Config(
             memory=settings.memory, host_memory=of_host.memory, page_size=settings.page_size,
             host_page_size=settings.host_page_size, levels=settings.levels,
-            shadow_policy=settings.shadow_policy, vpid=of_host.vpid, caches="off",
-            seed=seed,
+            shadow_policy=settings.shadow_policy, guest_thp=settings.guest_thp,
+            vpid=of_host.vpid, caches="off", seed=seed,
         ).on(preset.arch)  # fmt: skip
         self.config = config
         self.spec = parse(settings.technique, config).on(preset)
@@ -95,6 +106,7 @@ class Guest:
         self.costs = cost.costs_of(preset, self.spec.technique)
         self.cycles = 0.0
         self.stalled = self.waiting = 0.0
+        self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
         self.started = self.finished = self.off = False
         self.paused = bool(settings.clone_of)  # until something lets it run: see host.life
@@ -106,17 +118,17 @@ class Guest:
         self.migration: Any = None  # under way: see host.migration
         self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
+        self._told = inf  # the time, when it was last told
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
-        self._filled = 0  # bytes of a CONTENT event that are done
 
     def _fresh(self) -> VM:
         """The state of the VM before it boots."""
         settings = self.settings
         vm = make_vm(
-            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
         )
-        self._link(vm)
+        self.link(vm)
         vm.record[0]["tracked"] = 1
         if self.limit < self.config.guest_frames:
             vm.record[0]["limit"] = self.limit
@@ -137,8 +149,14 @@ class Guest:
     @property
     def position(self) -> tuple[Any, ...]:
         """How far its workload has got."""
-        here = self._chunk, self._marks, self._position, self._event, self._filled
-        return self._feed.taken, self.accesses, here
+        filled = int(self.vm.record[0]["filled"])
+        here = self._chunk, self._marks, self._position, self._event, filled
+        return self.taken, self.accesses, here
+
+    @property
+    def taken(self) -> int:
+        """Chunks of its workload that it has taken: it is in the last of them."""
+        return self._feed.taken
 
     def go_to(self, position: tuple[Any, ...] | None, booted: bool = True) -> None:
         """Its workload goes on from there; None: it begins anew, after the guest has booted where
@@ -146,10 +164,11 @@ class Guest:
         self._feed.restart()
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
         self._event += booted
-        self._filled = 0
+        filled = 0
         if position is not None:
             self._feed.taken = position[0]
-            self._chunk, self._marks, self._position, self._event, self._filled = position[2]
+            self._chunk, self._marks, self._position, self._event, filled = position[2]
+        self.vm.record[0]["filled"] = filled
 
     def take_over(self, other: Guest) -> None:
         """It goes on in place of the same VM on another host, with what that has counted."""
@@ -162,14 +181,14 @@ class Guest:
         self.go_to(other.position)
         self.started, self.paused, self.off = True, False, False
 
-    def _link(self, vm: VM) -> None:
+    def link(self, vm: VM) -> None:
         """Code lies at other addresses in each process: it is linked, never kept."""
-        link(vm.ops, self.spec)
+        link(vm.ops, self.spec, self.config)
         devices.link(vm.ops)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._link(self.vm)
+    def relink(self) -> None:
+        """After it was read in another process than it was written in."""
+        self.link(self.vm)
 
     def note(self, at: float, what: str, state: str, seconds: float = 0.0) -> None:
         """Puts a moment into `life`."""
@@ -229,6 +248,14 @@ class Guest:
         self.started = True
         return self.run(0)[0]
 
+    def tell_time(self, now: float) -> None:
+        """Its turn begins, at a time in seconds: timers of its kernel may have rung."""
+        huge = self.vm.huge[0]
+        if huge["slept"]:
+            huge["alarm"] -= round(max(0.0, now - self._told) * 1e9)
+            huge["due"] |= huge["alarm"] <= 0
+        self._told = now
+
     def go_on(self) -> int:
         """Runs what is left of its turn. Returns a status."""
         status, done = self.run(self.left)
@@ -274,7 +301,8 @@ class Guest:
         ran = self._position - first
         if ran:
             kinds = self._chunk.kind[first : self._position]
-            self.kinds += np.bincount(kinds, minlength=3)
+            of_kind = [int(np.count_nonzero(kinds == kind)) for kind in (LOAD, STORE)]
+            self.kinds += np.array([*of_kind, ran - sum(of_kind)])
         self.accesses += ran
         return status, ran
 
@@ -283,13 +311,19 @@ class Guest:
         if status == GUEST_SHORT:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
-            vm = self.vm
-            pid = int(vm.process[vm.record[0]["current"]]["pid"])
-            kind = int(self._chunk.kind[self._position])
-            return self._bring_in(pid, int(self.vcpu.regs[0]["fault_gva"]), kind)
-        if status == CONTENT_DUE:
-            return self._fill(self._chunk.events[self._event])
+            return self._bring_in(*self._missing())
         return status
+
+    def _missing(self) -> tuple[int, int, int]:
+        """The page that the guest has paged out: (pid, GVA, what kind of access needs it)."""
+        record = self.vm.record[0]
+        for event in self._chunk.events[self._event : self._event + 1]:
+            if event["position"] <= self._position:  # a CONTENT event, not an access
+                first = int(event["start"]) & ~PAGE_MASK
+                return int(event["pid"]), first + int(record["filled"]), LOAD
+        pid = int(self.vm.process[record["current"]]["pid"])
+        kind = int(self._chunk.kind[self._position])
+        return pid, int(self.vcpu.regs[0]["fault_gva"]), kind
 
     def _bring_in(self, pid: int, gva: int, kind: int) -> int:
         """Brings back a page that the guest has paged out."""
@@ -298,24 +332,6 @@ class Guest:
             if status != OK:
                 break
         return status
-
-    def _fill(self, event: np.void) -> int:
-        """A CONTENT event, from where it has got to."""
-        pid, start, tag = int(event["pid"]), int(event["start"]), int(event["value"])
-        end = start + int(event["length"])
-        status = OK
-        while status == OK:
-            status, at = fill.fill(self.machine, pid, start + self._filled, end, tag)
-            self._filled = int(at) - start
-            if status == OK:
-                self._event += 1
-                self._filled = 0
-                break
-            if status == GUEST_SHORT:
-                status = int(swap.make_room(self.machine))
-            elif status == GUEST_PAGED_OUT:
-                status = self._bring_in(pid, int(at), LOAD)
-        return int(status)
 
     def _check(self, status: int) -> None:
         if status == NO_SUCH_PROCESS:
@@ -333,16 +349,7 @@ class Guest:
             chunk = self._feed.next()
         if chunk is None:
             return False
-        marks = np.empty(chunk.accesses, MARK)
-        counts = np.zeros(3, np.int64)
-        bad = engine.prepare(
-            to_read(chunk.address),
-            to_read(chunk.kind),
-            to_read(chunk.size),
-            marks,
-            counts,
-            self.config.levels,
-        )
+        marks, bad = marks_of(chunk, self.config.levels)
         if bad >= 0:
             address = int(chunk.address[bad]) & (1 << 64) - 1
             raise InputError(

@@ -7,7 +7,7 @@ Two decorators, one for each role a compiled function can have:
     not kept by itself, so a cold start compiles each piece of code once.
 ``entry``
     A function called from Python. Its machine code, callees included, is kept
-    on disk until one of the sources that it is made from changes: see `cache`.
+    on disk until one of the sources that it is made from changes: see `entries`.
 
 Set ``NUMBA_DISABLE_JIT=1`` to run all kernels as plain Python, for a debugger
 or for coverage.
@@ -18,28 +18,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
-from mmulab.mmu.kernels import structs_in_numba  # noqa: F401  (tells numba what a Struct is)
-from mmulab.mmu.kernels.cache import keep
-from mmulab.mmu.kernels.numba_patches import full, lean
-
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-
-_INNER = {**_OPTIONS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+from mmulab.mmu.kernels.entries import Entry
+from mmulab.mmu.kernels.later import Later
+from mmulab.mmu.kernels.structs import JIT_OFF
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A function that kernels and entries call."""
-    # Said, since numba gives a kernel what the one that first calls it has.
-    return lean(njit(**_INNER, forceinline=False)(function))
+    return _kernel(function, False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A small kernel that is compiled into each place that calls it."""
-    return lean(njit(**_INNER, forceinline=True)(function))
+    return _kernel(function, True)
+
+
+def _kernel(function: Callable[..., Any], forceinline: bool) -> Any:
+    if JIT_OFF:
+        return function
+
+    def make() -> Any:
+        from mmulab.mmu.kernels.entries_in_numba import dispatcher
+
+        # Said, since numba gives a kernel what the one that first calls it has.
+        return dispatcher(function, _nrt=False, forceinline=forceinline)
+
+    return Later(function, make)
 
 
 def entry(function: Callable[..., Any]) -> Any:
     """A function that Python calls."""
-    return full(keep(njit(**_OPTIONS)(function)))
+    return function if JIT_OFF else Entry(function)
+
+
+def is_numbas(error: BaseException) -> bool:
+    """True of what numba raises where it can't compile something."""
+    return type(error).__module__ == "numba.core.errors"

@@ -95,20 +95,13 @@ def _compiling(dispatcher: Any, lean: bool) -> Any:
     def compile_so(signature: Any) -> Any:
         before = getattr(_state, "on", False)
         _state.on = lean
-        _state.depth = getattr(_state, "depth", 0) + 1
         try:
             return compile_(signature)
         finally:
             _state.on = before
-            _state.depth -= 1
 
     dispatcher.compile = compile_so
     return dispatcher
-
-
-def is_within() -> bool:
-    """True while what is compiled here is compiled for something else that is."""
-    return getattr(_state, "depth", 0) > 1
 
 
 def _general(type_: Any) -> Any:

@@ -19,27 +19,28 @@ from typing import Any, NamedTuple
 
 import mmulab
 from mmulab.mmu.kernels import store, structs
-from mmulab.mmu.kernels.cache import can_keep, compile_unless_taken, is_cached
 
 
 class Part(NamedTuple):
     """What is compiled apart: `function(*arguments)` of a module returns (an entry, the tuple
-    of types it is compiled for). Plain text, so that a helper can be told."""
+    of kinds it is compiled for). Plain text, so that a helper can be told."""
 
     module: str
     function: str
     arguments: tuple[str, ...] = ()
 
     def resolve(self) -> tuple[Any, Any]:
-        """(the entry, the types)."""
+        """(the entry, the kinds)."""
         found = getattr(importlib.import_module(self.module), self.function)(*self.arguments)
-        entry, signature = found
-        return entry, signature
+        entry, given = found
+        return entry, given
 
 
 def is_cold(parts: Sequence[Part]) -> bool:
     """True where any of the parts has to be compiled."""
-    return not structs.JIT_OFF and not all(is_cached(*part.resolve()) for part in parts)
+    if structs.JIT_OFF:
+        return False
+    return not all(entry.is_cached(given) for entry, given in (part.resolve() for part in parts))
 
 
 def compile_together(parts: Sequence[Part]) -> None:
@@ -47,13 +48,13 @@ def compile_together(parts: Sequence[Part]) -> None:
     should come first. Raises what compiling raises."""
     if structs.JIT_OFF:
         return
-    resolved = [part.resolve() for part in parts]
-    cold = [each for each in zip(parts, resolved, strict=True) if not is_cached(*each[1])]
-    with _helpers([part for part, found in cold if can_keep(*found)]):
-        for _, (entry, signature) in cold:
-            compile_unless_taken(entry, signature)
-        for entry, signature in resolved:
-            entry.compile(signature)
+    resolved = [(part, *part.resolve()) for part in parts]
+    cold = [each for each in resolved if not each[1].is_cached(each[2])]
+    with _helpers([part for part, entry, given in cold if entry.can_be_kept(given)]):
+        for _, entry, given in cold:
+            entry.compile_unless_taken(given)
+        for _, entry, given in resolved:
+            entry.compile(given)
 
 
 def cores() -> int:
@@ -108,9 +109,9 @@ def help_out() -> None:
     for module, function, arguments in parts:
         # What fails here fails in the parent too, which says so.
         with contextlib.suppress(Exception):
-            entry, signature = Part(module, function, tuple(arguments)).resolve()
-            if not is_cached(entry, signature):
-                compile_unless_taken(entry, signature)
+            entry, given = Part(module, function, tuple(arguments)).resolve()
+            if not entry.is_cached(given):
+                entry.compile_unless_taken(given)
 
 
 def _end_with_parent() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmulab.mmu.config import HUGE_POLICIES, Config
 from mmulab.mmu.guest import entry_points
+from mmulab.mmu.guest.huge import build as huge
 from mmulab.mmu.guest.reservations import ORDER
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.build import build_core, build_vcpu
@@ -38,10 +39,11 @@ from mmulab.mmu.vmm import calls
 LINKS = (calls.link, instructions.link, link_defaults, entry_points.link)
 
 
-def link(ops: np.ndarray, spec: Spec) -> None:
+def link(ops: np.ndarray, spec: Spec, config: Config) -> None:
     """Writes the addresses of what a VM of a technique calls into its table."""
     for each in LINKS if spec.technique.virtual else LINKS[1:]:
         each(ops)
+    huge.link(ops, config.guest_thp)
     with compiled_for(spec.technique):
         spec.technique.link(ops)
 
@@ -104,11 +106,12 @@ def make_vm(
     host: Host,
     number: int = 1,
     disk_blocks: int = 0,
+    timed: bool = False,
 ) -> VM:
     """The state of a VM before it boots.
 
     number: the owner of its host frames, from 1. disk_blocks: of its disk, in pages; a
-    guest with a disk pages to it.
+    guest with a disk pages to it. timed: a host tells it the time.
     """
     technique, values = spec.technique, spec.values
     virtual = technique.virtual
@@ -128,7 +131,7 @@ def make_vm(
     this["reserves"] = config.guest_allocator == "ptemagnet"
     blocks = _blocks(max(count, host_frames)) if this["reserves"] else 1
     ops = np.zeros(OPS, np.int64)
-    link(ops, spec)
+    link(ops, spec, config)
     sizes = Sizes(
         guest_frames=count,
         host_frames=host_frames,
@@ -150,6 +153,7 @@ def make_vm(
         dirty=np.zeros(per_gfn, np.uint8),
         process=np.zeros(MAX_PROCESSES, PROCESS),
         vma=np.zeros(MAX_VMAS, VMA),
+        **huge.make(config.guest_thp, count, timed),
         reservation=np.zeros(blocks, RESERVATION),
     )
 
@@ -176,6 +180,7 @@ def _no_vm() -> VM:
         dirty=np.zeros(0, np.uint8),
         process=np.zeros(0, PROCESS),
         vma=np.zeros(0, VMA),
+        **huge.make("fault", 1),
         reservation=np.zeros(1, RESERVATION),
     )
 

@@ -12,7 +12,7 @@ class Feed:
     """Chunks of a trace, one after another, from its beginning.
 
     taken: chunks of this pass that have been handed out. The pass itself, a generator, is no
-    part of the state: where a feed is pickled, its copy makes a new pass and skips as many.
+    part of the state: where a feed is copied, the copy makes a new pass and skips as many.
     """
 
     def __init__(self, trace: Trace) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any
 
-from numba.core import types
-from numba.core.errors import NumbaError
-from numba.np.numpy_support import from_dtype
+import numpy as np
 
 from mmulab.mmu.guest import entry_points
 from mmulab.mmu.hardware import instructions as processor
 from mmulab.mmu.hardware.state import Machine
-from mmulab.mmu.kernels import warm
-from mmulab.mmu.kernels.parts import type_of
+from mmulab.mmu.kernels import kinds, warm
+from mmulab.mmu.kernels.compiling import is_numbas
 from mmulab.mmu.kernels.warm import Part, compile_together
 from mmulab.mmu.machine import data, run
 from mmulab.mmu.techniques import registry
@@ -27,7 +25,8 @@ from mmulab.mmu.techniques.technique import Variant, compiled_for
 from mmulab.mmu.trace import EVENT
 from mmulab.mmu.vmm import calls
 
-_TABLE = (types.Array(types.int64, 1, "C"),)
+_NUMBERS = kinds.array(np.int64)
+_TABLE = (_NUMBERS,)
 
 
 def parts_of(specs: Iterable[Spec]) -> list[Part]:
@@ -58,7 +57,9 @@ def compile_parts(specs: Iterable[Spec]) -> None:
     specs = list(specs)
     try:
         compile_together(parts_of(specs))
-    except NumbaError:
+    except Exception as error:
+        if not is_numbas(error):
+            raise
         for spec in specs:
             with compiled_for(spec.technique):
                 compile_together(parts_of([spec]))
@@ -93,40 +94,32 @@ def host_memory() -> tuple[Any, Any]:
 
 def run_loop(origin: str, arch: str, prefetches: bool) -> tuple[Any, Any]:
     """The run loop with the walk of a technique, by its name or file, in a variant."""
-    from mmulab.mmu.kernels.namespaces import KernelsType  # there is none in plain Python
-
-    position = (types.int64,) * 3
-    lines = (types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C"))
-    columns = (_to_read(types.int64), _to_read(types.uint16), _to_read(from_dtype(EVENT)))
+    columns = (_to_read(np.int64), _to_read(np.uint16), _to_read(EVENT))
     return run.run_once, (
-        type_of(Machine),
-        KernelsType(registry.get(origin).on(Variant(arch, prefetches)).walk.where),
+        kinds.struct(Machine),
+        kinds.kernels(registry.get(origin).on(Variant(arch, prefetches)).walk.where),
         *columns,
-        *position,
-        *lines,
+        *(kinds.int64,) * 3,
+        *(kinds.array(np.int32), _NUMBERS),
     )
 
 
 def prepare() -> tuple[Any, Any]:
-    columns = (_to_read(types.int64), _to_read(types.uint8), _to_read(types.uint16))
-    out = (types.Array(types.uint16, 1, "C"), types.Array(types.int64, 1, "C"))
-    return run.prepare, (*columns, *out, types.int64)
+    columns = (_to_read(np.int64), _to_read(np.uint8), _to_read(np.uint16))
+    return run.prepare, (*columns, kinds.array(np.uint16), _NUMBERS, kinds.int64)
 
 
 def find_lines() -> tuple[Any, Any]:
-    numbers = types.Array(types.int64, 1, "C")
-    columns = (types.int64, types.uint8, types.uint16, from_dtype(EVENT))
+    columns = (_to_read(np.int64), _to_read(np.uint8), _to_read(np.uint16), _to_read(EVENT))
     return data.find_some, (
-        *(_to_read(column) for column in columns),
-        types.int64,
-        *(numbers,) * 2,
-        types.int64,
-        types.int64,
-        types.int64,
-        *(types.Array(types.int32, 1, "C"), numbers) * 2,
+        *columns,
+        kinds.int64,
+        *(_NUMBERS,) * 2,
+        *(kinds.int64,) * 3,
+        *(kinds.array(np.int32), _NUMBERS) * 2,
     )
 
 
-def _to_read(dtype: Any) -> Any:
+def _to_read(dtype: Any) -> kinds.Kind:
     """An array as `kernels.structs.to_read` makes it."""
-    return types.Array(dtype, 1, "C", readonly=True)
+    return kinds.array(dtype, readonly=True)

@@ -114,6 +114,15 @@ def run_once(machine: Machine, walk: Walk, address, mark, events, event, positio
     return outcome
 
 
+@inlined
+def _pass_time(machine, accesses):
+    """Time goes on for the guest's timers: see `guest.huge.threads`."""
+    huge = machine.vm.huge[0]
+    if huge.ticking:
+        huge.alarm -= accesses
+        huge.due |= int(huge.alarm <= 0)
+
+
 @kernel
 def _run_unpriced(machine, walk, address, mark, events, event, position, end, at, line):
     while True:
@@ -123,6 +132,10 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
             if status != OK:
                 return status, position, event
             event += 1
+        if machine.vm.huge[0].due:
+            status = seam.guest_timer(machine)
+            if status != OK:
+                return status, position, event
         if position >= end:
             return OK, position, event
         if machine.core.record[0].mixed:
@@ -130,6 +143,8 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
         if is_late(machine.core):
             return CLOCK_LATE, position, event
         stop = min(end, position + STRETCH)
+        if machine.vm.huge[0].ticking:
+            stop = min(stop, position + machine.vm.huge[0].alarm)
         if event < events.size and events[event].position < stop:
             stop = events[event].position
         begun = position
@@ -146,6 +161,7 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
                     what & STRADDLES != 0,
                 )
                 if status != OK:
+                    _pass_time(machine, position - begun)
                     return status, position, event
                 if machine.core.record[0].walked:
                     if machine.core.record[0].noted > FULL:
@@ -154,6 +170,7 @@ def _run_unpriced(machine, walk, address, mark, events, event, position, end, at
                         machine.core, machine.vcpu, machine.host.memory, address, position, end
                     )
                 position += 1
+        _pass_time(machine, position - begun)
         status = seam.elapsed(machine, position - begun)
         if status != OK:
             return status, position, event

@@ -83,6 +83,10 @@ DISK_RECORD = np.dtype(
         ("writes", np.int64),
         ("sequential", np.int64),  # reads and writes of the block after the last one
         ("last", np.int64),  # last block read or written
+        # What the host's storage has accounted for, of the three:
+        ("timed_reads", np.int64),
+        ("timed_writes", np.int64),
+        ("timed_sequential", np.int64),
     ]
 )
 

@@ -27,6 +27,5 @@ NOT_CONTIGUOUS = 16  # the host has no free run of frames as long as a technique
 
 # --- Requests: Python carries them out, and the kernel goes on -------------------
 GUEST_SHORT = 12  # the guest must page out before it can begin what it was about to do
-GUEST_PAGED_OUT = 13  # the guest has paged out the page that was accessed
-CONTENT_DUE = 14  # a CONTENT event
+GUEST_PAGED_OUT = 13  # the guest has paged out the page that was accessed, or is filled
 CLOCK_LATE = 15  # time stamps must begin anew: see hardware.clocks

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
+from mmulab.mmu.memory.huge import HUGE, PROMOTABLE, REGION
 from mmulab.mmu.memory.state import Disk, Frames
 
 #: Configuration and scalars of a VM.
@@ -23,6 +24,7 @@ VM_RECORD = np.dtype(
         ("has_vpid", np.int64),
         ("current", np.int64),  # process that runs
         ("tracked", np.int64),  # 1: contents are followed: see hardware.contents
+        ("filled", np.int64),  # bytes of the CONTENT event at hand that are done
         ("unique", np.int64),  # writes with contents of their own, so far
         ("tables", np.int64),  # gPT pages
         ("need", np.int64),  # host frames that must be free before the next event
@@ -60,6 +62,11 @@ PROCESS = np.dtype(
         ("vma", np.int64),  # first VMA, + 1
         ("brk_base", np.int64),
         ("brk", np.int64),
+        # Of Ingens, see guest.huge.ingens: where the scan goes on, and pages at the last sample.
+        ("scan", np.int64),
+        ("huge_pages", np.int64),
+        ("idle_pages", np.int64),  # of those
+        ("resident", np.int64),  # in regions
     ]
 )
 
@@ -109,6 +116,9 @@ class VM(Struct):
     dirty: np.ndarray  # [gfns]: 1: stored to since the log was last emptied; see vmm.dirty_log
     process: np.ndarray
     vma: np.ndarray
+    huge: np.ndarray  # [1]: see memory.huge
+    region: np.ndarray  # [gfns]; [1] where no policy asks for it
+    promotable: np.ndarray  # [WAITING]; [1]
     reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
 
     FIELDS = {
@@ -126,5 +136,8 @@ class VM(Struct):
         "dirty": ArrayField(np.uint8),
         "process": ArrayField(PROCESS),
         "vma": ArrayField(VMA),
+        "huge": ArrayField(HUGE),
+        "region": ArrayField(REGION),
+        "promotable": ArrayField(PROMOTABLE),
         "reservation": ArrayField(RESERVATION),
     }

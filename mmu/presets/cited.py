@@ -15,6 +15,11 @@ DALL_2017 = (
 )
 
 
+#: The cost, in cycles, of a page walk beside its references: to start it and to do the access
+#: again. No preset has it but those that `mmulab calibrate` writes.
+WALK = "walk"
+
+
 @dataclass(frozen=True)
 class Cited:
     """A number and where it comes from.

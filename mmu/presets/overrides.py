@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.presets.cited import Cited, Stated
+from mmulab.mmu.presets.cited import WALK, Cited, Stated
 from mmulab.mmu.presets.preset import (
     ARCHITECTURES,
     FLAGS,
@@ -148,7 +148,7 @@ def _given(key: str, value: Any, source: str) -> _Given:
 
 
 def _costs(preset: Preset, more: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys((*preset.costs, *more)))
+    return list(dict.fromkeys((*preset.costs, WALK, *more)))
 
 
 def fields_of(structure: Any) -> list[str]:

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.presets.cited import Cited
+from mmulab.mmu.presets.cited import WALK, Cited
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.counts import Counted
 from mmulab.mmu.techniques.technique import Technique
@@ -38,9 +38,10 @@ COSTS = (
     "vm_exit",
 )
 
-#: Those that only a preset with the structure has, by the count that it is charged for, and
-#: where.
-OF_STRUCTURES = {
+#: Those that only some presets have, by the count that it is charged for, and where: of a
+#: structure, and what a walk takes beside its references, which is in no maker's numbers.
+OF_SOME = {
+    "walks": (WALK, "guest_walk"),
     "tlb_prefetch_hits": ("l2_tlb_hit", "l2_tlb"),  # the buffer is looked into with the L2 TLB
     "guest_pwc_hits": ("pwc_hit", "guest_walk"),
     "nested_pwc_hits": ("pwc_hit", "nested_walk"),
@@ -60,6 +61,9 @@ CATEGORIES = {
     "exit_flush": "VM exits of INVLPG and CR3 loads",
     "shadow": "bringing shadow tables up to date",
 }
+
+#: What a line of 64 bytes holds of a guest's table.
+GPTES_A_LINE = 8
 
 #: Counts of the guest kernel's work that an exit may stand in for.
 REPLACED = ("invlpgs", "cr3_loads")
@@ -101,8 +105,8 @@ def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
     own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
     costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
     costs |= {name: preset.costs[name] for name in COSTS}
-    of_structures = (name for name, _ in OF_STRUCTURES.values())
-    costs |= {name: preset.costs[name] for name in of_structures if name in preset.costs}
+    of_some = (name for name, _ in OF_SOME.values())
+    costs |= {name: preset.costs[name] for name in of_some if name in preset.costs}
     return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
 
 
@@ -149,7 +153,7 @@ def charges(
     for dimension, served in references.items():
         category = "guest_walk" if dimension == "guest" else "nested_walk"
         charged[category].update(dict(zip(latencies(preset), served, strict=True)))
-    for name, (cost, category) in OF_STRUCTURES.items():
+    for name, (cost, category) in OF_SOME.items():
         if cost in preset.costs:
             charged[category][f"cost.{cost}"] += counts[name]
     instead: Counter[str] = Counter()
@@ -167,6 +171,8 @@ def charges(
             "cost.cr3_load": counts["cr3_loads"] - instead["cr3_loads"],
         }
     )
+    # A thread that looks at gPTEs waits for each line of them: an assumption; nothing prefetches.
+    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] / GPTES_A_LINE
     charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
     for counter in technique.counters:
         if counter.cost:

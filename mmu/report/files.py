@@ -67,8 +67,10 @@ def check_apart(paths: Mapping[str, str | Path]) -> None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file, which the target becomes if all goes well; none is left in any case.
+def replacing(path: str | Path, name: str = "") -> Iterator[Path]:
+    """A temporary file, which the target becomes if all goes well; none is left in any case, but
+    by a process that is killed. name: of it, for a target that only one process writes to: one that
+    is there is taken; else it is new.
 
     A link is followed. A file that is there keeps its mode and, where that is allowed, its
     owner; a new one gets 0666 less the umask. What is no regular file (a device, a pipe, a
@@ -77,7 +79,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     outputs = _together or _Outputs()
     try:
-        yield outputs.open(path)
+        yield outputs.open(path, name)
         if outputs is not _together:
             outputs.finish()
     finally:
@@ -119,12 +121,14 @@ class _Outputs:
     def __init__(self) -> None:
         self._outputs: list[_Output] = []
 
-    def open(self, path: str | Path) -> Path:
+    def open(self, path: str | Path, known: str = "") -> Path:
         target = _followed(Path(path))
         name = f"mmulab-{secrets.token_hex(8)}{_SUFFIX}"
         output = _Output(path, target, _about(target), Path(name))
         if isinstance(target, Path) and output.is_file:
-            output = output._replace(temporary=target.parent / f".{name}")
+            output = output._replace(temporary=target.parent / (known or f".{name}"))
+            if known:
+                output.temporary.unlink(missing_ok=True)
         else:
             output = output._replace(temporary=Path(tempfile.gettempdir()) / name)
         self._outputs.append(output)

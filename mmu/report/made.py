@@ -97,11 +97,11 @@ def files_of(traces: Iterable[Trace]) -> dict[str, str]:
 
 
 def _machine() -> dict[str, Any]:
-    versions: dict[str, Any] = {
-        name: getattr(sys.modules[name], "__version__", "")
-        for name in ("numpy", "numba")
-        if name in sys.modules
-    }
+    from mmulab.mmu.kernels.toolchain import numba_version
+
+    numpy = sys.modules.get("numpy")
+    found = {"numpy": getattr(numpy, "__version__", ""), "numba": numba_version()}
+    versions = {name: version for name, version in found.items() if version}
     return {
         "system": platform.platform(),
         "processor": _processor(),

@@ -20,6 +20,7 @@ from mmulab.mmu.report.counts import (
     read_references,
 )
 from mmulab.mmu.report.overlap import Independence, Overlap, overlap
+from mmulab.mmu.techniques import registry
 from mmulab.mmu.techniques.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -96,6 +97,20 @@ class Measured:
         hidden = _overlap(known, self.counts, self.charges, costs, preset, self.references)
         cycles = cost.price(self.charges, costs, hidden.by_category)
         return replace(self, cycles=cycles, overlap=hidden)
+
+    @staticmethod
+    def fields(plain: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields, of what `to_dict` made plain. Exits of a technique that is not of the package
+        are called by their reasons."""
+        kept = ("technique", "name", "parameters", "counts", "exits", "events", "references",
+                "data", "charges")  # fmt: skip
+        known = registry.get(plain["name"]).exits if plain["name"] in registry.of_package() else ()
+        labels = {reason: reason for reason in plain["exits"]}
+        return {name: plain[name] for name in kept} | {
+            "labels": labels | {each.reason: each.label for each in known},
+            "cycles": {name: Range(**spent) for name, spent in plain["cycles"].items()},
+            "overlap": Overlap.from_dict(plain.get("overlap", {})),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, as docs/results.md has them."""

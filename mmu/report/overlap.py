@@ -91,6 +91,15 @@ class Overlap:
         """What cycles of each category are multiplied by; those left out by 1."""
         return {each: part for group, part in self.waited.items() for each in GROUPS[group]}
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Overlap:
+        """What `to_dict` made plain."""
+        known = plain.get("independent")
+        return cls(
+            Independence(plain["window"], known["least"], known["most"]) if known else None,
+            {group: Range(**plain[group]) for group in GROUPS if group in plain},
+        )
+
     def to_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {group: part._asdict() for group, part in self.waited.items()}
         if self.independence:

@@ -7,6 +7,7 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,17 @@ class TechniqueResult(Measured):
         """Part of all likely cycles that first touches took."""
         whole = self.total_cycles.likely
         return 100 * total(self.first_touch).likely / whole if whole else 0.0
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TechniqueResult:
+        """What `to_dict` made plain."""
+        first = {name: Range(**spent) for name, spent in plain["first_touch"].items()}
+        return cls(
+            **cls.fields(plain),
+            structures=plain["structures"],
+            frames=plain["frames"],
+            first_touch=first,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         cycles = self.total_cycles._asdict()
@@ -114,6 +126,30 @@ class Comparison(Shown):
         if len(sizes) > 1:
             return "as named"
         return sizes.pop() if sizes else str(self.settings[name])
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
+        """What `to_dict` made plain."""
+        given = plain["input"]
+        costs = {
+            key: Cited(**entry)
+            for key, entry in given["preset"]["numbers"].items()
+            if key == "memory_latency" or key.startswith("cost.") or key.endswith(".latency")
+        }
+        return cls(
+            trace=plain["trace"],
+            preset=plain["preset"],
+            version=plain["version"],
+            accesses=plain["accesses"],
+            warmup=given["warmup"],
+            settings=given["settings"],
+            results=tuple(map(TechniqueResult.from_dict, plain["results"])),
+            warnings=tuple(plain["warnings"]),
+            verdict=tuple(Pair.from_dict(pair, costs) for pair in plain["verdict"]),
+            costs=costs,
+            input=given,
+            made=plain["made"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

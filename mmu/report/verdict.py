@@ -106,6 +106,15 @@ class Pair:
         least, likely, most = self.ratio
         return Range(*(1 / each if each else float("inf") for each in (most, likely, least)))
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], costs: Mapping[str, Cited]) -> Pair:
+        """What `to_dict` made plain. costs: whose sources it leaves out."""
+        influences = (
+            Influence(**each, source=costs[each["cost"]].source if each["cost"] in costs else "")
+            for each in plain["costs"]
+        )
+        return cls(**{**plain, "ratio": Range(**plain["ratio"]), "costs": tuple(influences)})
+
     def to_dict(self) -> dict[str, Any]:
         influences = [asdict(each) for each in self.costs]
         for each in influences:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmulab.mmu.errors import InputError, check_choice, check_range, unknown
 from mmulab.mmu.host import life
-from mmulab.mmu.host.migration import POST_COPY
+from mmulab.mmu.host.migration_report import POST_COPY
 from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_unmovable
 from mmulab.mmu.host.system import System
 from mmulab.mmu.services.events import ACTIONS, Action
@@ -132,7 +132,10 @@ def _check_d_bits(event: Event, vm: VMSettings) -> None:
 
 
 #: What a copy must have as its source has it.
-_SAME = ("memory", "disk", "technique", "page_size", "host_page_size", "levels", "shadow_policy")
+_SAME = (
+    "memory", "disk", "technique", "page_size", "host_page_size", "levels", "shadow_policy",
+    "guest_thp",
+)  # fmt: skip
 
 
 def _check_copy(vm: VMSettings, by_name: dict[str, VMSettings]) -> None:

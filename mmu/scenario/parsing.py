@@ -43,7 +43,7 @@ from mmulab.mmu.services.reporting import ReportingSettings
 
 _SIZES = {
     "memory", "swap", "disk", "reservation", "limit", "balloon", "bandwidth", "step", "size",
-    "slowest",
+    "slowest", "channel", "delta_cache",
 }  # fmt: skip
 _TIMES = {
     "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",

@@ -6,13 +6,14 @@ The schema is described in docs/results.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mmulab import __version__
-from mmulab.mmu.host.migration import Report
+from mmulab.mmu.host.migration_report import Report, Round
 from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
@@ -47,6 +48,18 @@ class VMResult:
     series: dict[str, np.ndarray]
     life: tuple[Moment, ...] = ()
     slowdown: float | None = None
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> VMResult:
+        """Of a run's plain data, one VM's."""
+        kept = ("name", "accesses", "seconds", "stalled", "busy", "slowdown")
+        technique = Measured.fields({**plain, "name": plain["technique"].partition(":")[0]})
+        return cls(
+            **{name: plain[name] for name in kept},
+            measured=Measured(**technique),
+            series={name: np.array(values, np.int64) for name, values in plain["series"].items()},
+            life=tuple(Moment(**moment) for moment in plain["life"]),
+        )
 
     @property
     def technique(self) -> str:
@@ -132,6 +145,22 @@ class RunResult(Shown):
     def slowdowns(self) -> list[float]:
         """Those of the VMs that have one."""
         return [vm.slowdown for vm in self.vms if vm.slowdown is not None]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> RunResult:
+        """What `to_dict` made plain."""
+        kept = ("scenario", "variant", "services", "end", "report", "input", "made")
+        return cls(
+            **{name: plain[name] for name in kept},
+            seconds=np.array(plain["seconds"], float),
+            host={name: np.array(values, np.int64) for name, values in plain["host"].items()},
+            vms=tuple(map(VMResult.from_dict, plain["vms"])),
+            notes=tuple(plain["notes"]),
+            migrations=tuple(
+                Report(**{**one, "rounds": [Round(**each) for each in one["rounds"]]})
+                for one in plain["migrations"]
+            ),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

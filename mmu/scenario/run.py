@@ -18,6 +18,7 @@ from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import idle
+from mmulab.mmu.scenario.checkpoints import Checkpoints
 from mmulab.mmu.scenario.lives import (
     Copied,
     image_pages,
@@ -114,24 +115,32 @@ def run(
     check: bool = False,
     progress: Progress | None = None,
     balloon_policy: Targets | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> RunResult:
     """Runs a scenario to the end of its VMs.
 
     open_trace: makes the trace that a VM's workload names. check: verify the invariants of
     `mmu.check.host` after every turn. progress: called with the accesses made so far.
-    balloon_policy: chooses the balloons' targets in place of the scenario's policy.
+    balloon_policy: chooses the balloons' targets in place of the scenario's policy. checkpoints:
+    are kept of the run, which goes on from the one that they have of it.
 
     Raises InputError for a bad scenario or trace, RunError where a guest cannot go on. A host
     that runs out of memory ends the run, with a report in the result.
     """
+    if checkpoints and (known := checkpoints.begin(scenario, variant)):
+        return known
     systems = build_hosts(scenario, open_trace, balloon_policy)
     traces = (guest.trace for system in systems for guest in system.guests)
     making = Making(files_of(traces) | code_of(scenario))
     timeline = Timeline(systems)
+    if checkpoints:
+        systems, timeline = checkpoints.restored(systems, timeline)
     end, report = "finished", ""
     try:
         while cluster.step(systems):
             timeline.turn()
+            if checkpoints:
+                checkpoints.turn(systems, timeline, making)
             if check:
                 from mmulab.mmu.check.host import check_system
 
@@ -143,7 +152,10 @@ def run(
         end, report = "out of memory", str(error)
     timeline.sample()
     result = _result(scenario, systems, timeline, variant, end, report)
-    return replace(result, input=_input(scenario, variant, systems, making), made=making.made())
+    result = replace(result, input=_input(scenario, variant, systems, making), made=making.made())
+    if checkpoints:
+        checkpoints.end(result)
+    return result
 
 
 def code_of(scenario: Scenario) -> dict[str, str]:
@@ -174,6 +186,7 @@ def compare(
     open_trace: OpenTrace,
     check: bool = False,
     progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[RunResult]:
     """Runs every variant of a scenario, and gives each VM's slowdown against the baseline."""
     done = 0
@@ -184,7 +197,7 @@ def compare(
             progress(done + count)
 
     for variant, each in variants(scenario).items():
-        results.append(run(each, open_trace, variant, check, report))
+        results.append(run(each, open_trace, variant, check, report, checkpoints=checkpoints))
         done += sum(vm.accesses for vm in results[-1].vms)
     baseline = results[0]  # `variants` begins with it
     return [with_slowdown(result, baseline) for result in results]

@@ -234,5 +234,11 @@ balloon_done = SERVICE_SECTION.op(
     "balloon_done", "", "the guest has given what it will for now", _nothing
 )
 
+# --- The guest OS again, called by the machine: only where its policy has threads --------
+
+guest_timer = SERVICE_SECTION.op(
+    "guest_timer", "", "threads of the guest's kernel have work: see guest.huge", _nothing
+)
+
 #: Writes the defaults of all hooks.
 link_defaults = HOOK_SECTION.linker(__name__, HOOK_SECTION.defaults)

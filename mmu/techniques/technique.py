@@ -10,13 +10,12 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numba.core.errors import NumbaError
-
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.hardware.ops import linker
 from mmulab.mmu.hardware.state import MAX_COUNTERS, MAX_REASONS
 from mmulab.mmu.hardware.walks.prefetched import WITH_PREFETCH
 from mmulab.mmu.hardware.walks.walk import Walk
+from mmulab.mmu.kernels.compiling import is_numbas
 from mmulab.mmu.kernels.structs import JIT_OFF, Struct
 from mmulab.mmu.presets.architectures import X86_64
 from mmulab.mmu.presets.cited import Cited
@@ -226,7 +225,9 @@ def compiled_for(technique: Technique) -> Iterator[None]:
     """Raises InputError where numba cannot compile what a technique brings."""
     try:
         yield
-    except NumbaError as error:
+    except Exception as error:
+        if not is_numbas(error):
+            raise
         # What went wrong stands below the innermost of the functions that failed for it.
         text = str(error).rpartition("Failed in nopython mode pipeline")[2]
         said = [line.strip() for line in text.splitlines()[1:] if line.strip()] or [str(error)]

@@ -16,6 +16,7 @@ from mmulab.mmu.tlb_stream.constants import (
     FIFO,
     GROUP,
     LRU,
+    NO_PAGE,
     PREDICTION_BITS,
     RANDOM,
     SAMPLES,
@@ -137,11 +138,24 @@ def _make_newest(level, index, slot):
     level.newest[index] = slot
 
 
-def _make_access_l2(sets: Sets) -> Any:
+@inlined
+def _note_nothing(level, slot, number, noted):
+    pass
+
+
+@inlined
+def _note_first(level, slot, number, noted):
+    """Notes the number of a miss that fills a way that has held nothing: see `in_parallel`."""
+    if level.tags[slot] == NO_PAGE:
+        noted.firsts[noted.used[0]] = number
+        noted.used[0] += 1
+
+
+def _make_access_l2(sets: Sets, note: Any) -> Any:
     find, put = sets.find, sets.put
 
     @inlined
-    def access_l2(level, page, now):
+    def access_l2(level, page, now, number, noted):
         """Touches the page, filled if need be; returns 1 on a miss, 0 on a hit."""
         index = np.uint64(page) & np.uint64(level.set_mask)
         first = index * np.uint64(level.stride)
@@ -152,6 +166,7 @@ def _make_access_l2(sets: Sets) -> Any:
                 return 0
             victim = np.uint64(level.newer[np.uint64(level.newest[index])])
             level.newest[index] = victim
+            note(level, victim, number, noted)
             put(level, victim, page)
             return 1
         missed = 0
@@ -165,20 +180,17 @@ def _make_access_l2(sets: Sets) -> Any:
     return access_l2
 
 
-def _make_fill_l1(sets: Sets) -> Any:
-    put, touched_first = sets.put, sets.touched_first
+def _make_victim_l1(sets: Sets) -> Any:
+    touched_first = sets.touched_first
 
     @inlined
-    def fill_l1(level, index, first, page):
-        """Fills a page that is not there; returns its slot."""
+    def victim_l1(level, index, first):
+        """Slot of the set to be filled with a page that is not there."""
         if level.policy == LRU:
-            slot = touched_first(level, index, first)
-        else:
-            slot = _victim_not_lru(level, index, first)
-        put(level, slot, page)
-        return slot
+            return touched_first(level, index, first)
+        return _victim_not_lru(level, index, first)
 
-    return fill_l1
+    return victim_l1
 
 
 @inlined
@@ -236,28 +248,19 @@ def _make_predicted_hits(place_of: Any) -> Any:
     return predicted_hits
 
 
-@cache
-def translating(by_hash: bool, wide1: bool, wide2: bool) -> Any:
-    """What translates addresses, for levels of sets that are `wide` or not.
-
-    by_hash: where a page's prediction is, by the hash of its number or by low bits of it. By
-    these it is found faster; by the hash, pages at even distances do not take each other's.
-    """
+def _make_first_level(by_hash: bool, sets1: Sets, miss: Any) -> Any:
+    """The loop over L1. miss: what a miss does besides, (L1, slot to be filled, page, time, how
+    many misses there were before, what is below L1): returns what is to be counted of it."""
     place_of = _hash if by_hash else _low_bits
     predicted_hits = _make_predicted_hits(place_of)
-    sets1, sets2 = (wide.SETS if each else _NARROW for each in (wide1, wide2))
-    find, fill_l1, access_l2 = sets1.find, _make_fill_l1(sets1), _make_access_l2(sets2)
+    find, put, victim_l1 = sets1.find, sets1.put, _make_victim_l1(sets1)
 
-    @entry
-    def translate(addresses, page_shift, clock, predicted, l1, l2):
-        """Translates addresses in order; returns (L1 misses, L2 misses).
-
-        clock: time of the first access, at least 1, later than that of any before.
-        """
+    @inlined
+    def first_level(addresses, page_shift, clock, predicted, l1, below):
         stride, set_mask = np.uint64(l1.stride), np.uint64(l1.set_mask)
         end = np.uint64(addresses.size)
         position = _ZERO
-        l1_misses = l2_misses = 0
+        misses = counted = 0
         while position < end:
             position = predicted_hits(addresses, position, page_shift, clock, predicted, l1)
             hits = 0
@@ -273,12 +276,80 @@ def translating(by_hash: bool, wide1: bool, wide2: bool) -> Any:
                     slot = find(l1, first, page)
                     if slot == NOT_FOUND:
                         hits = 0
-                        l1_misses += 1
-                        slot = fill_l1(l1, index, first, page)
-                        l2_misses += access_l2(l2, page, now)
+                        slot = victim_l1(l1, index, first)
+                        counted += miss(l1, slot, page, now, misses, below)
+                        put(l1, slot, page)
+                        misses += 1
                     predicted[place] = np.int64(slot)
                 l1.times[slot] = now
                 position += _ONE
-        return l1_misses, l2_misses
+        return misses, counted
+
+    return first_level
+
+
+def _sets_of(is_wide: bool) -> Sets:
+    return wide.SETS if is_wide else _NARROW
+
+
+@cache
+def translating(by_hash: bool, wide1: bool, wide2: bool) -> Any:
+    """What translates addresses, for levels of sets that are `wide` or not.
+
+    by_hash: where a page's prediction is, by the hash of its number or by low bits of it. By
+    these it is found faster; by the hash, pages at even distances do not take each other's.
+    """
+    access_l2 = _make_access_l2(_sets_of(wide2), _note_nothing)
+
+    @inlined
+    def miss(l1, slot, page, now, number, l2):
+        return access_l2(l2, page, now, 0, 0)
+
+    first_level = _make_first_level(by_hash, _sets_of(wide1), miss)
+
+    @entry
+    def translate(addresses, page_shift, clock, predicted, l1, l2):
+        """Translates addresses in order; returns (L1 misses, L2 misses).
+
+        clock: time of the first access, at least 1, later than that of any before.
+        """
+        return first_level(addresses, page_shift, clock, predicted, l1, l2)
 
     return translate
+
+
+@cache
+def missing(by_hash: bool, is_wide: bool) -> Any:
+    """What finds the L1 misses of addresses: see `in_parallel`."""
+
+    @inlined
+    def miss(l1, slot, page, now, number, noted):
+        _note_first(l1, slot, number, noted)
+        noted.pages[number] = page
+        return 0
+
+    first_level = _make_first_level(by_hash, _sets_of(is_wide), miss)
+
+    @entry
+    def misses_of(addresses, page_shift, clock, predicted, l1, noted):
+        """Translates addresses in order, and notes the pages that miss; returns how many."""
+        return first_level(addresses, page_shift, clock, predicted, l1, noted)[0]
+
+    return misses_of
+
+
+@cache
+def looking_up(is_wide: bool) -> Any:
+    """What looks pages up in an L2 under LRU: see `in_parallel`."""
+    access_l2 = _make_access_l2(_sets_of(is_wide), _note_first)
+
+    @entry
+    def look_up(pages, l2, noted):
+        """Looks pages up in order, but for NO_PAGE; returns how many miss."""
+        misses = 0
+        for number in range(pages.size):
+            if pages[number] != NO_PAGE:
+                misses += access_l2(l2, pages[number], 0, number, noted)
+        return misses
+
+    return look_up

@@ -24,10 +24,24 @@ def table(comparison: Comparison) -> str:
     return "\n".join([*lines, *(f"warning: {each}" for each in comparison.warnings)])
 
 
+def by_column(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """All that is counted: what a row is of, indented below a heading, and a cell a technique."""
+    return [(label, [cell(r) for r in comparison.results]) for label, cell in _rows(comparison)]
+
+
+def by_row(comparison: Comparison) -> list[list[str]]:
+    """The sums of what is counted, a row a technique; as of HEADS."""
+    first = comparison.results[0]
+    return [
+        [result.technique, *(cell(result, first) for _, _, cell in _COLUMNS)]
+        for result in comparison.results
+    ]
+
+
 def _by_column(comparison: Comparison) -> list[str]:
     """A column a technique, all that is counted."""
     names = [result.technique for result in comparison.results]
-    rows = [(label, [cell(r) for r in comparison.results]) for label, cell in _rows(comparison)]
+    rows = by_column(comparison)
     width = max(len(label) for label, _ in rows)
     widest = max(12, *(len(cell) + 2 for _, cells in rows for cell in cells))
     heads = [in_lines(name) for name in names]
@@ -51,15 +65,16 @@ _COLUMNS: tuple[Column, ...] = (
     ("exits", "in 1,000", lambda r, _: f"{1000 * r.total_exits / r.counts['accesses']:.3g}"),
 )
 
+#: What the cells of `by_row` are.
+HEADS = ("technique", *(f"{head} {below}".rstrip() for head, below, _ in _COLUMNS))
+
 
 def _by_row(comparison: Comparison) -> list[str]:
     """A row a technique, the sums of what is counted."""
-    first = comparison.results[0]
     rows: list[list[str]] = [
         ["", *(head for head, _, _ in _COLUMNS)], ["", *(below for _, below, _ in _COLUMNS)]
     ]  # fmt: skip
-    for result in comparison.results:
-        rows.append([result.technique, *(cell(result, first) for _, _, cell in _COLUMNS)])
+    rows += by_row(comparison)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:

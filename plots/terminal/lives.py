@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.host.migration import Report
+from mmulab.mmu.host.migration_report import Report
 from mmulab.mmu.scenario.results import RunResult
 
 MOST = 40  # moments that are printed
@@ -43,11 +43,15 @@ def text(run: RunResult) -> str:
 
 def _migration(report: Report) -> str:
     why = f" ({report.why})" if report.why else ""
-    how = (
-        f"{len(report.rounds)} rounds, {report.twice:,} of {report.sent:,} pages sent again"
-        if report.method == "pre-copy"
-        else f"{report.sent:,} pages, {report.faults:,} of them waited for"
+    again = f"{len(report.rounds)} rounds, {report.twice:,} of {report.sent:,} pages sent again"
+    late = f"{report.faults:,} of them waited for"
+    how = {"pre-copy": again, "hybrid": f"{again}, {late}"}.get(
+        report.method, f"{report.sent:,} pages, {late}"
     )
+    if report.deltas:
+        how += f", {report.deltas:,} as differences"
+    if report.throttled:
+        how += f", throttled for {1e3 * report.throttled:.3g} ms"
     return (
         f"{report.vm}: {report.source} to {report.target}, {report.method}: {report.outcome}{why}, "
         f"{how}, {1e3 * report.downtime:.3g} ms still of {1e3 * report.seconds:.3g} ms"

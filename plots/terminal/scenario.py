@@ -72,9 +72,15 @@ _EMPTY = {"", "0", "0.0", "-"}
 
 def table(runs: Sequence[RunResult]) -> str:
     """What each variant saved and cost, a column a variant."""
+    return _grid([run.variant for run in runs], rows_of(runs))
+
+
+def rows_of(runs: Sequence[RunResult]) -> list[tuple[str, list[str]]]:
+    """What a row is of, indented below a heading, and a cell a variant; those that are empty are
+    left out."""
     rows = [(label, [cell(run) for run in runs]) for label, cell in ROWS]
     kept = [row for row in rows if _is_heading(row) or set(row[1]) - _EMPTY]
-    return _grid([run.variant for run in runs], _without_empty_sections(kept))
+    return _without_empty_sections(kept)
 
 
 def _without_empty_sections(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:

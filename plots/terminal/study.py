@@ -14,10 +14,8 @@ def table(results: StudyResults, metrics: Sequence[str] = ()) -> str:
     """The metrics, those that `StudyResults.chosen` gives, by what was varied. Over seeds, the
     mean, and half of what lies between the least and the most."""
     chosen = results.chosen(metrics)
-    series, cells = results.table(chosen)
+    header, lines = cells(results, chosen)
     names = results.varied
-    header = [*names, *(_title(one, chosen) for one in series)]
-    lines = [[*at, *(_number(of.get(one)) for one in series)] for at, of in cells.items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     rows = []
     for line in [header, *lines]:
@@ -27,6 +25,14 @@ def table(results: StudyResults, metrics: Sequence[str] = ()) -> str:
         ]
         rows.append("  ".join(padded).rstrip())
     return "\n".join([heading(results, chosen), "", *rows, *_failures(results)])
+
+
+def cells(results: StudyResults, metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """(head, rows): what was varied, then the numbers of these metrics."""
+    series, found = results.table(metrics)
+    head = [*results.varied, *(_title(one, metrics) for one in series)]
+    rows = [[*at, *(_number(of.get(one)) for one in series)] for at, of in found.items()]
+    return head, rows
 
 
 def heading(results: StudyResults, metrics: Sequence[str]) -> str:

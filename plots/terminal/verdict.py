@@ -103,25 +103,29 @@ def matter(pair: Pair) -> list[Influence]:
     return [each for each in pair.costs if each.swing >= least or each.break_even is not None]
 
 
+#: Of a cost that matters.
+HEAD = ("cost", "low", "likely", "high", "ratio at low", "at high", "equal at", "source")
+
+
 def sensitivity(pair: Pair) -> str:
     """A row for each cost that matters to a pair, that of the largest swing first."""
-    head = ("cost", "low", "likely", "high", "ratio at low", "at high", "equal at", "source")
-    rows = [head, *(_row(each) for each in matter(pair))]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    rows = [HEAD, *(row(each) for each in matter(pair))]
+    widths = [max(len(of[at]) for of in rows) for at in range(len(HEAD))]
     lines = [
         f"cycles of {pair.of} / cycles of {pair.to}: {pair.ratio.likely:.3f}; with one cost at the "
         "ends of its range and all others likely"
     ]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    for of in rows:
+        cells = [of[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(of[1:-1], widths[1:-1], strict=True)]
+        lines.append("  ".join([*cells, of[-1]]).rstrip())
     if any(each.break_even is not None and not each.in_range for each in pair.costs):
         lines.append("(in brackets: beyond the range)")
     return "\n".join(lines)
 
 
-def _row(each: Influence) -> Sequence[str]:
+def row(each: Influence) -> Sequence[str]:
+    """What a cost does, as of HEAD."""
     return (
         label(each.cost),
         number(each.low),

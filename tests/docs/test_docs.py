@@ -29,6 +29,7 @@ from drivers import decoys
 
 from mmulab.commands import main
 from mmulab.mmu.techniques import registry
+from mmulab.workloads import generators
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "docs" / "virtual-memory-of-vms"
@@ -154,11 +155,11 @@ def test_command_exists(where: str, command: str) -> None:
     assert options <= known, f"{where}: {command}: {options - known}"
 
 
-ELSEWHERE = r"mmulab (assignment (new|solve|grade)|sweep|results)"
+ELSEWHERE = r"mmulab (assignment (new|solve|grade)|sweep|results|report)"
 
 
 def runnable(command: str) -> bool:
-    """Without placeholders; setting, grading and studies have tests of their own."""
+    """Without placeholders; setting, grading, studies and reports have tests of their own."""
     one, words = find(command)
     words = [word for word in words if not word.startswith("--")]
     if isinstance(one, click.Group) or re.match(ELSEWHERE, command):
@@ -169,11 +170,27 @@ def runnable(command: str) -> bool:
     )  # fmt: skip
 
 
+#: Traces that cannot be shortened, and are left out beside others.
+BUNDLED = ("@python", "@xz", "@shell")
+
+
+def shortened(word: str) -> str:
+    """A generator's trace that does not say how long it is, a short one."""
+    name, colon, _ = word.partition(":")
+    if name not in generators.names() or "accesses=" in word:
+        return word
+    return f"{word}{',' if colon else ':'}accesses=20K"
+
+
 def scaled(command: str) -> list[str]:
     """The command with little to do."""
     small = re.sub(r"accesses=\d+[KM]", "accesses=20K", command)
     small = re.sub(r"size=\d+(G|[1-9]\d\dM)", "size=64M", small)
     _, *words = shlex.split(small)
+    if words[0] != "workloads":
+        words = [shortened(word) for word in words]
+    if any("accesses=" in word for word in words):
+        words = [word for word in words if word not in BUNDLED]
     if "--warmup" in words:
         words[words.index("--warmup") + 1] = "1K"
     if words[0] in ("calibrate", "validate"):

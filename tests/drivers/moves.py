@@ -9,7 +9,8 @@ import numpy as np
 
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.host import cluster, logged
-from mmulab.mmu.host.migration import Migration, MigrationSettings, Report
+from mmulab.mmu.host.migration import Migration
+from mmulab.mmu.host.migration_report import MigrationSettings, Report
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import ELSEWHERE
@@ -72,7 +73,7 @@ class Moves:
         place = self.systems[1].guests[0]
         place.state, place.paused = ELSEWHERE, True
         guest = self.systems[0].guest("vm")
-        while guest.accesses < pages + untouched + quantum:
+        while guest.accesses < pages * (1 + pause) + untouched + quantum:
             cluster.step(self.systems)
         self.held = guest.held
 

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmulab.mmu.kernels import store
+
 #: Texts of the modules of a package: an entry, what it imports, and what it does not.
 PACKAGE = {
     "__init__": "",
@@ -64,10 +66,10 @@ def write_entries(folder: Path, name: str, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(_ENTRY.replace("{number}", str(n)) for n in range(1, count + 1))
     text += """
-from numba import types
+from mmulab.mmu.kernels.kinds import int64
 
 def part(number):
-    return globals()["answer" + number], (types.int64,)
+    return globals()["answer" + number], (int64,)
 """
     put(folder / f"{name}.py", text)
 
@@ -78,6 +80,12 @@ def put(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     before = time.time() - 3600
     os.utime(path, (before, before))
+
+
+def kept(cache: Path) -> list[str]:
+    """Files of entries in a cache, without what is known of the processor and numba."""
+    names = (path.name for path in cache.iterdir() if path.suffix == store.SUFFIX)
+    return sorted(name for name in names if not name.startswith("toolchain-"))
 
 
 def start(folder: Path, code: str, **environment: str) -> subprocess.Popen[str]:

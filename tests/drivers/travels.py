@@ -8,7 +8,8 @@ from drivers.crowd import contents
 from drivers.lives import Lives
 from mmulab.mmu.check.host import check_system
 from mmulab.mmu.host import cluster
-from mmulab.mmu.host.migration import POST_COPY, Migration, MigrationSettings
+from mmulab.mmu.host.migration import Migration
+from mmulab.mmu.host.migration_report import MigrationSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.memory import frames
@@ -110,7 +111,7 @@ class Travels(Lives):
                 guest.finished &= guest.off
 
     def _fail(self, vm: int) -> None:
-        if (migration := self._moving(vm)) and migration.settings.method != POST_COPY:
+        if migration := self._moving(vm):
             migration.fail()
 
     def arrive(self) -> None:

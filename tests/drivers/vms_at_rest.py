@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from mmulab.mmu.guest import fill
 from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.host.settings import HostSettings, VMSettings
@@ -20,7 +19,8 @@ from mmulab.mmu.memory.guest_tables import lookup
 from mmulab.mmu.memory.state import Host
 from mmulab.mmu.memory.status import OK
 from mmulab.mmu.services.ksm import KSM, KSMSettings
-from mmulab.mmu.trace import Chunk
+from mmulab.mmu.techniques import seam
+from mmulab.mmu.trace import CONTENT, Chunk
 
 BASE = 0x7F00_0000_0000
 PAGE = 4096
@@ -40,6 +40,12 @@ class Silent:
 def gfn_of(machine: Machine, gva):
     leaf, _, _ = lookup(machine, machine.vm.process[machine.vm.record[0].current].cr3, gva)
     return frame_of(leaf)
+
+
+@entry
+def fill(machine: Machine, pid, start, length, tag):
+    """A CONTENT event."""
+    return seam.guest_event(machine, CONTENT, pid, start, length, tag)
 
 
 @entry
@@ -76,8 +82,7 @@ class AtRest:
     def fill(self, vm: int, site: int, content: int, count: int = 1) -> None:
         start = BASE + site * PAGE
         end = start + count * PAGE
-        status, _ = fill.fill(self.guest(vm).machine, FIRST_PID, start, end, content)
-        assert status == OK
+        assert fill(self.guest(vm).machine, FIRST_PID, start, end - start, content) == OK
 
     def gfn(self, vm: int, site: int) -> int:
         return int(gfn_of(self.guest(vm).machine, BASE + site * PAGE))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from drivers.moves import Moves, writer
 
-from mmulab.mmu.host.migration import PAGE_ON_WIRE, Report
+from mmulab.mmu.host.deltas import HEADER, Deltas
+from mmulab.mmu.host.migration_report import PAGE_ON_WIRE, ZERO_ON_WIRE, Report
 
 TABLES = 6  # gPT pages of a small process that a walk may dirty, at most
 
@@ -135,6 +136,75 @@ def test_post_copy_stands_still_for_its_tables_alone() -> None:
     _, other = migrated(method="pre-copy", downtime=1.0)
     assert report.downtime < 10 * PAGE_ON_WIRE / moves.bandwidth + moves.latency
     assert other.downtime > 0
+
+
+@pytest.mark.parametrize("technique", ["nested", "shadow"])
+def test_a_hybrid_leaves_behind_what_was_stored_to_in_its_rounds(technique: str) -> None:
+    moves, report = migrated(
+        technique=technique, method="hybrid", passes=2, downtime=0, bandwidth=1e10, check=True
+    )
+    assert (report.outcome, report.why, len(report.rounds)) == ("finished", "post-copy", 2)
+    first, second = report.rounds
+    assert report.sent == first.sent + second.sent + second.dirtied
+    assert report.twice == second.sent + second.dirtied
+    assert 0 < report.faults + report.pushed <= second.dirtied
+    assert moves.systems[0].free == moves.systems[0].total
+
+
+def test_a_hybrid_that_can_end_by_its_rule_does() -> None:
+    _, report = migrated(method="hybrid", passes=9, downtime=1.0)
+    assert report.why == "downtime" and report.faults == report.pushed == 0
+
+
+def test_a_vm_is_throttled_where_rounds_do_not_get_shorter() -> None:
+    """Twice more than half as much dirtied as sent: 20 %, then 10 % more each time (QEMU)."""
+    slow = {
+        "pages": 60, "pause": 4000, "length": 6_000_000, "quantum": 2000,
+        "bandwidth": 5e8, "downtime": 5e-5,
+    }  # fmt: skip
+    _, plain = migrated(**slow)
+    moves, report = migrated(converge=True, **slow)
+    # As long as there is work, all pages are stored to in each round.
+    assert len({each.sent for each in plain.rounds[:-2]}) == 1 and plain.throttled == 0
+    assert report.why == "downtime" and len(report.rounds) < len(plain.rounds)
+    parts = [round(each.throttle, 2) for each in report.rounds[:-1]]
+    assert parts[:12] == [0, 0, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5, 0.6, 0.6]
+    sent = [each.sent for each in report.rounds[4:]]
+    assert sent == sorted(sent, reverse=True)
+    free, held = report.rounds[1], report.rounds[3]
+    assert held.accesses / free.accesses == pytest.approx(1 - held.throttle, abs=0.06)
+    assert report.throttled > 0 == moves.systems[1].guest("vm").throttle
+
+
+def test_pages_that_go_again_go_as_differences() -> None:
+    """The first time that they go again, they go into the cache."""
+    wanted = {"bandwidth": 5e8, "rule": "xen", "rounds": 5, "factor": 100, "length": 6_000_000}
+    _, plain = migrated(**wanted)
+    _, report = migrated(delta_cache=64 << 20, changed=0.25, **wanted)
+    assert plain.deltas == 0
+    again = [each.sent for each in report.rounds[2:]]
+    assert report.deltas == sum(again) > 0
+    whole = report.sent - report.deltas
+    on_wire = whole * PAGE_ON_WIRE + report.deltas * (HEADER + 1024)
+    assert report.bytes == on_wire + report.zeros * ZERO_ON_WIRE
+
+
+def test_a_cache_that_is_too_small_finds_less() -> None:
+    cache = Deltas(4 * 4096 + 100, 0.5)
+    pages = np.arange(6)
+    assert cache.send(pages) == 0
+    assert cache.send(pages) == 2  # 2 and 3: 0 and 1 had to give way to 4 and 5
+    assert Deltas(0, 0.5).send(pages) == 0
+
+
+def test_several_channels_are_as_fast_as_the_network_at_most() -> None:
+    _, one = migrated(channels=1, channel=1e8, bandwidth=1e9)
+    _, four = migrated(channels=4, channel=1e8, bandwidth=1e9)
+    _, many = migrated(channels=40, channel=1e8, bandwidth=1e9)
+    _, plain = migrated(bandwidth=1e9)
+    first = [each.rounds[0].seconds - 20e-6 for each in (one, four)]
+    assert first[0] == pytest.approx(4 * first[1])
+    assert many == plain
 
 
 def test_a_failure_half_way_leaves_the_source_running() -> None:

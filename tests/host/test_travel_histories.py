@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmulab.mmu.errors import RunError
+from mmulab.mmu.host.migration_report import METHODS
 
 zeros = st.booleans()
 CONFIGS = {
@@ -23,9 +24,7 @@ LARGE = {"host_page_size": "2m", "memory": 8 << 20, "host_mib": 48}
 
 
 def histories(log: str) -> st.SearchStrategy:
-    departs = st.tuples(
-        st.just("depart"), vms, st.just(log), st.sampled_from(["pre-copy", "post-copy"]), zeros
-    )
+    departs = st.tuples(st.just("depart"), vms, st.just(log), st.sampled_from(METHODS), zeros)
     pre_copies = st.tuples(st.just("depart"), vms, st.just(log), st.just("pre-copy"), zeros)
     moves = st.one_of(
         departs, pre_copies, st.tuples(st.just("round")), st.tuples(st.just("round")),

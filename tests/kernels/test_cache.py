@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from drivers import throwaway
 from drivers.damages import DAMAGES
-from numba import types
 
 from mmulab.mmu.kernels import cache as caching
-from mmulab.mmu.kernels import sources, store
+from mmulab.mmu.kernels import entries, kinds, machine_code, sources, store
 from mmulab.mmu.kernels.compiling import entry, kernel
 
 NAME = "mmulab_cache_test"
-INTEGER = (types.int64,)
+INTEGER = (kinds.int64,)
 
 
 def loaded(name: str) -> ModuleType:
@@ -34,7 +33,7 @@ def loaded(name: str) -> ModuleType:
 def answered(name: str = f"{NAME}.main") -> tuple[int, bool]:
     """(what an entry answers to 20, whether it was loaded from disk), as in a new process."""
     answer = loaded(name).answer
-    return answer(20), bool(answer.stats.cache_hits)
+    return answer(20), bool(answer.loaded)
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +44,27 @@ def forget_modules() -> Any:
 
 
 def only_file(cache: Path) -> Path:
-    (name,) = os.listdir(cache)
+    (name,) = throwaway.kept(cache)
     return cache / name
 
 
-def test_compiled_once(cache: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=["bare", "numba"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How what was compiled is loaded."""
+    if request.param == "numba":
+        monkeypatch.setattr(machine_code, "AVAILABLE", False)
+    elif not machine_code.AVAILABLE:
+        pytest.skip("needs Linux on x86-64")
+    return str(request.param)
+
+
+def test_compiled_once(cache: Path, tmp_path: Path, way: str) -> None:
     throwaway.write(tmp_path, NAME)
     assert answered() == (41, False)
     assert re.fullmatch(rf"{NAME}\.main\.answer-\w{{12}}-\w{{32}}\.mmulab", only_file(cache).name)
     assert answered() == (41, True)
+    (made,) = sys.modules[f"{NAME}.main"].answer._made.values()
+    assert made._is_bare == (way == "bare")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -65,7 +76,7 @@ def test_a_damaged_file_is_compiled_again(
     path = only_file(cache)
     DAMAGES[damage](path)
     with monkeypatch.context() as patch:
-        patch.setattr(caching.pickle, "loads", lambda _: pytest.fail("it was believed"))
+        patch.setattr(entries.pickle, "loads", lambda _: pytest.fail("it was believed"))
         assert answered() == (41, False)
     assert only_file(cache) == path
     assert answered() == (41, True)
@@ -95,54 +106,51 @@ def test_each_type_is_a_file(cache: Path, tmp_path: Path) -> None:
     throwaway.write(tmp_path, NAME)
     answer = loaded(f"{NAME}.main").answer
     assert answer(20) == answer(True) + 38 == 41
-    assert len(os.listdir(cache)) == 2
-    assert caching.is_cached(answer, INTEGER) and not caching.is_cached(answer, (types.uint8,))
+    assert len(throwaway.kept(cache)) == 2
+    assert answer.is_cached(INTEGER) and not answer.is_cached((kinds.number("uint8"),))
 
 
-def name_of(function: Any, signature: Any = INTEGER) -> str | None:
+def name_of(function: Any, given: tuple[kinds.Kind, ...] = INTEGER) -> str | None:
     """The file of an entry, as a new process would name it."""
     sources._source.cache_clear()
-    fresh: str | None = caching.EntryCache(function).name(signature, function.targetctx)
-    return fresh
+    return caching.name(function.py_func, given)
 
 
 def test_name_changes_with_settings(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import llvmlite
+    import numba
+    import numpy as np
+    from numba.core import config
+    from numba.core.registry import cpu_target
+
     throwaway.write(tmp_path, NAME)
     answer = loaded(f"{NAME}.main").answer
     before = name_of(answer)
     assert before is not None and name_of(answer) == before
     for owner, name, value in (
-        (caching.config, "OPT", 1),
-        (caching.numba, "__version__", "0.0"),
-        (caching.llvmlite, "__version__", "0.0"),
-        (caching.np, "__version__", "0.0"),
+        (config, "OPT", 1),
+        (numba, "__version__", "0.0"),
+        (llvmlite, "__version__", "0.0"),
+        (np, "__version__", "0.0"),
         (sys, "version", "0.0"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)
             assert name_of(answer) not in (before, None), name
-    processor = type(answer.targetctx.codegen())
+    processor = type(cpu_target.target_context.codegen())
     monkeypatch.setattr(processor, "magic_tuple", lambda _: ("another", "processor"))
     assert name_of(answer) not in (before, None)
 
 
-class Namespace(types.Type):  # type: ignore[misc]
-    """A type that stands for the kernels of a module."""
-
-    def __init__(self, module: str) -> None:
-        self.where = (module, "kernels")
-        super().__init__(name="Namespace")
-
-
-def test_name_changes_with_the_modules_of_types(cache: Path, tmp_path: Path) -> None:
+def test_name_changes_with_the_modules_of_kinds(cache: Path, tmp_path: Path) -> None:
     throwaway.write(tmp_path, NAME)
     answer = loaded(f"{NAME}.main").answer
-    signature = (types.Tuple((types.int64, Namespace(f"{NAME}.preset"))),)
-    with_it, without = name_of(answer, signature), name_of(answer)
+    given = (kinds.several(tuple, (kinds.int64, kinds.kernels((f"{NAME}.preset", "KERNELS")))),)
+    with_it, without = name_of(answer, given), name_of(answer)
     throwaway.put(tmp_path / NAME / "preset.py", "changed = 1\n")
-    assert name_of(answer, signature) not in (with_it, None)
+    assert name_of(answer, given) not in (with_it, None)
     assert name_of(answer) == without
 
 
@@ -177,40 +185,59 @@ def test_is_cold(cache: Path, tmp_path: Path) -> None:
     assert caching.is_cold(module)
 
 
-def test_recompile_begins_anew(cache: Path, tmp_path: Path) -> None:
-    throwaway.write(tmp_path, NAME)
-    answer = loaded(f"{NAME}.main").answer
-    assert answer(20) == 41
-    answer.recompile()
-    assert answer(20) == 41 and not answer.stats.cache_hits
-    assert list(answer.stats.cache_misses.values()) == [2]
-    assert only_file(cache).exists()
+def test_a_kernel_that_raises(cache: Path, tmp_path: Path, way: str) -> None:
+    """As numba raises it, whoever calls it."""
+    throwaway.put(tmp_path / f"{NAME}.py", RAISES)
+    for was_loaded in False, True:
+        answer = loaded(NAME).answer
+        assert answer(20) == 41
+        with pytest.raises(ValueError, match=r"^a number below \(0\)$"):
+            answer(-1)
+        with pytest.raises(IndexError):
+            answer(-2)
+        assert bool(answer.loaded) == was_loaded
+
+
+RAISES = """
+from mmulab.mmu.kernels.compiling import entry
+
+@entry
+def answer(x):
+    if x == -2:
+        raise IndexError
+    if x < 0:
+        raise ValueError("a number below (0)")
+    return 2 * x + 1
+"""
 
 
 ASKS = f"""
+import sys
 from {NAME}.main import answer
-print(answer(20), sum(answer.stats.cache_misses.values()))
+print(answer(20), len(answer.compiled), 'numba' in sys.modules)
 """
 
 
 def test_new_processes(tmp_path: Path) -> None:
-    """What is imported is compiled again where it changes, and not where it changes back."""
+    """What is imported is compiled again where it changes, and not where it changes back: then
+    numba is not even imported."""
+    warm = f"0 {not machine_code.AVAILABLE}"
     throwaway.write(tmp_path, NAME)
-    assert throwaway.run(tmp_path, ASKS) == "41 1"
+    assert throwaway.run(tmp_path, ASKS) == "41 1 True"
     throwaway.put(tmp_path / NAME / "preset.py", '"""Another docstring."""\n')
-    assert throwaway.run(tmp_path, ASKS) == "41 0"
+    assert throwaway.run(tmp_path, ASKS) == f"41 {warm}"
     text = throwaway.PACKAGE["deep"]
     throwaway.put(tmp_path / NAME / "deep.py", text.replace("<< 1", "<< 2"))
-    assert throwaway.run(tmp_path, ASKS) == "81 1"
+    assert throwaway.run(tmp_path, ASKS) == "81 1 True"
     throwaway.put(tmp_path / NAME / "deep.py", text)
-    assert throwaway.run(tmp_path, ASKS) == "41 0"
+    assert throwaway.run(tmp_path, ASKS) == f"41 {warm}"
 
 
 ALL = f"""
 import {NAME} as module
 input()
 entries = [module.answer1, module.answer2, module.answer3]
-print([each(20) for each in entries], sum(len(each.stats.cache_misses) for each in entries))
+print([each(20) for each in entries], sum(len(each.compiled) for each in entries))
 """
 
 
@@ -224,4 +251,4 @@ def test_four_cold_processes_compile_each_entry_once(tmp_path: Path) -> None:
     outputs = [throwaway.output(process).rsplit(" ", 1) for process in started]
     assert {answers for answers, _ in outputs} == {"[20, 40, 60]"}
     assert sum(int(compiled) for _, compiled in outputs) == 3
-    assert len(os.listdir(tmp_path / "cache")) == 3
+    assert len(throwaway.kept(tmp_path / "cache")) == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import subprocess
 import sys
 import time
@@ -35,25 +34,26 @@ def misses() -> list[int]:
     """How often each part has been compiled by this process."""
     entries = [part.resolve()[0] for part in PARTS]
     assert [entry(20) for entry in entries] == [20, 40, 60]
-    return [sum(entry.stats.cache_misses.values()) for entry in entries]
+    return [len(entry.compiled) for entry in entries]
 
 
 #: The parent leaves all to its helper, and waits until it is done.
 LEAVES_ALL = f"""
 import time
-from mmulab.mmu.kernels import cache, warm
+from mmulab.mmu.kernels import warm
+from mmulab.mmu.kernels.entries import Entry
 parts = [warm.Part({NAME!r}, "part", (str(number),)) for number in range(1, {COUNT + 1})]
-def wait(entry, signature):
+def wait(entry, given):
     until = time.monotonic() + 60
-    while not cache.is_cached(entry, signature) and time.monotonic() < until:
+    while not entry.is_cached(given) and time.monotonic() < until:
         time.sleep(0.01)
-warm.compile_unless_taken = wait
+Entry.compile_unless_taken = wait
 warm.cores = lambda: 2
 assert warm.is_cold(parts)
 warm.compile_together(parts)
 assert not warm.is_cold(parts)
 entries = [part.resolve()[0] for part in parts]
-print([each(20) for each in entries], [sum(each.stats.cache_misses.values()) for each in entries])
+print([each(20) for each in entries], [len(each.compiled) for each in entries])
 """
 
 
@@ -61,7 +61,7 @@ def test_a_helper_compiles_and_the_parent_loads(tmp_path: Path) -> None:
     throwaway.write_entries(tmp_path / "elsewhere", NAME, COUNT)
     code = f"import sys; sys.path.insert(0, {str(tmp_path / 'elsewhere')!r})\n{LEAVES_ALL}"
     assert throwaway.run(tmp_path, code) == "[20, 40, 60] [0, 0, 0]"
-    assert len(os.listdir(tmp_path / "cache")) == COUNT
+    assert len(throwaway.kept(tmp_path / "cache")) == COUNT
 
 
 def test_what_is_cached_starts_no_helper(
@@ -111,8 +111,8 @@ def test_a_part_whose_helper_was_killed(
 ) -> None:
     """It has the lock of the first part and dies; the parent has waited for it."""
     monkeypatch.setattr(warm, "cores", lambda: 1)
-    entry, signature = parts[0].resolve()
-    name = entry._cache.name(signature, entry.targetctx)
+    entry, given = parts[0].resolve()
+    name = entry.name(given)
     code = f"""
 from mmulab.mmu.kernels import store
 assert store.lock({name!r})[1] is not None
@@ -125,7 +125,7 @@ import os; os.kill(os.getpid(), 9)
     warm.compile_together(parts)
     assert misses() == [1, 1, 1]
     process.communicate()
-    assert len([each for each in os.listdir(cache) if each.endswith(store.SUFFIX)]) == COUNT
+    assert len(throwaway.kept(cache)) == COUNT
 
 
 SLEEPS = """

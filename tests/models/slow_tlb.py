@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.tlb_stream.stream import Geometry
+from mmulab.mmu.tlb_stream.levels import Geometry
 
 MASK = (1 << 64) - 1
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drivers import ksm_scenarios
-from drivers.vms_at_rest import BASE, PAGE, Silent, gfn_of
+from drivers.vms_at_rest import BASE, PAGE, Silent, fill, gfn_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.linux_ksm import KSM as LinuxKSM
 
 from mmulab.mmu.check.host import check_system
-from mmulab.mmu.guest import fill
 from mmulab.mmu.host import reclaim
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.host.system import System
@@ -52,8 +51,7 @@ class Pages:
 
     def write(self, site: int, content: int) -> None:
         guest, gva = self._place(site)
-        status, _ = fill.fill(guest.machine, FIRST_PID, gva, gva + PAGE, content)
-        assert status == OK
+        assert fill(guest.machine, FIRST_PID, gva, PAGE, content) == OK
 
     def discard(self, site: int) -> None:
         guest, gva = self._place(site)

@@ -10,7 +10,8 @@ from models.slow_tlb import MASK, SlowTLB, Xorshift64Star
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.tlb_stream.constants import LONG, WIDE_WAYS
-from mmulab.mmu.tlb_stream.stream import Counts, Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import Counts, TLBStream
 
 
 @st.composite

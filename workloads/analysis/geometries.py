@@ -7,7 +7,7 @@ translations away is refused. Behind an L1, what is looked up is what misses the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.shown import Shown
-from mmulab.mmu.tlb_stream.stream import Geometry
+from mmulab.mmu.tlb_stream.levels import Geometry
 from mmulab.mmu.trace import (
     BRK,
     EVENT_NAMES,
@@ -28,14 +28,13 @@ from mmulab.mmu.trace import (
     FORK,
     MPROTECT,
     MUNMAP,
-    SWITCH,
     Chunk,
     Trace,
 )
 from mmulab.workloads.analysis import geometry_kernels as kernels
 from mmulab.workloads.analysis.miss_ratio import page_size_index
 from mmulab.workloads.analysis.stack_kernels import EMPTY
-from mmulab.workloads.slices import after, before
+from mmulab.workloads.slices import Owners, parts
 
 SCHEMA = "mmulab.geometries"
 SCHEMA_VERSION = 1
@@ -90,6 +89,22 @@ class Geometries(Shown):
     @property
     def ways(self) -> int:
         return int(self.sizes[0].hits.shape[1])
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Geometries:
+        """What `to_dict` made plain."""
+        sizes = tuple(
+            SizeGeometries(
+                each["page_size"], each["touches"], each["looked_up"],
+                -np.diff(np.array(each["misses"], np.int64), axis=1, prepend=each["looked_up"]),
+            )
+            for each in plain["page_sizes"]
+        )  # fmt: skip
+        l1 = plain["input"]["l1"]
+        return cls(
+            plain["trace"], plain["accesses"], sizes, Geometry(*l1) if l1 else None,
+            plain["ignored"], plain["input"], plain["made"],
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md."""
@@ -173,21 +188,17 @@ def measure(
         "page_sizes": [each.lower() for each in page_sizes], "sets": sets, "ways": ways,
         "l1": [l1.sets, l1.ways] if l1 else None, "warmup": skip, "max": most, "ignore": ignore,
     }  # fmt: skip
-    accesses, taken, owners = 0, _Taken(), {1: 0}
-    owner = 0
-    for chunk in trace.chunks():
-        part = after(chunk, skip)
-        skip -= min(skip, chunk.accesses)
-        part = part if most is None else before(part, most - accesses)
+    accesses, taken, owners = 0, _Taken(), Owners()
+    for part in parts(trace.chunks(), skip, most):
         taken.add(part)
         if taken.found and not ignore:
             raise InputError(f"{trace.name}: {taken.said}")
-        owner = _run(passes, part, owner, owners)
+        for start, end, owner in owners.parts(part):
+            for each in passes:
+                each.run(part, start, end, owner)
         accesses += part.accesses
         if advance:
             advance(accesses)
-        if most is not None and accesses >= most:
-            break
     if not accesses:
         raise InputError(f"{trace.name}: no accesses after the first that were skipped")
     results = tuple(each.result() for each in passes)
@@ -195,19 +206,6 @@ def measure(
     return Geometries(
         trace.name, accesses, results, l1, dict(taken.found), input=asked, made=making.made()
     )
-
-
-def _run(passes: list[_Pass], chunk: Chunk, owner: int, owners: dict[int, int]) -> int:
-    """Takes a chunk, process by process; returns the owner of what follows."""
-    start = 0
-    for event in chunk.events[chunk.events["kind"] == SWITCH]:
-        for each in passes:
-            each.run(chunk, start, int(event["position"]), owner)
-        start = int(event["position"])
-        owner = owners.setdefault(int(event["pid"]), len(owners)) << 52
-    for each in passes:
-        each.run(chunk, start, chunk.accesses, owner)
-    return owner
 
 
 class _Taken:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.kernels.jobs import jobs_of
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.trace import Trace
+from mmulab.workloads.analysis.in_parallel import InParallel
 from mmulab.workloads.analysis.stack_distance import MissRatioCurve, StackDistances
-from mmulab.workloads.slices import after, before
+from mmulab.workloads.slices import parts
 
 SCHEMA = "mmulab.miss-ratio"
 SCHEMA_VERSION = 2
@@ -40,6 +44,24 @@ class MissRatios(Shown):
         """Powers of two up to where the longest curve ends."""
         largest = max(curve.largest for curve in self.curves)
         return [1 << n for n in range(max(1, (largest - 1).bit_length()) + 1)]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> MissRatios:
+        """What `to_dict` made plain, which knows ratios at its sizes alone: between two of them,
+        that of the smaller stands."""
+        curves = []
+        for each in plain["curves"]:
+            hits = np.zeros(max(plain["entries"]) + 1)
+            ratios = np.array([1.0, *each["miss_ratio"]])
+            hits[plain["entries"]] = -np.diff(ratios) * each["touches"]
+            curves.append(
+                MissRatioCurve(
+                    each["page_size"], each["touches"], each["first_touches"], hits,
+                    each["sampled"],
+                )
+            )  # fmt: skip
+        named = (plain[name] for name in ("input", "made"))
+        return cls(plain["trace"], plain["accesses"], tuple(curves), *named)
 
     def to_dict(self, sizes: Sequence[int] | None = None) -> dict[str, Any]:
         """Plain data; see docs/results.md. sizes: those of `sizes()` unless given."""
@@ -83,11 +105,13 @@ def measure(
     skip: int = 0,
     most: int | None = None,
     advance: Callable[[int], None] | None = None,
+    jobs: int | None = None,
 ) -> MissRatios:
     """Miss-ratio curves in one pass.
 
     rate: part of the pages followed (SHARDS), 1 for all. skip: accesses left out at the
-    beginning. most: accesses to take. advance: told how many have been taken.
+    beginning. most: accesses to take. advance: told how many have been read. jobs: cores to use,
+    those that there are unless given; no result depends on it.
     Raises InputError for a bad page size, rate or trace.
     """
     distances = [StackDistances(page_size_index(name), rate) for name in page_sizes]
@@ -103,18 +127,13 @@ def measure(
         "max": most,
     }
     accesses = 0
-    for chunk in trace.chunks():
-        part = after(chunk, skip)
-        skip -= min(skip, chunk.accesses)
-        if most is not None:
-            part = before(part, most - accesses)
-        for each in distances:
-            each.add(part)
-        accesses += part.accesses
-        if advance:
-            advance(accesses)
-        if most is not None and accesses >= most:
-            break
+    with InParallel(distances, jobs_of(jobs)) as several:
+        for part in parts(trace.chunks(), skip, most):
+            several.add(part)
+            accesses += part.accesses
+            if advance:
+                advance(accesses)
+        several.finish()
     if not accesses:
         raise InputError(f"{trace.name}: no accesses after the first that were skipped")
     return MissRatios(

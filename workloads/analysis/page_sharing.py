@@ -7,8 +7,8 @@ for equal with a probability below 2**-72. Zeros are told exactly.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,18 @@ class Report(Shown):
     def __repr__(self) -> str:
         images = len({one.name for one in self.files})
         return f"<equal pages of {images} memory images>"
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Report:
+        """What `to_dict` made plain."""
+        names = [each.name for each in fields(Sharing)]
+        files, together = (
+            tuple(Sharing(**{name: row[name] for name in names}) for row in plain[which])
+            for which in ("files", "together")
+        )
+        return cls(
+            files, together, tuple(plain["copies"]), plain["cut"], plain["input"], plain["made"]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md."""

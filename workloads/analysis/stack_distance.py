@@ -19,9 +19,10 @@ import numpy as np
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.memory.entries import INDEX_BITS, PAGE_SHIFT, SIZE_NAMES
-from mmulab.mmu.trace import SWITCH, Chunk
+from mmulab.mmu.trace import Chunk
 from mmulab.workloads.analysis import stack_kernels as kernels
 from mmulab.workloads.analysis.stack_kernels import EMPTY, WORD
+from mmulab.workloads.slices import Owners
 
 _SMALLEST = 1 << 14  # places of the first tables; they double as they fill
 
@@ -68,7 +69,7 @@ class StackDistances:
 
     page_size: index of the page size, 0 to 2. rate: part of the pages to follow, 1 for
     all. Pages of different processes are different pages, as under ASIDs. Memory is
-    some 60 bytes a page followed.
+    some 70 bytes a page followed.
     """
 
     def __init__(self, page_size: int = 0, rate: float = 1.0) -> None:
@@ -83,11 +84,11 @@ class StackDistances:
         self._top = np.zeros(kernels.TOP, np.int64)
         self._keys = np.full(_SMALLEST, EMPTY, np.int64)
         self._slots = np.zeros(_SMALLEST, np.int64)
+        self._firsts = np.zeros(_SMALLEST // 2, np.int64)
         self._timeline(_SMALLEST)
         self._histogram = np.zeros(_SMALLEST, np.int64)
         self._straddles = np.zeros(1, np.int64)
-        self._owners: dict[int, int] = {1: 0}
-        self._owner = 0
+        self._owners = Owners()
 
     def _timeline(self, length: int) -> None:
         self._stamped = np.zeros(length, np.int64)
@@ -99,36 +100,85 @@ class StackDistances:
         """Pages followed so far."""
         return int(self._state[kernels.KEYS])
 
+    @property
+    def touches(self) -> int:
+        """Pages touched so far, again and again."""
+        return int(self._state[kernels.ACCESSES])
+
     def add(self, chunk: Chunk) -> None:
         """Takes the accesses of a chunk."""
-        start = 0
-        for event in chunk.events[chunk.events["kind"] == SWITCH]:
-            self._run(chunk, start, int(event["position"]))
-            start = int(event["position"])
-            number = self._owners.setdefault(int(event["pid"]), len(self._owners))
-            self._owner = number << 52
-        self._run(chunk, start, chunk.accesses)
+        for start, end, owner in self._owners.parts(chunk):
+            self.take(chunk, start, end, owner)
 
-    def _run(self, chunk: Chunk, position: int, end: int) -> None:
+    def take(self, chunk: Chunk, position: int, end: int, owner: int) -> None:
+        """Takes accesses [position, end) of a chunk, all of one owner's: see `Owners`."""
         while position < end:
             why, position = kernels.distances(
                 to_read(chunk.address), to_read(chunk.size), position, end, self._shift,
-                self._owner, self._threshold, self._state, self._top, self._keys, self._slots,
-                self._stamped, self._live, self._tree, self._histogram, self._straddles,
+                owner, self._threshold, self._state, self._top, self._keys, self._slots,
+                self._firsts, self._stamped, self._live, self._tree, self._histogram,
+                self._straddles,
             )  # fmt: skip
             if why == kernels.COMPACT:
                 self._compact()
             elif why == kernels.GROW:
                 self._grow()
             elif why == kernels.WIDEN:
-                self._histogram = np.append(self._histogram, np.zeros_like(self._histogram))
+                self._widen()
 
-    def _compact(self) -> None:
+    def like(self) -> StackDistances:
+        """Another of the same page size and rate, that has taken nothing."""
+        return StackDistances(self.page_size, self.rate)
+
+    def absorb(self, later: StackDistances) -> None:
+        """Takes what another has taken, from its beginning, of the accesses that come next: what
+        is counted then is what this one would have counted.
+
+        Of those, it misses the first to each page, whose distances go by what came before: by
+        the pages that were touched in between here, and there (Niu, Dinan, Lu and Sadayappan,
+        PARDA: A Fast Parallel Reuse Distance Analysis Algorithm, IPDPS 2012; not read in the
+        original).
+        """
+        count = later.pages
+        while 2 * (self.pages + count) >= len(self._keys):
+            self._grow()
+        while self.pages + count + 2 >= len(self._histogram) or len(self._histogram) < len(
+            later._histogram
+        ):
+            self._widen()
+        self._make_room(kernels.TOP)
+        kernels.stamp_top(
+            self._state, self._top, self._keys, self._slots, self._stamped, self._live, self._tree
+        )
+        kernels.touch_again(
+            later._firsts, count, self._state, self._keys, self._slots, self._firsts, self._live,
+            self._tree, self._histogram,
+        )  # fmt: skip
+        self._make_room(count)
+        kernels.stamp_later(
+            later._state, later._top, later._stamped, later._live,
+            self._state, self._keys, self._slots, self._stamped, self._live, self._tree,
+        )  # fmt: skip
+        self._histogram[: len(later._histogram)] += later._histogram
+        for each in (kernels.ACCESSES, kernels.SAMPLED):
+            self._state[each] += later._state[each]
+        if count:
+            self._state[kernels.LAST_KEY] = later._state[kernels.LAST_KEY]
+
+    def _widen(self) -> None:
+        self._histogram = np.append(self._histogram, np.zeros_like(self._histogram))
+
+    def _make_room(self, stamps: int) -> None:
+        if int(self._state[kernels.NEXT_SLOT]) + stamps > len(self._stamped):
+            self._compact(stamps)
+
+    def _compact(self, stamps: int = 0) -> None:
+        """Makes room in the timeline, for so many stamps at least."""
         stamped, live, tree = self._stamped, self._live, self._tree
         valid = int(self._state[kernels.LIVE])
         # Three quarters free afterwards: compacting costs less than a stamp each.
         length = len(stamped)
-        while valid * 4 > length:
+        while max(valid * 4, valid + stamps) > length:
             length *= 2
         self._timeline(length)
         kernels.compact(self._keys, self._slots, stamped, live, tree, self._state,
@@ -139,6 +189,7 @@ class StackDistances:
         slots = np.zeros(len(keys), np.int64)
         kernels.rehash(self._keys, self._slots, keys, slots)
         self._keys, self._slots = keys, slots
+        self._firsts = np.append(self._firsts, np.zeros_like(self._firsts))
 
     def curve(self) -> MissRatioCurve:
         """The curve of all that was added. Raises InputError where that is nothing."""

@@ -85,6 +85,35 @@ def _flip(live, tree, slot, change):
 
 
 @inlined
+def _stamp(keys, slots, stamped, live, tree, state, key):
+    """Gives a key the next slot of the timeline."""
+    slot = state[NEXT_SLOT]
+    slots[place_of(keys, key)] = slot
+    stamped[slot] = key
+    _flip(live, tree, slot, 1)
+    state[NEXT_SLOT] = slot + 1
+    state[LIVE] += 1
+
+
+@inlined
+def _leave(live, tree, state, slot):
+    """Makes a stamp invalid; returns how many valid ones come after it."""
+    later = state[LIVE] - _up_to(live, tree, slot)
+    _flip(live, tree, slot, -1)
+    state[LIVE] -= 1
+    return later
+
+
+@inlined
+def _meet(keys, firsts, state, key, place):
+    """Puts a new key into the table, at the free place where it belongs."""
+    keys[place] = key
+    firsts[state[KEYS]] = key
+    state[KEYS] += 1
+    state[COLD] += 1
+
+
+@inlined
 def _push(top, keys, slots, stamped, live, tree, state, key, found):
     """Moves a key to the front of the array; the last goes to the timeline unless the
     key came from place `found` of the array itself."""
@@ -93,13 +122,7 @@ def _push(top, keys, slots, stamped, live, tree, state, key, found):
         last = state[TOP_USED]
         if last == TOP:
             last -= 1
-            out = top[last]
-            slot = state[NEXT_SLOT]
-            slots[place_of(keys, out)] = slot
-            stamped[slot] = out
-            _flip(live, tree, slot, 1)
-            state[NEXT_SLOT] = slot + 1
-            state[LIVE] += 1
+            _stamp(keys, slots, stamped, live, tree, state, top[last])
         else:
             state[TOP_USED] += 1
     while last > 0:
@@ -109,12 +132,13 @@ def _push(top, keys, slots, stamped, live, tree, state, key, found):
 
 
 @entry
-def distances(address, size, first, end, shift, owner, threshold, state, top, keys, slots,
+def distances(address, size, first, end, shift, owner, threshold, state, top, keys, slots, firsts,
               stamped, live, tree, histogram, straddles):  # fmt: skip
     """Counts the stack distance of each page touched by accesses [first, end).
 
     owner: what distinguishes the pages of a process, above the page number. threshold: a
-    page is sampled if its hash is below. histogram[d]: touches at distance d, from 1.
+    page is sampled if its hash is below. firsts: the keys of the table, as they came.
+    histogram[d]: touches at distance d, from 1.
     straddles[0]: 1 where access `first` has only its second page to do. Returns (why it
     stopped, next access); the caller makes room and calls again.
     """
@@ -154,15 +178,10 @@ def distances(address, size, first, end, shift, owner, threshold, state, top, ke
             else:
                 place = place_of(keys, key)
                 if keys[place] == EMPTY:
-                    keys[place] = key
-                    state[KEYS] += 1
-                    state[COLD] += 1
+                    _meet(keys, firsts, state, key, place)
                 else:
-                    slot = slots[place]
-                    later = state[LIVE] - _up_to(live, tree, slot)
-                    histogram[TOP + later + 1] += 1
-                    _flip(live, tree, slot, -1)
-                    state[LIVE] -= 1
+                    later = _leave(live, tree, state, slots[place])
+                    histogram[used + later + 1] += 1
                 slots[place] = IN_TOP
                 _push(top, keys, slots, stamped, live, tree, state, key, -1)
             state[LAST_KEY] = key
@@ -194,3 +213,40 @@ def rehash(keys, slots, new_keys, new_slots):
             new = place_of(new_keys, keys[place])
             new_keys[new] = keys[place]
             new_slots[new] = slots[place]
+
+
+@entry
+def stamp_top(state, top, keys, slots, stamped, live, tree):
+    """The array's pages go to the timeline, which must have room for them."""
+    _stamp_all(top, state[TOP_USED], keys, slots, stamped, live, tree, state)
+    state[TOP_USED] = 0
+
+
+@inlined
+def _stamp_all(top, used, keys, slots, stamped, live, tree, state):
+    for place in range(used - 1, -1, -1):
+        _stamp(keys, slots, stamped, live, tree, state, top[place])
+
+
+@entry
+def touch_again(later_firsts, count, state, keys, slots, firsts, live, tree, histogram):
+    """Counts the distances of accesses that come after all others: the first ones to `count`
+    pages, in order, with others in between to none but these. Those pages leave the timeline."""
+    for number in range(count):
+        key = later_firsts[number]
+        place = place_of(keys, key)
+        if keys[place] == EMPTY:
+            _meet(keys, firsts, state, key, place)
+        else:
+            later = _leave(live, tree, state, slots[place])
+            histogram[number + later + 1] += 1
+
+
+@entry
+def stamp_later(later_state, later_top, later_stamped, later_live,
+                state, keys, slots, stamped, live, tree):  # fmt: skip
+    """Pages that `touch_again` took from the timeline come back to it, in another's order."""
+    for slot in range(later_state[NEXT_SLOT]):
+        if (later_live[slot // WORD] >> np.uint64(slot % WORD)) & np.uint64(1):
+            _stamp(keys, slots, stamped, live, tree, state, later_stamped[slot])
+    _stamp_all(later_top, later_state[TOP_USED], keys, slots, stamped, live, tree, state)

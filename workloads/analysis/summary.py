@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,19 @@ class TraceInfo(Shown):
 
     def __repr__(self) -> str:
         return f"<what {self.trace} is like: {self.accesses:,} accesses>"
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TraceInfo:
+        """What `to_dict` made plain, without points."""
+        kept = (each.name for each in fields(cls) if each.name in plain)
+        regions = [Region(**{**each, "accesses": tuple(each["accesses"])})
+                   for each in plain["regions"]]  # fmt: skip
+        return cls(
+            **{name: plain[name] for name in kept if name not in ("regions", "sizes")},
+            sizes={int(size): count for size, count in plain["sizes"].items()},
+            regions=regions,
+            points=np.empty((2, 0), np.int64),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see docs/results.md. The sample of points is left out."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmulab.mmu.config import preset_files
 from mmulab.mmu.presets import geometry
+from mmulab.mmu.presets.cited import WALK
 from mmulab.mmu.presets.overrides import GROUPS, override
 from mmulab.mmu.presets.preset import NUMBERS, STATED, Preset
 from mmulab.workloads.probes import kernel_events, memory
@@ -18,6 +19,7 @@ from mmulab.workloads.probes.findings import Finding, Findings
 from mmulab.workloads.probes.fitting import Fit
 
 NAME = "measured"
+CHASE = "a dependent chase over more pages than the last TLB holds"
 
 
 def preset(measured: Calibration, found: Findings, base: Preset, fit: Fit | None = None) -> Preset:
@@ -32,6 +34,11 @@ def preset(measured: Calibration, found: Findings, base: Preset, fit: Fit | None
     for key, one in found.numbers.items():
         for name, value in _settings(base, key, one):
             made = override(made, name, value)
+    if fit:
+        low, likely, high = (round(each, 1) for each in fit.beside[fit.best])
+        source = f"measured, less the references that the simulator makes as {fit.best}: {CHASE}"
+        cost = {"value": likely, "low": low, "high": high, "source": source}
+        made = override(made, f"cost.{WALK}", cost)
     geometry.check(made)
     return made
 
@@ -103,6 +110,10 @@ def notes(measured: Calibration, found: Findings, fit: Fit | None) -> list[str]:
     if fit:
         others = ", ".join(f"{spec} {error:.2f}" for spec, error in fit.errors.items())
         told.append(f"The walks fit {fit.name} best (error of the logarithm: {others}).")
+        told.append(
+            f"A walk takes {fit.beside[fit.best][1]:.0f} cycles beside its references "
+            f"(cost.{WALK}), in a machine that walks as {fit.best}."
+        )
     return told + [f"Not measured: {problem}." for problem in measured.problems]
 
 

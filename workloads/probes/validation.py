@@ -6,7 +6,9 @@ what this machine does is simulated natively and with nested paging, and the tec
 predictions are nearest; else natively alone.
 
 The loops take time of their own, as any program does beside its memory. It is measured where all
-is in the first cache, and is the simulation's `work_per_access`, whatever the preset.
+is in the first cache, and is the simulation's `work_per_access`, whatever the preset. And they are
+of fewer or more instructions an access than programs are, so that a reorder window holds more or
+fewer of their accesses (`replay.LOOPS`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from mmulab.mmu.errors import RunError, check_range
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.cost import Range
+from mmulab.mmu.report.overlap import PER_INSTRUCTION
 from mmulab.workloads.probes import facts, kernel_events, memory, replay
 from mmulab.workloads.probes.timing import Sample
 
@@ -179,7 +182,7 @@ class Measured:
         self.kernel: dict[str, Sample] = {}
         self._progress = progress or (lambda _percent: None)
         accesses = _ACCESSES if seconds >= _QUICK else _FEW
-        self.work = {linked: replay.work(linked, seconds / 30) for linked in (False, True)}
+        self.work = {loop: replay.work(loop, seconds / 30) for loop in replay.LOOPS}
         self.runs: list[tuple[str, str, replay.Touched, Sample]] = []
         for number, workload in enumerate(WORKLOADS):
             trace = workloads.resolve(f"{workload},accesses={accesses}")
@@ -196,21 +199,24 @@ class Measured:
         if not self.facts.virtual:
             self.kernel = kernel_events.measure(seconds / 20)
 
-    def _with_work(self, preset: Preset, linked: bool) -> Preset:
-        """The preset with what the loops take by themselves, in its own cycles."""
-        ns = self.work[linked]
+    def _with_loop(self, preset: Preset, loop: str) -> Preset:
+        """The preset with what a loop takes by itself, in its own cycles, and with a window that
+        holds as many accesses as it holds of the loop."""
+        ns = self.work[loop]
         value, low, high = (each * preset.clock_ghz.value for each in (ns.value, ns.low, ns.high))
         cost = Cited(value, "measured: the loops that run for real, in the first cache", low, high)
-        return replace(preset, costs={**preset.costs, "work_per_access": cost})
+        held = preset.window.value / replay.LOOPS[loop] / PER_INSTRUCTION
+        window = replace(preset.window, value=held, low=None, high=None)
+        return replace(preset, window=window, costs={**preset.costs, "work_per_access": cost})
 
     def against(self, preset: Preset) -> Validation:
         """Simulates with a preset what was measured. Raises what `simulate.compare` raises."""
         specs = TECHNIQUES if self.facts.virtual else TECHNIQUES[:1]
-        loops = {linked: self._with_work(preset, linked) for linked in (False, True)}
+        loops = {loop: self._with_loop(preset, loop) for loop in replay.LOOPS}
         points = []
         for number, (workload, size, trace, ns) in enumerate(self.runs):
             result = simulate.compare(
-                trace, loops[trace.linked], Config(page_size=size), list(specs), trace.warmup
+                trace, loops[trace.loop], Config(page_size=size), list(specs), trace.warmup
             )
             predicted = {
                 spec: _ns(one.range_per_access, preset)

@@ -69,7 +69,8 @@ def spec(scan: Mapping[str, int]) -> str:
 def misses(scan: Mapping[str, int], sets: int, ways: int) -> int:
     """Misses of a one-level LRU TLB of 4 KiB pages, counted by the simulator."""
     from mmulab import workloads
-    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+    from mmulab.mmu.tlb_stream.levels import Geometry
+    from mmulab.mmu.tlb_stream.stream import TLBStream
 
     tlb = TLBStream(Geometry(sets, ways), Geometry(1, 1))
     for chunk in workloads.resolve(spec(scan)).chunks():

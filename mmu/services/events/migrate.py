@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mmulab.mmu.errors import InputError
-from mmulab.mmu.host.migration import POST_COPY, Migration, MigrationSettings
+from mmulab.mmu.host.migration import Migration
+from mmulab.mmu.host.migration_report import MigrationSettings
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.services.events.action import RUNNING, Action
@@ -17,14 +17,6 @@ class Migrate(MigrationSettings, Action):
     name: ClassVar[str] = "migrate"
     needs: ClassVar[tuple[str, ...]] = (RUNNING,)
     moves: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fails and self.method == POST_COPY:
-            raise InputError(
-                "migrate fails: a VM that is post-copied has parts of its memory on both hosts, "
-                "and could not go on; set method = 'pre-copy'"
-            )
 
     def act(self, system: System, guest: Guest) -> float:
         Migration(self, system, guest).begin()

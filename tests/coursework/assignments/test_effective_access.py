@@ -109,7 +109,8 @@ def test_uniform_references_hit_as_often_as_predicted() -> None:
     # 300 pages in a fully associative LRU TLB of 100 entries: in the long run a third hits.
     import numpy as np
 
-    from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+    from mmulab.mmu.tlb_stream.levels import Geometry
+    from mmulab.mmu.tlb_stream.stream import TLBStream
 
     tlb = TLBStream(Geometry(1, 100), Geometry(1, 1))
     tlb.run(np.random.default_rng(1).integers(0, 300, 300_000) << 12)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mmulab import workloads
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import MMAP, NO_EVENTS, SWITCH, Chunk, Trace
 from mmulab.workloads.analysis import geometries
 from mmulab.workloads.generators.parameters import mapped

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mmulab import workloads
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.tlb_stream.stream import Geometry, TLBStream
+from mmulab.mmu.tlb_stream.levels import Geometry
+from mmulab.mmu.tlb_stream.stream import TLBStream
 from mmulab.mmu.trace import EVENT, NO_EVENTS, SWITCH, Chunk
 from mmulab.workloads import generators
 from mmulab.workloads.analysis.stack_distance import StackDistances
@@ -59,6 +60,28 @@ def test_every_size_equals_brute_force(pages: list[int], cuts: list[int]) -> Non
     edges = sorted({0, len(pages), *(min(cut, len(pages)) for cut in cuts)})
     for start, end in zip(edges, edges[1:], strict=False):
         distances.add(chunk_of([page << 12 for page in pages[start:end]]))
+    check(distances.curve(), pages)
+
+
+@given(
+    pages=st.lists(st.integers(0, 90) | st.integers(-4, 4), min_size=1, max_size=400),
+    cuts=st.lists(st.integers(0, 400), max_size=4),
+    alone=st.lists(st.booleans(), min_size=5, max_size=5),
+)
+@settings(deadline=None, max_examples=50)
+def test_pieces_absorbed_in_their_order_equal_brute_force(
+    pages: list[int], cuts: list[int], alone: list[bool]
+) -> None:
+    distances = StackDistances()
+    edges = sorted({0, len(pages), *(min(cut, len(pages)) for cut in cuts)})
+    for start, end, taken_alone in zip(edges, edges[1:], alone, strict=False):
+        chunk = chunk_of([page << 12 for page in pages[start:end]])
+        if taken_alone:
+            distances.add(chunk)
+        else:
+            later = distances.like()
+            later.add(chunk)
+            distances.absorb(later)
     check(distances.curve(), pages)
 
 

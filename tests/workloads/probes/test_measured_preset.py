@@ -148,18 +148,33 @@ def test_ways_are_such_that_sets_are_a_power_of_two() -> None:
 
 @pytest.mark.parametrize("technique", fitting.CANDIDATES)
 def test_the_technique_that_made_the_walks_fits_them_best(technique: str) -> None:
+    """Each walk takes 40 cycles beside its references, which are found."""
     preset = presets.load("zen-5")
-    costs = {
-        pages: {
-            count: fitting.translation(count, preset, [technique], pages)[technique]
-            for count in (6144, 12288)
-        }
-        for pages in ("4k", "2m")
-    }
+    costs: dict[str, dict[int, float]] = {"4k": {}, "2m": {}}
+    for pages, of_pages in costs.items():
+        for count in (6144, 12288):
+            step = fitting.translation(count, preset, [technique], pages)[technique]
+            of_pages[count] = step.cycles + 40 * step.walks
     fit = fitting.fit(findings.Findings({}, {}, costs, 4096), preset)
     assert fit and fit.errors[technique] < 0.01
     assert fit.best == technique and fit.name.startswith(technique)
     assert fit.points == (("4k", 6144), ("4k", 12288), ("2m", 6144), ("2m", 12288))
+    assert fit.beside[technique] == pytest.approx((40, 40, 40))
+    measured = calibration("CPUID says so")
+    made = measured_preset.preset(measured, findings.find(measured, preset), preset, fit)
+    assert made.costs["walk"].value == pytest.approx(40)
+    assert "cost.walk" in " ".join(made.notes)
+
+
+def test_what_a_walk_takes_beside_its_references_is_charged_for_each() -> None:
+    trace = "gups:size=16M,accesses=20K"
+    plain = mmulab.compare(trace, preset="skylake-sp", techniques=["nested"])["nested"]
+    slower = mmulab.compare(
+        trace, preset="skylake-sp", techniques=["nested"], set={"cost.walk": 30}
+    )["nested"]
+    assert slower.charges["guest_walk"]["cost.walk"] == plain.counts["walks"] > 0
+    assert "cost.walk" not in plain.charges["guest_walk"]
+    assert slower.total_cycles.high - plain.total_cycles.high == 30 * plain.counts["walks"]
 
 
 def test_latencies_are_in_order_whatever_disturbed_them() -> None:

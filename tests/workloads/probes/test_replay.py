@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,12 +28,12 @@ def test_words_are_those_of_the_mappings_one_after_another() -> None:
         inside = (chunk.address >= start) & (chunk.address < start + length)
         assert inside.any()
         assert np.array_equal(found.index[inside] * 8, word * 8 + chunk.address[inside] - start)
-    assert np.array_equal(found.kind, chunk.kind) and not found.linked
+    assert np.array_equal(found.kind, chunk.kind) and found.loop == "dependent"
 
 
 def test_a_chase_is_a_linked_list_in_the_generators_order() -> None:
     found = loaded("chase:size=8K,accesses=1000")
-    assert found.linked
+    assert found.loop == "linked"
     words = np.zeros(found.size // 8, np.uint64)
     step = replay._linked(words, found)
     at = int(found.index[0])
@@ -47,7 +49,8 @@ def test_an_access_waits_for_the_load_that_made_its_address() -> None:
     join = loaded("hashjoin:build=1K,probe=1K,accesses=5000")
     # A tuple, its bucket's header, the header again, and the tuple's place in the bucket.
     assert join.source[:4].tolist() == [replay.RING, 0, 0, 1]
-    assert (loaded("gups:size=1M,accesses=1000,init=0").source == replay.RING).all()
+    gups = loaded("gups:size=1M,accesses=1000,init=0")
+    assert (gups.source == replay.RING).all() and gups.loop == "independent"
     rows = np.arange(1000) & (replay.RING - 1)
     assert (join.source[:1000] != rows).all()  # never for itself
 
@@ -62,8 +65,9 @@ def test_every_workload_runs(spec: str, pages: str) -> None:
         assert 0 < ns.low <= ns.value <= ns.high
 
 
-def test_stores_are_made_and_leave_zeros() -> None:
-    found = loaded("triad:size=64K,accesses=3000")
+@pytest.mark.parametrize("loop", ["independent", "dependent"])
+def test_stores_are_made_and_leave_zeros(loop: str) -> None:
+    found = replace(loaded("triad:size=64K,accesses=3000"), loop=loop)
     words = np.zeros(found.size // 8, np.uint64)
     words[found.index[found.kind == STORE]] = 7
     replay._indexed(words, found)(0, 3000)

@@ -1,4 +1,5 @@
-"""How numba sees a `Struct`: a pointer to its table. See `mmu.kernels.structs`.
+"""How numba sees a `Struct`, a pointer to its table, and a `Kernels`, nothing but a type; and
+the numba types of kinds. See `kernels.structs`, `kernels.namespaces`, `kernels.kinds`.
 
 Needs of numba, besides what `numba.extending` names: that a type's attributes are resolved by
 an `AttributeTemplate` and lowered by `lower_getattr_generic`, and `numba.np.arrayobj`'s
@@ -7,23 +8,18 @@ an `AttributeTemplate` and lowered by `lower_getattr_generic`, and `numba.np.arr
 
 from __future__ import annotations
 
+import sys
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.extending import (
-    NativeValue,
-    lower_getattr_generic,
-    models,
-    register_model,
-    typeof_impl,
-    unbox,
-)
+from numba.core.extending import lower_getattr_generic, models, register_model
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np import numpy_support
 
+from mmulab.mmu.kernels import kinds
 from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
 
 _WORD = ir.IntType(64)
@@ -59,11 +55,6 @@ def _array_type(dtype: np.dtype, ndim: int) -> types.Array:
     return types.Array(numpy_support.from_dtype(dtype), ndim, "C")
 
 
-@typeof_impl.register(Struct)
-def _typeof(value: Struct, _context: Any) -> StructType:
-    return StructType(type(value))
-
-
 @register_model(StructType)
 class _Model(models.OpaqueModel):
     pass
@@ -77,14 +68,6 @@ class _Attributes(AttributeTemplate):
         if name not in struct.struct.FIELDS:
             return None
         return struct.member(name)[1]
-
-
-@unbox(StructType)
-def _unbox(_type: StructType, value: Any, c: Any) -> NativeValue:
-    address = c.pyapi.object_getattr_string(value, "address")
-    word = c.pyapi.long_as_longlong(address)
-    c.pyapi.decref(address)
-    return NativeValue(c.builder.inttoptr(word, cgutils.voidptr_t))
 
 
 def _load(builder: Any, table: Any, index: int) -> Any:
@@ -120,3 +103,48 @@ def _getattr(context: Any, builder: Any, struct: StructType, value: Any, name: s
         meminfo=None,
     )
     return array._getvalue()
+
+
+class KernelsType(types.Opaque):
+    """The numba type of a `Kernels`. where: its module, and its name there."""
+
+    def __init__(self, where: tuple[str, str]) -> None:
+        self.where = where
+        super().__init__(name=f"Kernels({'.'.join(where)})")
+
+
+@register_model(KernelsType)
+class _KernelsModel(models.OpaqueModel):
+    pass
+
+
+@infer_getattr
+class _KernelsAttributes(AttributeTemplate):
+    key = KernelsType
+
+    def generic_resolve(self, kernels: Any, name: str) -> Any:  # type: ignore[override]
+        module, where = kernels.where
+        member = getattr(getattr(sys.modules[module], where), name, None)
+        return None if member is None else types.Dispatcher(member.in_numba)
+
+
+@lower_getattr_generic(KernelsType)
+def _get_kernel(context: Any, _builder: Any, _kernels: Any, _value: Any, _name: str) -> Any:
+    return context.get_dummy_value()
+
+
+def type_of(kind: Any) -> Any:
+    """The numba type of a kind; of a numba type itself."""
+    if isinstance(kind, kinds.Number):
+        return types.boolean if kind is kinds.boolean else getattr(types, kind.text)
+    if isinstance(kind, kinds.ArrayKind):
+        item, layout = numpy_support.from_dtype(kind.dtype), cast(Any, kind.layout)
+        return types.Array(item, kind.ndim, layout, readonly=kind.readonly)
+    if isinstance(kind, kinds.StructKind):
+        return StructType(kind.struct)
+    if isinstance(kind, kinds.KernelsKind):
+        return KernelsType(kind.where)
+    if isinstance(kind, kinds.TupleKind):
+        named = kind.class_ if kind.class_ is not tuple else None
+        return types.BaseTuple.from_types([type_of(each) for each in kind.members], named)
+    return kind

@@ -1,0 +1,1 @@
+"""Results and walks as pages and documents that can be handed on."""
