@@ -23,7 +23,8 @@ from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
-from mmulab.mmu.memory.state import Host
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import BALLOON_PAGE, Host
 from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
@@ -242,6 +243,12 @@ class Guest:
     def ballooned(self) -> int:
         """Frames in the balloon."""
         return int(self.vm.record[0]["ballooned"])
+
+    @property
+    def unplugged(self) -> int:
+        """Frames in blocks that were unplugged."""
+        counts = self.vm.frames.counts
+        return int(counts[frames.OF_KIND + BALLOON_PAGE]) - self.ballooned
 
     def start(self) -> int:
         """Boots the guest. Returns a status."""

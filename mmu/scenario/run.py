@@ -205,15 +205,15 @@ def compare(
 
 def with_slowdown(result: RunResult, baseline: RunResult) -> RunResult:
     """The result with each VM's time an access as a multiple of the baseline's."""
-    vms = []
-    for vm in result.vms:
-        base = baseline[vm.name]
-        if vm.accesses and base.accesses and base.busy:
-            ratio = (vm.busy / vm.accesses) / (base.busy / base.accesses)
-            vms.append(replace(vm, slowdown=ratio))
-        else:
-            vms.append(vm)
+    vms = (slowed(vm, baseline[vm.name]) for vm in result.vms)
     return replace(result, vms=tuple(vms))
+
+
+def slowed(vm: VMResult, base: VMResult) -> VMResult:
+    """A VM with its time an access as a multiple of another's."""
+    if not (vm.accesses and base.accesses and base.busy):
+        return vm
+    return replace(vm, slowdown=(vm.busy / vm.accesses) / (base.busy / base.accesses))
 
 
 def _result(

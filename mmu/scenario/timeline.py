@@ -72,7 +72,7 @@ def _of_host(system: System) -> list[int]:
 
 
 def _row(guest: Guest) -> list[int]:
-    record = guest.machine.vm.record[0]
+    record = guest.vm.record[0]
     stats = guest.vcpu.stats[0]
     frames = [
         record["held"] - record["merged"], record["merged"], record["ballooned"],
