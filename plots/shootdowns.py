@@ -2,8 +2,8 @@
 
     python -m mmulab.plots.shootdowns docs/lives-shootdowns.svg
 
-draws the figure of docs/lives.md and prints its numbers: an unmap by one of as many threads as there
-are cores, and a page that KSM merges in a VM of as many vCPUs.
+draws the figure of docs/lives.md and prints its numbers: an unmap by one of as many threads as
+there are cores, and a page that KSM merges in a VM of as many vCPUs.
 """
 
 from __future__ import annotations
