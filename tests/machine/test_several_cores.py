@@ -15,7 +15,7 @@ from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine import vcpus
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.report.cores import shootdowns_of
+from mmulab.mmu.report.counts import shootdowns_of
 from mmulab.mmu.trace import EVENT, EXIT, FORK, LOAD, MMAP, MUNMAP, STORE, SWITCH, Chunk
 
 TECHNIQUES = ("native", "shadow", "nested")
