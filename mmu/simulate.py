@@ -18,6 +18,7 @@ from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.report import cost
 from mmulab.mmu.report.cores import technique_result
 from mmulab.mmu.report.made import Making, files_of, of_trace
@@ -140,7 +141,10 @@ def _input(
         "trace": of_trace(trace),
         "files": making.files(),
         "techniques": [spec.text for spec in specs],
-        "preset": described(preset, costs(spec.technique for spec in specs)),
+        "preset": described(
+            preset,
+            costs(spec.technique for spec in specs) | (SHOOTDOWNS if config.cores > 1 else {}),
+        ),
         "settings": config.settings(),
         "warmup": warmup,
     }
