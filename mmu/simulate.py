@@ -61,22 +61,12 @@ def compare(
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
     config = (config or Config()).on(preset.arch)
-    specs = [
-        spec.on(preset)
-        for spec in parse_all(techniques, config)
-        if not spec.optional or spec.is_on(preset)
-    ]
-    for spec in specs:
-        cost.check_categories(spec.technique)
-    making = Making(
-        files_of([trace])
-        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
-        | {path: path for path in (config.guest_tables, config.host_tables) if path}
-    )
-    warmup = _warmup(trace, preset, config, warmup)
+    specs = specs_of(techniques, preset, config)
+    making = making_of(trace, specs, config)
+    warmup = warmup_of(trace, preset, config, warmup)
     compile_parts(specs)
     known = independence(trace, preset, warmup)
-    workers = [_Worker(spec, preset, config, warmup, check) for spec in specs]
+    workers = [Worker(spec, preset, config, warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, preset, config, progress)
     failed = [worker for worker in workers if worker.error]
     workers = [worker for worker in workers if not worker.error]
@@ -114,12 +104,33 @@ def compare(
         warnings=(*left_out, *warnings(results, settings, warmup)),
         verdict=verdict(results, virtual, priced),
         costs=priced,
-        input=_input(trace, preset, config, specs, warmup, making),
+        input=input_of(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
 
 
-def _warmup(trace: Trace, preset: Preset, config: Config, asked: int | Literal["auto"]) -> int:
+def specs_of(techniques: str | Sequence[str | Spec], preset: Preset, config: Config) -> list[Spec]:
+    """The techniques that are to run. Raises InputError."""
+    specs = [
+        spec.on(preset)
+        for spec in parse_all(techniques, config)
+        if not spec.optional or spec.is_on(preset)
+    ]
+    for spec in specs:
+        cost.check_categories(spec.technique)
+    return specs
+
+
+def making_of(trace: Trace, specs: Sequence[Spec], config: Config) -> Making:
+    """Begins to take the digests of all files that a run is made of."""
+    return Making(
+        files_of([trace])
+        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        | {path: path for path in (config.guest_tables, config.host_tables) if path}
+    )
+
+
+def warmup_of(trace: Trace, preset: Preset, config: Config, asked: int | Literal["auto"]) -> int:
     """Accesses of the warm-up. Raises InputError where it leaves nothing to count."""
     warmup = automatic(trace, preset, config) if asked == "auto" else asked
     if warmup < 0:
@@ -132,7 +143,7 @@ def _warmup(trace: Trace, preset: Preset, config: Config, asked: int | Literal["
     return warmup
 
 
-def _input(
+def input_of(
     trace: Trace, preset: Preset, config: Config, specs: Sequence[Spec], warmup: int, making: Making
 ) -> dict[str, Any]:
     """All that a comparison is made of: `mmulab rerun` goes by it."""
@@ -152,7 +163,7 @@ def _input(
 
 def _feed(
     trace: Trace,
-    workers: list[_Worker],
+    workers: list[Worker],
     warmup: int,
     preset: Preset,
     config: Config,
@@ -187,7 +198,7 @@ def _feed(
     return counts
 
 
-class _Worker:
+class Worker:
     """A technique's thread: takes chunks from its queue until None."""
 
     def __init__(

@@ -7,11 +7,12 @@ import numpy as np
 from mmulab.mmu.check.cached import check_cached, check_vcpu
 from mmulab.mmu.check.frames import account, guest_references, host_references
 from mmulab.mmu.check.sharers import check_sharers
+from mmulab.mmu.guest.drivers import hot_plug
 from mmulab.mmu.host.system import Frozen, System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import INDEX_BITS
 from mmulab.mmu.memory.p2m import IN_IMAGE, ON_GUEST_DISK, ON_OTHER_HOST, ON_SWAP, elsewhere
-from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, GUEST_PAGE, MERGED_PAGE
+from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, GUEST_PAGE, MERGED_PAGE, Frames
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.techniques.reference import CheckFailed, Reference, Tables, fail
 
@@ -86,6 +87,8 @@ def _check_guest(
     mine = guest_references(reference)
     for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():
         mine[gfn] = BALLOON_PAGE, 1
+    for gfn in unplugged_blocks(guest.machine.vm.frames):
+        mine[gfn] = BALLOON_PAGE, 1
     account(tables.where, "guest", guest.machine.vm.frames, mine)
     for frame, (kind, count) in host_references(reference).items():
         had = expected.get(frame, (kind, 0))[1]
@@ -93,6 +96,13 @@ def _check_guest(
     _check_counters(guest, reference)
     _check_contents(system, guest.machine.vm, tables.where, blocks_of)
     _check_disk(guest, tables)
+
+
+def unplugged_blocks(frames: Frames) -> list[int]:
+    """The first frame of each: balloons have single ones."""
+    frame = frames.frame
+    found = (frame["kind"] == BALLOON_PAGE) & (frame["order"] == hot_plug.ORDER + 1)
+    return [int(first) for first in np.flatnonzero(found)]
 
 
 def _check_frozen(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mmulab.mmu.host.settings import VMSettings
+from mmulab.mmu.memory import frames
+from mmulab.mmu.memory.state import BALLOON_PAGE
 from mmulab.mmu.memory.vm import VM
 
 
@@ -45,6 +47,12 @@ class Holdings:
     def ballooned(self) -> int:
         """Frames in the balloon."""
         return int(self.vm.record[0]["ballooned"])
+
+    @property
+    def unplugged(self) -> int:
+        """Frames in blocks that were unplugged."""
+        counts = self.vm.frames.counts
+        return int(counts[frames.OF_KIND + BALLOON_PAGE]) - self.ballooned
 
     @property
     def need(self) -> int:

@@ -320,7 +320,7 @@ class System:
         self._settle(guest)
         before, guest.spent = guest.spent, accounts.spent(guest)
         taken = [now - then for now, then in zip(guest.spent, before, strict=True)]
-        ran = sum(taken) / self.hertz
+        ran = max(taken) / self.hertz
         self.now = self.pcpus.end(guest, [cycles / self.hertz for cycles in taken])
         done_at = self.read(guest)
         done_at += guest.waiting

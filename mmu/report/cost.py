@@ -182,7 +182,7 @@ def charges(
         }
     )
     # A thread that looks at gPTEs waits for each line of them: an assumption; nothing prefetches.
-    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] / GPTES_A_LINE
+    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] // GPTES_A_LINE
     charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
     if cores is not None:
         charged[SHOOTDOWN] = Counter(_of_shootdowns(cores, technique.virtual))

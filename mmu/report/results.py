@@ -7,7 +7,7 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,11 +158,7 @@ class Comparison(Shown):
     @property
     def host_pages(self) -> str:
         """The page size that VMMs back memory with, where those compared have the same."""
-        name = "host_page_size"
-        sizes = {each.parameters[name] for each in self.results if name in each.parameters}
-        if len(sizes) > 1:
-            return "as named"
-        return sizes.pop() if sizes else str(self.settings[name])
+        return host_pages(self.results, self.settings)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
@@ -203,6 +199,16 @@ class Comparison(Shown):
             "results": [result.to_dict() for result in self.results],
             "verdict": [pair.to_dict() for pair in self.verdict],
         }
+
+
+def host_pages(results: Iterable[Any], settings: Mapping[str, Any]) -> str:
+    """The page size that VMMs back memory with, where techniques, with their parameters, have the
+    same."""
+    name = "host_page_size"
+    sizes = {each.parameters[name] for each in results if name in each.parameters}
+    if len(sizes) > 1:
+        return "as named"
+    return sizes.pop() if sizes else str(settings[name])
 
 
 def to_json(comparisons: list[Comparison]) -> str:

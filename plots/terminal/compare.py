@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.config import Config
 from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION, NOTHING, OF_CORES
 from mmulab.mmu.report.results import Comparison
+
+if TYPE_CHECKING:
+    from mmulab.mmu.sampling.results import Estimates
 
 #: What each category is called where there is room for a few words only.
 LABELS = {
@@ -27,7 +30,7 @@ _BAR_WIDTH = 60
 _SHADES = dict(zip((*CATEGORIES, *OF_CORES), "█▌░▒▓·xwc+!", strict=True))
 
 
-def machine(comparison: Comparison) -> str:
+def machine(comparison: Comparison | Estimates) -> str:
     """The machine in words: the preset, and all in which it is not as published or as usual."""
     settings = comparison.settings
     arch = comparison.input["preset"]["numbers"]["arch"]["value"]
