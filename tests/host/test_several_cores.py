@@ -199,7 +199,7 @@ def test_a_merged_page_is_told_to_each_other_vcpu() -> None:
     """They are kicked, or, where they do not run, flush at their next entry."""
     told, merges = [], 0
     for ksm in (None, KSMSettings(pages_to_scan=500, sleep=1e-3, smart_scan=False)):
-        host = HostSettings(memory=64 * MIB, preset="skylake-sp", quantum=500, cores=3, ghz=0.1)
+        host = HostSettings(memory=64 * MIB, preset="skylake-sp", quantum=500, cores=3, ghz=1.0)
         vms = tuple(
             VMSettings(name=name, workload="-", memory=8 * MIB, vcpus=3) for name in ("a", "b")
         )
