@@ -155,9 +155,11 @@ def _estimate(result: Made, progress: Any) -> Any:
 def _preset(described: Made, techniques: list[str]) -> Any:
     """The preset with every number as it was, whatever that of its name has now."""
     from mmulab.mmu.presets.listing import restored
+    from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
     from mmulab.mmu.techniques import specs
 
-    return restored(described, specs.costs(specs.parse(text).technique for text in techniques))
+    costs = specs.costs(specs.parse(text).technique for text in techniques)
+    return restored(described, costs | SHOOTDOWNS)
 
 
 def _run(result: Made, progress: Any) -> Any:
