@@ -121,7 +121,7 @@ def compare(
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
     guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
-    host_tables.
+    host_tables, cores.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """

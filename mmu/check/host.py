@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.check.cached import check_cached
+from mmulab.mmu.check.cached import check_cached, check_vcpu
 from mmulab.mmu.check.frames import account, guest_references, host_references
 from mmulab.mmu.check.sharers import check_sharers
 from mmulab.mmu.guest.drivers import hot_plug
@@ -79,6 +79,10 @@ def _check_guest(
     tables = Tables(guest.machine, guest.name)
     reference = guest.spec.technique.reference(tables)
     check_cached(reference, system.units)
+    for number in range(len(guest.vcpus)):
+        if number != guest.turns.at:
+            machine = guest.machine_of(number)
+            check_vcpu(machine, guest.spec.technique, system.units, guest.name)
     reference.check()
     mine = guest_references(reference)
     for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():

@@ -70,10 +70,10 @@ def make(trace: Trace, how: Intervals, length: int, skip: int) -> Plan:
     random = np.random.default_rng(how.draw)
     work = profile.work(trace, how.unit, skip, count)
     if how.method == "smarts":
-        labels, shares = profile.strata(work.sum(axis=1), how.units)
+        labels, shares = profile.strata(work, how.units)
         chosen = _systematic(labels, shares, random)
     else:
-        certain = profile.certain(work.sum(axis=1), how.clusters * how.each // 2)
+        certain = profile.certain(work, how.clusters * how.each // 2)
         vectors = signatures(trace, how.unit, skip, count)
         labels, chosen = _clusters(vectors, certain, how, random)
     return Plan(

@@ -40,14 +40,15 @@ def work(trace: Trace, unit: int, skip: int, count: int) -> np.ndarray:
     return found
 
 
-def strata(values: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
+def strata(work: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
     """(stratum of each unit, how many to measure of each stratum, `units` in all).
 
-    Strata are of rising values, cut where the square roots of frequencies add up to equal parts
-    (Dalenius and Hodges, JASA 54, 1959), over powers of two. The last, where there is one, is of
-    those that are measured in any case.
+    work: float64[unit, n]. Strata are of rising sums of it, cut where the square roots of
+    frequencies add up to equal parts (Dalenius and Hodges, JASA 54, 1959), over powers of two. The
+    last, where there is one, is of those that are measured in any case.
     """
-    whole = certain(values, units // 2)
+    values = work.sum(axis=1)
+    whole = certain(work, units // 2)
     classes = np.floor(np.log2(values + 1)).astype(np.int64)
     heights = np.sqrt(np.bincount(classes[~whole])).cumsum()
     cut = np.zeros(classes.max() + 1)
@@ -61,16 +62,18 @@ def strata(values: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.append(given, whole.sum()) if whole.any() else given
 
 
-def certain(values: np.ndarray, most: int) -> np.ndarray:
-    """Which units, `most` at most, are measured in any case: they have so much of the sum that a
-    sample by value would have each."""
-    found = np.zeros(len(values), bool)
-    left = values.sum()
-    for number, at in enumerate(np.argsort(-values, kind="stable")[:most]):
-        if not values[at] or values[at] * (most - number) < left or len(values) - number <= most:
-            break
-        found[at] = True
-        left -= values[at]
+def certain(work: np.ndarray, most: int) -> np.ndarray:
+    """Which units, `most` at most, are measured in any case, bool[unit]: they have so much of the
+    sum of a column of `work` that a sample by that would have each (Cochran, 9A)."""
+    found = np.zeros(len(work), bool)
+    most = min(most, len(work) - 1) // work.shape[1]
+    for values in work.T:
+        left = values.sum()
+        for number, at in enumerate(np.argsort(-values, kind="stable")[:most]):
+            if not values[at] or values[at] * (most - number) < left:
+                break
+            found[at] = True
+            left -= values[at]
     return found
 
 

@@ -17,7 +17,7 @@ from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.scenario import idle
+from mmulab.mmu.scenario import cores, idle
 from mmulab.mmu.scenario.checkpoints import Checkpoints
 from mmulab.mmu.scenario.lives import (
     Copied,
@@ -239,6 +239,7 @@ def _result(
                 busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
                 life=tuple(guest.life),
+                vcpus=cores.vcpus_of(system, guest),
             )
         )
     services: dict[str, dict[str, float]] = {}
@@ -256,6 +257,7 @@ def _result(
         report=report,
         notes=tuple(note for system in systems for note in _notes(scenario, system, variant)),
         migrations=tuple(report for system in systems for report in system.migrations),
+        cores=cores.cores_of(systems),
     )
 
 
@@ -289,7 +291,7 @@ def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
 
 
 def _vswapper_note(guest: Guest) -> str:
-    stats, vm = guest.vcpu.stats[0], guest.settings
+    stats, vm = guest.counted.stats[0], guest.settings
     on = [key for key in ("map_disk", "emulate_writes") if getattr(vm, key)]
     if on and not stats["host_swap_outs"] + stats["host_drops"]:
         return f"{' and '.join(on)} never acted: the host paged nothing of it out"

@@ -113,8 +113,8 @@ def _settle(
     the last of them."""
     settled = []
     for piece in pieces:
-        known = np.isin(piece.firsts, stack)
-        hits = settle(piece.firsts, known, stack, piece.level.set_mask)
+        hits = np.isin(piece.firsts, stack)
+        settle(piece.firsts, stack, np.zeros(len(stack), np.int64), hits)
         if piece.missed.size:
             piece.missed[piece.numbers[hits]] = NO_PAGE
         on_top(stack_of(piece.level), stack)
@@ -227,26 +227,24 @@ def listed(tags, newest, older, stack):
 
 
 @entry
-def settle(firsts, known, stack, set_mask):
-    """Which of a piece's first misses hit in truth: bool[n]. known: whether the stack, that before
-    the piece, has each of them; it loses what the piece touches."""
-    ways = stack.shape[1]
-    touched = np.zeros(stack.shape[0], np.int64)  # pages of each set, by the piece
-    hits = np.zeros(firsts.size, np.bool_)
+def settle(firsts, stack, touched, hits):
+    """Which of a piece's first misses hit in truth. hits: which of them the stack has, that before
+    the piece, and then those that hit; the stack loses what the piece touches. touched: int64[sets]
+    of 0, how many pages the piece has touched."""
+    sets, ways = stack.shape
     for each in range(firsts.size):
         page = firsts[each]
-        index = page & set_mask
+        index = page & (sets - 1)
         above = touched[index]
         touched[index] += 1
         place = 0
-        while known[each] and place < ways:
+        while hits[each]:  # until it is found
             if stack[index, place] == page:
                 stack[index, place] = NO_PAGE
                 hits[each] = above < ways
                 break
             above += np.int64(stack[index, place] != NO_PAGE)
             place += 1
-    return hits
 
 
 @entry

@@ -206,6 +206,13 @@ class Crowd:
             model.current = model.pids[which % len(model.pids)]
             self._event(vm, SWITCH)
 
+    def _thread(self, vm: int, which: int, thread: int) -> None:
+        """A thread of a process goes on, which may have a vCPU of its own."""
+        model = self._model(vm)
+        if model:
+            model.current = model.pids[which % len(model.pids)]
+            self._event(vm, SWITCH, value=thread)
+
     def _exit(self, vm: int, which: int) -> None:
         """Ends a process; where it runs, another is switched to."""
         model = self._model(vm)

@@ -74,7 +74,7 @@ def test_shares_add_up() -> None:
     for _ in range(200):
         values = random.geometric(random.uniform(0.001, 1), 100) - 1.0
         units = int(random.integers(2, 101))
-        labels, shares = profile.strata(values, units)
+        labels, shares = profile.strata(values[:, None], units)
         sizes = np.bincount(labels)
         assert shares.sum() == units
         assert len(shares) == len(sizes)

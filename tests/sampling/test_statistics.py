@@ -82,7 +82,7 @@ def test_intervals_hold_the_mean(noise: float) -> None:
     touches = np.zeros(500)
     touches[:10] = np.geomspace(2000, 3, 10).round()
     values = 100 + touches + touches**1.2 / 8 + noise * random.exponential(20, 500)
-    labels, shares = strata(touches, 40)
+    labels, shares = strata(touches[:, None], 40)
     held = 0
     for _ in range(300):
         at = np.concatenate(
