@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmulab import __version__
+from mmulab.mmu.host.arrivals import LIFE, Arrivals
 from mmulab.mmu.host.migration_report import Report, Round
 from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
@@ -82,6 +83,38 @@ class VMResult:
         return self.measured.cycles
 
 
+@dataclass(frozen=True)
+class Came:
+    """VMs of a kind that came and went.
+
+    came, turned_away: VMs; the others found a place. most_at_once: that were there. lives: a
+    column for each of `host.arrivals.LIFE`, a row for each that has gone, in that order.
+    """
+
+    name: str
+    came: int
+    turned_away: int
+    most_at_once: int
+    lives: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, kind: Arrivals) -> Came:
+        """What has become of a kind by now."""
+        rows = kind.lives[: kind.ended]
+        lives = {name: rows[name].copy() for name in LIFE.names or ()}
+        return cls(kind.name, kind.number, kind.turned_away, kind.most_at_once, lives)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Came:
+        """What `to_dict` made plain."""
+        lives = {name: np.array(of, LIFE[name]) for name, of in plain["lives"].items()}
+        return cls(**{**plain, "lives": lives})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers; see docs/results.md."""
+        return {**vars(self), "lives": {name: of.tolist() for name, of in self.lives.items()}}
+
+
 @dataclass(frozen=True, repr=False)
 class RunResult(Shown):
     """One run of a scenario.
@@ -89,7 +122,7 @@ class RunResult(Shown):
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
     run ended before its VMs had; report: who held what then. notes: settings and mechanisms
-    that did nothing, a sentence each. migrations: one for each.
+    that did nothing, a sentence each. migrations: one for each. arrivals: a kind each.
     """
 
     scenario: str
@@ -102,6 +135,7 @@ class RunResult(Shown):
     report: str = ""
     notes: tuple[str, ...] = ()
     migrations: tuple[Report, ...] = ()
+    arrivals: tuple[Came, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -160,6 +194,7 @@ class RunResult(Shown):
                 Report(**{**one, "rounds": [Round(**each) for each in one["rounds"]]})
                 for one in plain["migrations"]
             ),
+            arrivals=tuple(map(Came.from_dict, plain.get("arrivals", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,6 +207,7 @@ class RunResult(Shown):
             row["series"] = {name: values.tolist() for name, values in vm.series.items()}
             row["life"] = [asdict(moment) for moment in vm.life]
             vms.append(row)
+        came = {"arrivals": [kind.to_dict() for kind in self.arrivals]} if self.arrivals else {}
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -188,6 +224,7 @@ class RunResult(Shown):
             "vms": vms,
             "services": self.services,
             "migrations": [asdict(report) for report in self.migrations],
+            **came,
         }
 
 
