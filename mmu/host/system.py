@@ -103,7 +103,8 @@ class System:
     what is put here takes part. driver: of the balloons, where there are any. cycles_of:
     cycles that services have taken, by name; they run on cores of their own. frozen: VMs that
     never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
-    next first. peers: the hosts of the scenario, by name; network: by which pages come from those;
+    next first. arrivals: kinds of VMs that come and go. peers: the hosts of the scenario, by name;
+    network: by which pages come from those;
     migrations: reports of those that began here. image_blocks: room for saved memory, in pages;
     remote_blocks: for pages that are on another host.
 
@@ -158,6 +159,7 @@ class System:
         self.frozen: list[Frozen] = []
         self.snapshots: dict[str, Any] = {}
         self.agenda: list[Due] = []
+        self.arrivals: list[Any] = []
         self.peers: dict[str, System] = {settings.name: self}
         self.network: Storage | None = None
         self.migrations: list[Any] = []
