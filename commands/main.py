@@ -17,6 +17,7 @@ from mmulab.commands.assignment import assignment
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
+from mmulab.commands.consolidate import consolidate
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
@@ -54,6 +55,7 @@ for _command in (
     compare,
     walk,
     run,
+    consolidate,
     mrc,
     sweep,
     results,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mmulab.api import (
         calibrate,
         compare,
+        consolidate,
         dedup,
+        estimate,
         geometries,
         miss_ratio,
         plot,
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.errors import InputError, MMULabError, RunError
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.levels import Geometry
@@ -57,6 +61,8 @@ __all__ = [
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Consolidation",
+    "Estimates",
     "Geometries",
     "Geometry",
     "InputError",
@@ -77,7 +83,9 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "consolidate",
     "dedup",
+    "estimate",
     "geometries",
     "miss_ratio",
     "plot",
@@ -98,6 +106,8 @@ _ELSEWHERE = {
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Consolidation": "mmu.report.consolidation",
+    "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",

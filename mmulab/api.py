@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
@@ -119,7 +121,7 @@ def compare(
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
     guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
-    host_tables.
+    host_tables, cores.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """
@@ -130,6 +132,40 @@ def compare(
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
     skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
     return simulate.compare(source, chosen, config, specs, skipped, check, progress)
+
+
+def estimate(
+    trace: PathLike | Trace,
+    intervals: str = "smarts",
+    *,
+    techniques: Listed = TECHNIQUES,
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    jobs: int | None = None,
+    format: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Estimates:
+    """What `compare` would count, from a sample of a long trace: `mmulab compare --intervals`.
+
+    intervals: how to sample, "smarts:units=200" or "simpoint:each=3" (docs/studies.md). warmup:
+    accesses at the beginning that the estimates leave out. jobs: processes that share the sample's
+    parts, as many as there are cores unless given; in a script, several need the caller to stand
+    below `if __name__ == "__main__":`. The others: as for `compare`.
+
+    Raises InputError for a bad trace or option, RunError where a run cannot go on.
+    """
+    from mmulab.mmu.sampling import sampled
+
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
+    return sampled.estimate(
+        source, chosen, config, specs, intervals, skipped, jobs, check, progress
+    )
 
 
 _trace = trace  # where a parameter has the name
@@ -219,6 +255,43 @@ def run(
     if compare:
         return runner.compare(settled, of_vm, check, progress, kept)
     return runner.run(settled, of_vm, "as given", check, progress, checkpoints=kept)
+
+
+def consolidate(
+    scenario: PathLike | Scenario,
+    *,
+    slowdown: float = 1.2,
+    percentile: float | str = 95,
+    mechanisms: Listed = (),
+    most: int = 1024,
+    folder: PathLike | None = None,
+    jobs: int = 1,
+    technique: str | None = None,
+    set: Settings = (),
+    progress: Callable[[str, Tried], None] | None = None,
+) -> Consolidation:
+    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
+
+    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
+    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
+    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
+    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
+    progress: told of each number of VMs that was tried, under which set.
+
+    Raises InputError for a bad scenario, set or number, or a folder of another study.
+    """
+    from mmulab.studies.consolidate import WORST
+    from mmulab.studies.consolidate import consolidate as find
+    from mmulab.studies.public import engine_of
+
+    try:
+        percent = WORST if percentile == "worst" else float(percentile)
+    except ValueError:
+        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
+    settled = settle(scenario, pairs(set), technique)
+    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
+    engine = engine_of("threads", jobs)
+    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
 
 
 def miss_ratio(
