@@ -14,6 +14,7 @@ import click
 from mmulab import __version__
 from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
+from mmulab.commands.blame import blame
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
@@ -55,6 +56,7 @@ for _command in (
     walk,
     run,
     mrc,
+    blame,
     sweep,
     results,
     report,
