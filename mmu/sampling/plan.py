@@ -63,8 +63,8 @@ def make(trace: Trace, how: Intervals, length: int, skip: int) -> Plan:
     count = (length - skip) // how.unit
     if count < 2:
         raise InputError(
-            f"--intervals: {trace.name} has {length - skip:,} accesses after a warm-up of {skip:,}; "
-            f"expected two units of {how.unit:,} at least"
+            f"--intervals: {trace.name} has {length - skip:,} accesses after a warm-up of {skip:,};"
+            f" expected two units of {how.unit:,} at least"
         )
     random = np.random.default_rng(how.draw)
     work = profile.work(trace, how.unit, skip, count)
