@@ -18,6 +18,7 @@ from mmulab.commands.blame import blame
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
+from mmulab.commands.consolidate import consolidate
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
@@ -55,6 +56,7 @@ for _command in (
     compare,
     walk,
     run,
+    consolidate,
     mrc,
     blame,
     sweep,

@@ -14,16 +14,15 @@ from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
-from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
+from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.counts import read_structures
+from mmulab.mmu.report.cores import technique_result
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.report.measured import first_touches, measured
-from mmulab.mmu.report.overlap import Independence, independence
-from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.overlap import independence
+from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
@@ -84,12 +83,12 @@ def compare(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
     results = tuple(
-        _result(worker.simulator, preset, by_kind, touched, known) for worker in workers
+        technique_result(worker.simulator, preset, by_kind, touched, known) for worker in workers
     )
     priced = {
         key: of_one
         for spec in specs
-        for key, of_one in cost.costs_of(preset, spec.technique).items()
+        for key, of_one in cost.costs_of(preset, spec.technique, config.cores > 1).items()
     }
     virtual = [spec.text for spec in specs if spec.technique.virtual]
     settings = config.settings()
@@ -169,7 +168,9 @@ def _feed(
     """Hands every chunk to every worker; returns the measured accesses by kind, and the lines
     of the program that they touched."""
     counts = np.zeros(4, np.int64)
-    lines = Lines(preset, config.caches, FIRST_PID)
+    # That a line is the latest of its set is known of one core's cache.
+    caches = "exact" if config.cores > 1 and config.caches == "sampled" else config.caches
+    lines = Lines(preset, caches, FIRST_PID)
     done = 0
     try:
         for worker in workers:
@@ -274,20 +275,3 @@ class Worker:
             stops |= set(range(CHECK_INTERVAL, end, CHECK_INTERVAL))
             stops |= {int(p) for p in np.unique(chunk.events["position"])}
         return sorted(stops)
-
-
-def _result(
-    simulator: Simulator,
-    preset: Preset,
-    by_kind: Sequence[int],
-    touched: int,
-    known: Independence,
-) -> TechniqueResult:
-    core, vcpu = simulator.machine.core, simulator.machine.vcpu
-    spec = simulator.spec
-    return TechniqueResult(
-        **measured(spec, vcpu, by_kind, preset, touched, known),
-        structures=read_structures(core, vcpu, simulator.units, preset, by_kind, touched),
-        frames=simulator.frames_by_kind(),
-        first_touch=first_touches(spec, vcpu, preset),
-    )

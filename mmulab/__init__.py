@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         blame,
         calibrate,
         compare,
+        consolidate,
         dedup,
         estimate,
         geometries,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.errors import InputError, MMULabError, RunError
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
     from mmulab.mmu.sampling.results import Estimates
@@ -62,6 +64,7 @@ __all__ = [
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Consolidation",
     "Estimates",
     "Geometries",
     "Geometry",
@@ -84,6 +87,7 @@ __all__ = [
     "blame",
     "calibrate",
     "compare",
+    "consolidate",
     "dedup",
     "estimate",
     "geometries",
@@ -107,6 +111,7 @@ _ELSEWHERE = {
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Consolidation": "mmu.report.consolidation",
     "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.levels",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 from mmulab.mmu.by_hand.walkthrough import Walk
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.consolidation import Consolidation
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import StudyResults
 from mmulab.mmu.sampling.results import Estimates
@@ -17,6 +18,7 @@ from mmulab.plots import (
     blame,
     calibration,
     compare,
+    consolidation,
     dedup,
     estimates,
     geometries,
@@ -31,6 +33,7 @@ from mmulab.plots.figures import check_path, save
 from mmulab.plots.terminal import blame as blame_text
 from mmulab.plots.terminal import calibration as calibration_text
 from mmulab.plots.terminal import compare_table
+from mmulab.plots.terminal import consolidation as consolidation_text
 from mmulab.plots.terminal import dedup as dedup_text
 from mmulab.plots.terminal import estimates as estimates_text
 from mmulab.plots.terminal import geometries as geometries_text
@@ -66,6 +69,7 @@ Result: TypeAlias = Union[  # noqa: UP007
     Calibrated,
     Validation,
     StudyResults,
+    Consolidation,
 ]
 
 
@@ -110,6 +114,7 @@ _KINDS: dict[type, _Kind] = {
     Preset: _Kind(_each(_preset), None),
     Calibrated: _Kind(_each(calibration_text.table), _only(calibration.draw)),
     Validation: _Kind(_each(validation_text.table), validation.draw),
+    Consolidation: _Kind(_each(consolidation_text.table), _only(consolidation.draw)),
     StudyResults: _Kind(_each(study_text.table), _only(study.draw)),
 }
 

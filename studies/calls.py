@@ -201,6 +201,38 @@ def _run(settings: Settings, scenario: Any, progress: Progress | None) -> list[A
     return found if several else [found]
 
 
+def _made_of_crowd(settings: Settings, scenario: Scenario | None) -> Made:
+    from mmulab.mmu.scenario import crowd
+
+    assert scenario is not None
+    of = crowd.crowd(scenario, int(settings["vms"]), settings["mechanisms"])
+    about, files = _made_of_run({}, of)
+    alone = [asdict(crowd.alone(scenario, at)) for at in range(len(scenario.vms))]
+    return Made({**about, "call": "consolidate", "alone": alone}, files)
+
+
+@lru_cache(maxsize=256)
+def _alone(scenario: Scenario, number: int) -> Any:
+    """The result of a VM of the mix by itself."""
+    from mmulab import api
+    from mmulab.mmu.scenario import crowd
+
+    (vm,) = api.run(crowd.alone(scenario, number)).vms
+    return vm
+
+
+def _crowd(settings: Settings, scenario: Any, progress: Progress | None) -> list[Any]:
+    from mmulab import api
+    from mmulab.mmu.scenario import crowd
+    from mmulab.mmu.scenario.run import slowed
+
+    of = crowd.crowd(scenario, int(settings["vms"]), settings["mechanisms"])
+    found = api.run(of, progress=progress)
+    mix = len(scenario.vms)
+    vms = (slowed(vm, _alone(scenario, at % mix)) for at, vm in enumerate(found.vms))
+    return [replace(found, variant=settings["mechanisms"], vms=tuple(vms))]
+
+
 def _for_mrc(settings: Settings) -> dict[str, Any]:
     """Arguments of `api.miss_ratio`, or with sets of `api.geometries`."""
     from mmulab.arguments import number
@@ -244,4 +276,5 @@ CALLS = {
     "compare": Call(_made_of_compare, _compare),
     "run": Call(_made_of_run, _run),
     "mrc": Call(_made_of_mrc, _mrc),
+    "consolidate": Call(_made_of_crowd, _crowd),
 }

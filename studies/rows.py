@@ -22,7 +22,8 @@ def failure(reason: str) -> list[Row]:
 def of_results(command: str, results: Iterable[Any], settings: Mapping[str, str]) -> list[Row]:
     """The rows of a run, without what begins them, as texts: numbers as Python writes them, so
     that they are read again to the last digit."""
-    make = {"compare": _of_comparison, "run": _of_scenario, "mrc": _of_curves}[command]
+    make = {"compare": _of_comparison, "run": _of_scenario, "mrc": _of_curves,
+            "consolidate": _of_scenario}[command]  # fmt: skip
     return [row for result in results for row in make(result, settings)]
 
 

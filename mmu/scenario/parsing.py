@@ -62,6 +62,7 @@ BUNDLED = {
     "desktops": "six guests of one image: what merging saves, and what it costs",
     "clones": "a template and 200 clones: what they share, and what each adds",
     "migration": "a VM that moves to another host: rounds, downtime, pages sent twice",
+    "consolidation": "three kinds of small servers: how many fit, `mmulab consolidate`",
     "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 

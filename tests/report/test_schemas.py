@@ -23,6 +23,8 @@ COMMANDS = {
                   "--intervals", "smarts:unit=100,units=20,warmup=100"],
     "scenario": ["run", "@double-paging", "--compare", "--set",
                  "vm.workload=zipf:keys=2k,accesses=20K"],
+    "consolidation": ["consolidate", "@consolidation", "--most", "2", "--mechanisms", "ksm",
+                      "--set", "vm.workload=zipf:keys=2k,accesses=20K"],
     "miss-ratio": ["mrc", SMALL],
     "geometries": ["mrc", SMALL, "--sets", "16", "--l1", "4x2"],
     "trace-info": ["trace", "info", SMALL],
