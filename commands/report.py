@@ -36,8 +36,8 @@ def report(
 ) -> None:
     """Write RESULTS as a report that can be handed on.
 
-    Each of RESULTS is a file that --json of compare, run, consolidate, mrc, trace info or
-    dedup wrote, or the folder of a study. html is one page that loads nothing; md and latex
+    Each of RESULTS is a file that --json of compare, run, consolidate, blame, mrc, trace
+    info or dedup wrote, or the folder of a study. html is one page that loads nothing; md and latex
     have their figures in files beside them, named after OUT.
     """
     kind = _format(out, format_)

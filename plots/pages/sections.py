@@ -25,7 +25,7 @@ from mmulab.plots import (
     study,
 )
 from mmulab.plots.pages.document import Document, Picture, Section, Table
-from mmulab.plots.pages.saved import WRONG, Saved
+from mmulab.plots.pages.saved import WRONG, Blamed, Saved
 from mmulab.plots.terminal import compare as words
 from mmulab.plots.terminal import compare_table, verdict
 from mmulab.plots.terminal import consolidation as consolidation_text
@@ -44,6 +44,9 @@ Plain = Mapping[str, Any]
 
 #: Metrics of a study that have a figure.
 MOST_METRICS = 6
+
+#: Parts of a blame that are shown.
+MOST_PARTS = 50
 
 
 def document(saved: Sequence[Saved], title: str = "", metrics: Sequence[str] = ()) -> Document:
@@ -225,6 +228,27 @@ def _dedup(one: Report, plain: Plain, path: str) -> Section:
     return _of_text("memory images", names, plain, path, text, figure)
 
 
+def _blamed(one: Blamed, plain: Plain, path: str) -> Section:
+    counted = ("accesses", "l1_tlb_misses", "l2_tlb_misses", "walks", "references", "guest_faults",
+               "exits")  # fmt: skip
+    rows = [
+        [part["name"], f"{part['cycles']:,.0f}", f"{part['walk_cycles']:,.0f}",
+         *(f"{part[name]:,}" for name in counted)]
+        for part in plain["parts"][:MOST_PARTS]
+    ]  # fmt: skip
+    head = [plain["by"], "cycles", "of walks", *(name.replace("_", " ") for name in counted)]
+    left = len(plain["parts"]) - len(rows)
+    caption = "Cycles of translation, and what they come from" + f"; {left:,} more" * bool(left)
+    return Section(
+        plain["trace"],
+        f"{plain['accesses']:,} accesses under {plain['technique']}, {plain['preset']}",
+        tables=[Table(caption, head, rows)],
+        facts=_facts(plain),
+        commands=_commands(plain, path),
+        files=_files(plain),
+    )
+
+
 def _estimates(one: Estimates, plain: Plain, path: str) -> Section:
     figure = Picture(
         f"Cycles an access, {one.trace}, estimated",
@@ -336,6 +360,7 @@ _KINDS: dict[type, Callable[[Any, Plain, str], Section]] = {
     Geometries: _geometries,
     TraceInfo: _trace_info,
     Report: _dedup,
+    Blamed: _blamed,
     Estimates: _estimates,
     Consolidation: _consolidation,
 }
