@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmulab.api import (
+        blame,
         calibrate,
         compare,
-        consolidate,
         dedup,
         estimate,
         geometries,
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
-    from mmulab.studies.public import results, sweep
+    from mmulab.studies.public import consolidate, results, sweep
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Blame",
     "Calibrated",
     "Chunk",
     "Comparison",
@@ -81,6 +83,7 @@ __all__ = [
     "Validation",
     "Walk",
     "__version__",
+    "blame",
     "calibrate",
     "compare",
     "consolidate",
@@ -103,6 +106,7 @@ __all__ = [
 
 #: Where the names are that `mmulab.api` does not define.
 _ELSEWHERE = {
+    "Blame": "workloads.analysis.blame",
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
@@ -125,6 +129,7 @@ _ELSEWHERE = {
     "TraceInfo": "workloads.analysis.summary",
     "Validation": "workloads.probes.validation",
     "Walk": "mmu.by_hand.walkthrough",
+    "consolidate": "studies.public",
     "results": "studies.public",
     "sweep": "studies.public",
 }

@@ -23,8 +23,8 @@ from mmulab.arguments import (
     settle,
 )
 from mmulab.mmu.config import TECHNIQUES
-from mmulab.mmu.config.units import parse_count
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.config.units import parse_bytes, parse_count
+from mmulab.mmu.errors import InputError, check_choice, unknown
 from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
-    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.checkpoints import Checkpoints
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -257,43 +257,6 @@ def run(
     return runner.run(settled, of_vm, "as given", check, progress, checkpoints=kept)
 
 
-def consolidate(
-    scenario: PathLike | Scenario,
-    *,
-    slowdown: float = 1.2,
-    percentile: float | str = 95,
-    mechanisms: Listed = (),
-    most: int = 1024,
-    folder: PathLike | None = None,
-    jobs: int = 1,
-    technique: str | None = None,
-    set: Settings = (),
-    progress: Callable[[str, Tried], None] | None = None,
-) -> Consolidation:
-    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
-
-    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
-    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
-    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
-    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
-    progress: told of each number of VMs that was tried, under which set.
-
-    Raises InputError for a bad scenario, set or number, or a folder of another study.
-    """
-    from mmulab.studies.consolidate import WORST
-    from mmulab.studies.consolidate import consolidate as find
-    from mmulab.studies.public import engine_of
-
-    try:
-        percent = WORST if percentile == "worst" else float(percentile)
-    except ValueError:
-        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
-    settled = settle(scenario, pairs(set), technique)
-    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
-    engine = engine_of("threads", jobs)
-    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
-
-
 def miss_ratio(
     trace: PathLike | Trace,
     *,
@@ -354,6 +317,40 @@ def geometries(
     return analysis.measure(
         source, listed(page_sizes), sets, ways, front, skipped, most, ignore_invalidations, progress
     )
+
+
+def blame(
+    trace: PathLike | Trace,
+    by: str = "region",
+    *,
+    technique: str = "nested",
+    range: int | str = "2M",
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    format: str | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Blame:
+    """Which data or instructions TLB misses and page walks come from: `mmulab blame`.
+
+    by: "region" (heap, stack, mapped code and so on, by the trace's events), "range" (of so many
+    bytes, `range`) or "ip" (instructions, where the trace has them). technique: its spec. warmup:
+    accesses at the beginning that are not counted. max: accesses that are. The others: as for
+    `compare`.
+
+    Raises InputError for a bad trace or option, RunError where the run cannot go on.
+    """
+    from mmulab.workloads.analysis import blame as analysis
+
+    check_choice("by", by, analysis.BY)
+    chosen, config = machine(preset, pairs(set), options, [technique])
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    size = number("range", range, parse_bytes)
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    return analysis.measure(source, chosen, config, technique, by, size, skipped, most, progress)
 
 
 def trace_info(

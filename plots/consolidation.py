@@ -19,7 +19,7 @@ _MOST = 4.0
 def draw(found: Consolidation) -> Figure:
     """Slowdown, at the percentile that was asked for, of each number of VMs that was run; the
     limit; and as bars how many fit."""
-    figure = new_figure(9.6, 4.0)
+    figure = new_figure(9.6, 3.6)
     curve, bars = figure.subplots(1, 2, width_ratios=[3, 2])
     edge = 1.0 + _MOST * (found.slowdown - 1.0) if found.slowdown > 1 else 2.0
     for position, each in enumerate(found.sets):
@@ -29,9 +29,9 @@ def draw(found: Consolidation) -> Figure:
         f"limit {found.slowdown:g}", (1.0, found.slowdown), xycoords=("axes fraction", "data"),
         ha="right", va="bottom", fontsize=8,
     )  # fmt: skip
-    curve.set_ylim(1.0 - 0.05 * (edge - 1.0), edge)
+    curve.set_ylim(1.0 - 0.05 * (edge - 1.0), edge + 0.03 * (edge - 1.0))
     most = max(each.vms for each in found.sets) or 1
-    curve.set_xlim(0.5, 1.6 * most + 0.5)
+    curve.set_xlim(0.5, 1.4 * most + 1)
     curve.set_xlabel("VMs on the host", fontsize=8)
     curve.set_title(
         f"times as long an access as alone, {which(found.percentile)}", fontsize=9, loc="left"
@@ -55,14 +55,15 @@ def draw(found: Consolidation) -> Figure:
 
 def _line(axes: Any, each: Fitted, position: int, edge: float) -> None:
     colour = SERIES[position % len(SERIES)]
-    at = [tried.vms for tried in each.tried]
     slow = [edge if t.slowdown is None else min(edge, t.slowdown) for t in each.tried]
+    shown = slow.index(edge) + 1 if edge in slow else len(slow)
+    at, slow = [tried.vms for tried in each.tried][:shown], slow[:shown]
     axes.plot(
         at, slow, color=colour, marker=MARKERS[position % len(MARKERS)], markerfacecolor="none",
         markersize=6 - position / 2, linewidth=2.4 - 0.3 * position, label=each.mechanisms,
     )  # fmt: skip
-    beyond = [vms for vms, height in zip(at, slow, strict=True) if height == edge]
-    axes.plot(beyond, [edge] * len(beyond), "x", color=colour, clip_on=False)
+    if slow and slow[-1] == edge:
+        axes.plot(at[-1], edge, "x", color=colour, markersize=8)
 
 
 def _bars(axes: Any, found: Consolidation) -> None:

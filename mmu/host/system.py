@@ -34,6 +34,7 @@ from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_O
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.techniques import registry, specs
 from mmulab.mmu.trace import Trace
 
@@ -102,7 +103,8 @@ class System:
     what is put here takes part. driver: of the balloons, where there are any. cycles_of:
     cycles that services have taken, by name; they run on cores of their own. frozen: VMs that
     never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
-    next first. peers: the hosts of the scenario, by name; network: by which pages come from those;
+    next first. arrivals: kinds of VMs that come and go. peers: the hosts of the scenario, by name;
+    network: by which pages come from those;
     migrations: reports of those that began here. image_blocks: room for saved memory, in pages;
     remote_blocks: for pages that are on another host.
 
@@ -124,7 +126,7 @@ class System:
         self.hertz = settings.ghz * 1e9
         asked = [specs.parse(vm.technique) for vm in vms]
         techniques = [*registry.built_in(), *(spec.technique for spec in asked)]
-        costs = specs.costs(techniques)
+        costs = specs.costs(techniques) | SHOOTDOWNS
         preset = preset_files.load(settings.preset, lambda: costs)
         for key, value in settings.set:
             preset = override(preset, key, value, costs)
@@ -157,6 +159,7 @@ class System:
         self.frozen: list[Frozen] = []
         self.snapshots: dict[str, Any] = {}
         self.agenda: list[Due] = []
+        self.arrivals: list[Any] = []
         self.peers: dict[str, System] = {settings.name: self}
         self.network: Storage | None = None
         self.migrations: list[Any] = []

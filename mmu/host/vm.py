@@ -152,6 +152,13 @@ class Guest(Holdings):
             self.vm.record[0][name] = old[name]
         self.started = self.finished = self.off = self.paused = False
 
+    def become(self, settings: VMSettings, trace: Trace) -> None:
+        """It is another VM of its kind, which boots: see host.arrivals."""
+        self.settings, self.trace, self._feed = settings, trace, Feed(trace)
+        self.started = self.finished = self.off = self.paused = False
+        self.life.clear()
+        self.go_to(None, booted=False)
+
     @property
     def position(self) -> tuple[Any, ...]:
         """How far its workload has got."""

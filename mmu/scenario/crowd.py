@@ -58,6 +58,8 @@ def check_mix(scenario: Scenario) -> None:
     """Raises InputError where a scenario is none that can be had in any number."""
     if scenario.others:
         raise InputError(f"scenario {scenario.name}: {len(scenario.hosts)} hosts; expected one")
+    if scenario.arrivals:
+        raise InputError(f"scenario {scenario.name}: VMs come and go; expected a mix that stays")
     if scenario.events:
         raise InputError(
             f"scenario {scenario.name}: {scenario.events[0]}: expected VMs without events, of "

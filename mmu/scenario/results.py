@@ -14,6 +14,7 @@ import numpy as np
 
 from mmulab import __version__
 from mmulab.mmu.host.accounts import Moment
+from mmulab.mmu.host.arrivals import LIFE, Arrivals
 from mmulab.mmu.host.migration_report import Report, Round
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
@@ -116,6 +117,38 @@ class VMResult:
         return self.measured.cycles
 
 
+@dataclass(frozen=True)
+class Came:
+    """VMs of a kind that came and went.
+
+    came, turned_away: VMs; the others found a place. most_at_once: that were there. lives: a
+    column for each of `host.arrivals.LIFE`, a row for each that has gone, in that order.
+    """
+
+    name: str
+    came: int
+    turned_away: int
+    most_at_once: int
+    lives: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, kind: Arrivals) -> Came:
+        """What has become of a kind by now."""
+        rows = kind.lives[: kind.ended]
+        lives = {name: rows[name].copy() for name in LIFE.names or ()}
+        return cls(kind.name, kind.number, kind.turned_away, kind.most_at_once, lives)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Came:
+        """What `to_dict` made plain."""
+        lives = {name: np.array(of, LIFE[name]) for name, of in plain["lives"].items()}
+        return cls(**{**plain, "lives": lives})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers; see docs/results.md."""
+        return {**vars(self), "lives": {name: of.tolist() for name, of in self.lives.items()}}
+
+
 @dataclass(frozen=True, repr=False)
 class RunResult(Shown):
     """One run of a scenario.
@@ -124,6 +157,7 @@ class RunResult(Shown):
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
     run ended before its VMs had; report: who held what then. notes: settings and mechanisms
     that did nothing, a sentence each. migrations: one for each. cores: of hosts that have several.
+    arrivals: a kind each.
     """
 
     scenario: str
@@ -137,6 +171,7 @@ class RunResult(Shown):
     notes: tuple[str, ...] = ()
     migrations: tuple[Report, ...] = ()
     cores: tuple[CoreResult, ...] = ()
+    arrivals: tuple[Came, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -196,6 +231,7 @@ class RunResult(Shown):
                 for one in plain["migrations"]
             ),
             cores=tuple(CoreResult(**core) for core in plain.get("cores", ())),
+            arrivals=tuple(map(Came.from_dict, plain.get("arrivals", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,6 +246,7 @@ class RunResult(Shown):
             if vm.vcpus:
                 row["vcpus"] = [asdict(vcpu) for vcpu in vm.vcpus]
             vms.append(row)
+        came = {"arrivals": [kind.to_dict() for kind in self.arrivals]} if self.arrivals else {}
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -227,6 +264,7 @@ class RunResult(Shown):
             "services": self.services,
             "migrations": [asdict(report) for report in self.migrations],
             **({"cores": [asdict(core) for core in self.cores]} if self.cores else {}),
+            **came,
         }
 
 

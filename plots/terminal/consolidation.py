@@ -22,11 +22,12 @@ def table(found: Consolidation) -> str:
     for each in found.sets:
         by_count = {tried.vms: tried for tried in each.tried}
         last = by_count.get(each.vms)
+        typical, worst = (last.slowdown, last.worst) if last else (None, None)
         more = "not tried" if each.most else _said(by_count[each.vms + 1])
         part = each.vms * found.vm_memory / found.host_memory
         lines.append(
-            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}{_number(last and last.slowdown):>10}"
-            f"{_number(last and last.worst):>8}  {more}"
+            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}{_number(typical):>10}"
+            f"{_number(worst):>8}  {more}"
         )
     lines += ["", "slowdown by number of VMs"]
     for each in found.sets:
