@@ -33,7 +33,7 @@ PLACES = {
     "mmulab.workloads.generators": {"Generated.chunks": READING},
     "mmulab.mmu.machine.run": {"run": SIMULATING},
     "mmulab.mmu.machine.work": {"prepare": SIMULATING},
-    "mmulab.mmu.machine.build": {"machine_of": SIMULATING},
+    "mmulab.mmu.machine.simulator": {"build": SIMULATING},
     "mmulab.mmu.host.system": {"System.__init__": SIMULATING, "System.step": SIMULATING},
     "mmulab.workloads.analysis.stack_distance": {
         "StackDistances.take": SIMULATING, "StackDistances.absorb": SIMULATING,

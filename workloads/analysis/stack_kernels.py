@@ -131,6 +131,16 @@ def _push(top, keys, slots, stamped, live, tree, state, key, found):
     top[0] = key
 
 
+@inlined
+def _short_of(keys, stamped, histogram, state):
+    """What has no room for one page more; DONE where there is room."""
+    if state[NEXT_SLOT] == stamped.size:
+        return COMPACT
+    if 2 * state[KEYS] >= keys.size:
+        return GROW
+    return WIDEN if state[KEYS] + 2 >= histogram.size else DONE
+
+
 @entry
 def distances(address, size, first, end, shift, owner, threshold, state, top, keys, slots, firsts,
               stamped, live, tree, histogram, straddles):  # fmt: skip
@@ -157,15 +167,10 @@ def distances(address, size, first, end, shift, owner, threshold, state, top, ke
             if hashed(key) >> 8 & ((1 << SAMPLE_BITS) - 1) >= threshold:
                 state[ACCESSES] += 1
                 continue
-            if state[NEXT_SLOT] == stamped.size:
+            short = _short_of(keys, stamped, histogram, state)
+            if short != DONE:
                 straddles[0] = touched - page
-                return COMPACT, position
-            if 2 * state[KEYS] >= keys.size:
-                straddles[0] = touched - page
-                return GROW, position
-            if state[KEYS] + 2 >= histogram.size:
-                straddles[0] = touched - page
-                return WIDEN, position
+                return short, position
             state[ACCESSES] += 1
             state[SAMPLED] += 1
             found = 0

@@ -223,10 +223,16 @@ def _take_field(data, at, delimiter, role, base, literal, words, found):
 
 
 @inlined
-def _take_line(data, at, columns, literals, words, delimiter, needed, found):
-    """(where the last column ends, are all as they should be)"""
+def _clear(found):
+    """A line says nothing yet."""
     found[:] = 0
     found[KIND], found[SIZE], found[PROCESS], found[THREAD] = LOAD, 1, _NOBODY, _NOBODY
+
+
+@inlined
+def _take_line(data, at, columns, literals, words, delimiter, needed, found):
+    """(where the last column ends, are all as they should be)"""
+    _clear(found)
     last = len(columns) - 1
     for column in range(len(columns)):
         at = skip_space(data, at, delimiter)
@@ -272,20 +278,18 @@ def parse(
     lines = 0
     limit = address.size - 1
     pairs = letters.max() >= 0
-    is_whole = False  # whether `found` is that of a line
+    _clear(found)
     while position < end:
         if count >= limit:
             return FULL, position, count, lines
         if state[EVENTS] == len(events):
             return AGAIN, position, count, lines
-        good = False
-        if pairs and is_whole:
+        at, good = position, False
+        if pairs:
             at, good = _take_pair(data, position, columns[0, 1], letters, found)
         if not good:
             at, good = _take_line(
-                data, position, columns, literals, words, delimiter, needed, found
-            )  # fmt: skip
-            is_whole = good
+                data, position, columns, literals, words, delimiter, needed, found)  # fmt: skip
         if good:
             while data[at] != NEWLINE and (rest or is_end(data[at], SPACE)):
                 at += 1
