@@ -14,7 +14,7 @@ from mmulab.mmu.report.made import digest
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.sampling import results as estimates
 from mmulab.mmu.scenario import results as scenario
-from mmulab.workloads.analysis import geometries, miss_ratio, page_sharing, summary
+from mmulab.workloads.analysis import blame, geometries, miss_ratio, page_sharing, summary
 
 #: What comes of a result that lacks a key, or has another type there.
 WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError)
@@ -27,7 +27,18 @@ class _Kind(NamedTuple):
     version: int
 
 
+@dataclass(frozen=True)
+class Blamed:
+    """What `mmulab blame` found, of which the table alone is written."""
+
+    plain: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.plain
+
+
 _KINDS: dict[str, _Kind] = {
+    blame.SCHEMA: _Kind(Blamed, blame.SCHEMA_VERSION),
     results.SCHEMA: _Kind(Comparison.from_dict, results.SCHEMA_VERSION),
     estimates.SCHEMA: _Kind(estimates.Estimates.from_dict, estimates.SCHEMA_VERSION),
     consolidation.SCHEMA: _Kind(
