@@ -85,29 +85,27 @@ class PCPUs:
 
     # --- Who is next ---------------------------------------------------------------
 
-    def begins_at(self, guest: Guest) -> float:
-        """When a VM's next turn can begin."""
+    def _begins_at(self, guest: Guest, free_at: Sequence[float]) -> float:
+        """When a VM's next turn can begin. free_at: of all pCPUs, ascending."""
         pins = self._pins.get(guest.name)
         if pins:
             free = self.all[pins[guest.turns.at]].free_at
         elif self.settings.scheduler == GANG:
-            free = sorted(pcpu.free_at for pcpu in self.all)[len(_with_work(guest)) - 1]
+            free = free_at[len(_with_work(guest)) - 1]
         else:
-            free = min(pcpu.free_at for pcpu in self.all)
+            free = free_at[0]
         return max(guest.ready_at, free)
 
     def next(self, guests: Sequence[Guest], now: float) -> tuple[Guest, float]:
         """The VM whose turn it is, and when that begins: one of them can run."""
-        can_run = [g for g in guests if not g.finished and not g.paused]
-        now = max(now, min(map(self.begins_at, can_run)))
-        self._advance(now)
+        free_at = sorted(pcpu.free_at for pcpu in self.all)
         count = len(guests)
         in_turn = (guests[(self._next + n) % count] for n in range(count))
-        ready = [
-            guest
-            for guest in in_turn
-            if not guest.finished and not guest.paused and self.begins_at(guest) <= now
-        ]
+        can_run = [guest for guest in in_turn if not guest.finished and not guest.paused]
+        begins = [self._begins_at(guest, free_at) for guest in can_run]
+        now = max(now, min(begins))
+        self._advance(now)
+        ready = [guest for guest, at in zip(can_run, begins, strict=True) if at <= now]
         chosen = ready[0]
         if self.settings.scheduler == CREDIT:
             self._account(guests, now)

@@ -246,6 +246,10 @@ class Guest(Holdings):
         """The VM on the core that it runs on, with the vCPU whose turn it is."""
         return self.machine_of(self.turns.at)
 
+    def count(self, name: str) -> int:
+        """What all of its vCPUs have counted of one statistic."""
+        return sum(int(vcpu.stats[0][name]) for vcpu in self.vcpus)
+
     @property
     def counted(self) -> VCPU:
         """What all of its vCPUs have counted."""

@@ -149,8 +149,26 @@ lifetime = "2ms"
 places = 3
 """
 
+#: Three VMs of two vCPUs on three cores, whose threads unmap what all have used.
+CORES = """
+name = "cores"
+[host]
+memory = "64M"
+cores = 3
+quantum = 700
+scheduler = "credit"
+preset = "skylake-sp"
+[[vm]]
+count = 3
+memory = "8M"
+vcpus = 2
+remote_flush = "preempted"
+workload = "munmap:threads=2,work=200,accesses=20K"
+"""
+
 #: By name.
 SCENARIOS = {
+    "cores": CORES,
     "paging": PAGING,
     "copied": COPIED,
     "coming": COMING,
