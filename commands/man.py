@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -41,13 +42,15 @@ def man(ctx: click.Context, command: tuple[str, ...], output: str | None) -> Non
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None
     for name, text in known.items():
-        options.write_text(str(Path(output) / f"{name}.1"), lambda text=text: text)  # type: ignore[misc]
+        options.write_text(str(Path(output) / f"{name}.1"), partial(str, text))
 
 
 def pages(root: click.Command) -> Iterator[tuple[str, str]]:
     """(name, text) of the page of a command and of each one below it, in man(7)'s macros."""
 
-    def below(command: click.Command, path: str, parent: click.Context | None) -> Iterator:  # type: ignore[type-arg]
+    def below(
+        command: click.Command, path: str, parent: click.Context | None
+    ) -> Iterator[tuple[str, str]]:
         context = click.Context(command, info_name=path.split()[-1], parent=parent)
         yield path.replace(" ", "-"), page(command, path, context)
         if isinstance(command, click.Group):
