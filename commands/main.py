@@ -21,6 +21,7 @@ from mmulab.commands.completion import completion
 from mmulab.commands.consolidate import consolidate
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
+from mmulab.commands.man import man
 from mmulab.commands.mrc import mrc
 from mmulab.commands.report import report
 from mmulab.commands.rerun import rerun
@@ -72,6 +73,7 @@ for _command in (
     calibrate,
     validate,
     completion,
+    man,
 ):
     cli.add_command(_command)
 
