@@ -14,9 +14,11 @@ import click
 from mmulab import __version__
 from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
+from mmulab.commands.blame import blame
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
+from mmulab.commands.consolidate import consolidate
 from mmulab.commands.dedup import dedup
 from mmulab.commands.lists import presets, techniques, workloads
 from mmulab.commands.mrc import mrc
@@ -54,7 +56,9 @@ for _command in (
     compare,
     walk,
     run,
+    consolidate,
     mrc,
+    blame,
     sweep,
     results,
     report,

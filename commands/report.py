@@ -27,9 +27,9 @@ FORMATS = {"html": ".html", "md": ".md", "latex": ".tex", "pdf": ".pdf", "csv": 
 def report(results: tuple[str, ...], out: str, format_: str | None, title: str) -> None:
     """Write RESULTS as a report that can be handed on.
 
-    Each of RESULTS is a file that --json of compare, run, mrc, trace info or dedup wrote, or
-    the folder of a study. html is one page that loads nothing; md and latex have their figures
-    in files beside them, named after OUT.
+    Each of RESULTS is a file that --json of compare, run, consolidate, mrc, trace info or
+    dedup wrote, or the folder of a study. html is one page that loads nothing; md and latex
+    have their figures in files beside them, named after OUT.
     """
     kind = _format(out, format_)
     options.check_outputs(None, output=out)

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmulab.api import (
+        blame,
         calibrate,
         compare,
         dedup,
+        estimate,
         geometries,
         miss_ratio,
         plot,
@@ -36,14 +38,17 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.errors import InputError, MMULabError, RunError
     from mmulab.mmu.presets.preset import Preset
+    from mmulab.mmu.report.consolidation import Consolidation
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
-    from mmulab.studies.public import results, sweep
+    from mmulab.studies.public import consolidate, results, sweep
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -54,9 +59,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Blame",
     "Calibrated",
     "Chunk",
     "Comparison",
+    "Consolidation",
+    "Estimates",
     "Geometries",
     "Geometry",
     "InputError",
@@ -75,9 +83,12 @@ __all__ = [
     "Validation",
     "Walk",
     "__version__",
+    "blame",
     "calibrate",
     "compare",
+    "consolidate",
     "dedup",
+    "estimate",
     "geometries",
     "miss_ratio",
     "plot",
@@ -95,9 +106,12 @@ __all__ = [
 
 #: Where the names are that `mmulab.api` does not define.
 _ELSEWHERE = {
+    "Blame": "workloads.analysis.blame",
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
+    "Consolidation": "mmu.report.consolidation",
+    "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",
@@ -115,6 +129,7 @@ _ELSEWHERE = {
     "TraceInfo": "workloads.analysis.summary",
     "Validation": "workloads.probes.validation",
     "Walk": "mmu.by_hand.walkthrough",
+    "consolidate": "studies.public",
     "results": "studies.public",
     "sweep": "studies.public",
 }

@@ -23,8 +23,8 @@ from mmulab.arguments import (
     settle,
 )
 from mmulab.mmu.config import TECHNIQUES
-from mmulab.mmu.config.units import parse_count
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.config.units import parse_bytes, parse_count
+from mmulab.mmu.errors import InputError, check_choice, unknown
 from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -119,7 +121,7 @@ def compare(
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
     guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
-    host_tables.
+    host_tables, cores.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """
@@ -130,6 +132,40 @@ def compare(
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
     skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
     return simulate.compare(source, chosen, config, specs, skipped, check, progress)
+
+
+def estimate(
+    trace: PathLike | Trace,
+    intervals: str = "smarts",
+    *,
+    techniques: Listed = TECHNIQUES,
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    jobs: int | None = None,
+    format: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Estimates:
+    """What `compare` would count, from a sample of a long trace: `mmulab compare --intervals`.
+
+    intervals: how to sample, "smarts:units=200" or "simpoint:each=3" (docs/studies.md). warmup:
+    accesses at the beginning that the estimates leave out. jobs: processes that share the sample's
+    parts, as many as there are cores unless given; in a script, several need the caller to stand
+    below `if __name__ == "__main__":`. The others: as for `compare`.
+
+    Raises InputError for a bad trace or option, RunError where a run cannot go on.
+    """
+    from mmulab.mmu.sampling import sampled
+
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
+    return sampled.estimate(
+        source, chosen, config, specs, intervals, skipped, jobs, check, progress
+    )
 
 
 _trace = trace  # where a parameter has the name
@@ -281,6 +317,40 @@ def geometries(
     return analysis.measure(
         source, listed(page_sizes), sets, ways, front, skipped, most, ignore_invalidations, progress
     )
+
+
+def blame(
+    trace: PathLike | Trace,
+    by: str = "region",
+    *,
+    technique: str = "nested",
+    range: int | str = "2M",
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    format: str | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Blame:
+    """Which data or instructions TLB misses and page walks come from: `mmulab blame`.
+
+    by: "region" (heap, stack, mapped code and so on, by the trace's events), "range" (of so many
+    bytes, `range`) or "ip" (instructions, where the trace has them). technique: its spec. warmup:
+    accesses at the beginning that are not counted. max: accesses that are. The others: as for
+    `compare`.
+
+    Raises InputError for a bad trace or option, RunError where the run cannot go on.
+    """
+    from mmulab.workloads.analysis import blame as analysis
+
+    check_choice("by", by, analysis.BY)
+    chosen, config = machine(preset, pairs(set), options, [technique])
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    size = number("range", range, parse_bytes)
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    return analysis.measure(source, chosen, config, technique, by, size, skipped, most, progress)
 
 
 def trace_info(

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 from mmulab.mmu.by_hand.walkthrough import Walk
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.report.consolidation import Consolidation
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import StudyResults
+from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.plots import (
+    blame,
     calibration,
     compare,
+    consolidation,
     dedup,
+    estimates,
     geometries,
     info,
     mrc,
@@ -25,9 +30,12 @@ from mmulab.plots import (
     walk,
 )
 from mmulab.plots.figures import check_path, save
+from mmulab.plots.terminal import blame as blame_text
 from mmulab.plots.terminal import calibration as calibration_text
 from mmulab.plots.terminal import compare_table
+from mmulab.plots.terminal import consolidation as consolidation_text
 from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import estimates as estimates_text
 from mmulab.plots.terminal import geometries as geometries_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import mrc as mrc_text
@@ -36,6 +44,7 @@ from mmulab.plots.terminal import scenario as scenario_text
 from mmulab.plots.terminal import study as study_text
 from mmulab.plots.terminal import validation as validation_text
 from mmulab.plots.terminal import walk as walk_text
+from mmulab.workloads.analysis.blame import Blame
 from mmulab.workloads.analysis.geometries import Geometries
 from mmulab.workloads.analysis.miss_ratio import MissRatios
 from mmulab.workloads.analysis.page_sharing import Report
@@ -48,6 +57,8 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = Union[  # noqa: UP007
     Comparison,
+    Estimates,
+    Blame,
     Walk,
     RunResult,
     MissRatios,
@@ -58,6 +69,7 @@ Result: TypeAlias = Union[  # noqa: UP007
     Calibrated,
     Validation,
     StudyResults,
+    Consolidation,
 ]
 
 
@@ -91,6 +103,8 @@ def _preset(preset: Preset) -> str:
 
 _KINDS: dict[type, _Kind] = {
     Comparison: _Kind(_each(compare_table.table), compare.draw),
+    Blame: _Kind(_each(blame_text.table), _only(blame.draw)),
+    Estimates: _Kind(_each(estimates_text.table), estimates.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),
     MissRatios: _Kind(_each(mrc_text.table), mrc.draw),
@@ -100,6 +114,7 @@ _KINDS: dict[type, _Kind] = {
     Preset: _Kind(_each(_preset), None),
     Calibrated: _Kind(_each(calibration_text.table), _only(calibration.draw)),
     Validation: _Kind(_each(validation_text.table), validation.draw),
+    Consolidation: _Kind(_each(consolidation_text.table), _only(consolidation.draw)),
     StudyResults: _Kind(_each(study_text.table), _only(study.draw)),
 }
 

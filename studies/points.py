@@ -90,6 +90,11 @@ def _is_excluded(axes: Mapping[str, str], rule: Mapping[str, tuple[str, ...]]) -
     return all(axes[key] in values for key, values in rule.items())
 
 
+def one(study: Study, axes: Mapping[str, str]) -> Point:
+    """The run of a study with these values of its axes."""
+    return _point(study, dict(axes), made.digest)
+
+
 def _point(study: Study, axes: dict[str, str], digest: Callable[[str], str | None]) -> Point:
     settings = {**study.base, **axes}
     for key, rule in study.derive.items():

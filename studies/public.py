@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.errors import unknown
+from mmulab.arguments import listed, pairs, settle
+from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from mmulab.arguments import Listed, PathLike, Settings
+    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.scenario.settings import Scenario
     from mmulab.studies.engines import Engine
     from mmulab.studies.sweep import State
 
@@ -41,15 +45,51 @@ def sweep(
     """
     from mmulab.studies import study as studies
     from mmulab.studies import sweep as making
-    from mmulab.studies.values import listed
+    from mmulab.studies import values
 
     loaded = studies.parse(study, "study") if isinstance(study, Mapping) else studies.load(study)
-    more = {key: listed(key, values) for key, values in (axes or {}).items()}
+    more = {key: values.listed(key, given) for key, given in (axes or {}).items()}
     if seeds:
         more["seed"] = tuple(map(str, range(1, seeds + 1)))
     made_by = engine_of(engine, jobs, scheduler)
     making.sweep(loaded.swept(more), folder, made_by, retry, progress)
     return results(folder)
+
+
+def consolidate(
+    scenario: PathLike | Scenario,
+    *,
+    slowdown: float = 1.2,
+    percentile: float | str = 95,
+    mechanisms: Listed = (),
+    most: int = 1024,
+    folder: PathLike | None = None,
+    jobs: int = 1,
+    technique: str | None = None,
+    set: Settings = (),
+    progress: Callable[[str, Tried], None] | None = None,
+) -> Consolidation:
+    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
+
+    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
+    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
+    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
+    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
+    progress: told of each number of VMs that was tried, under which set.
+
+    Raises InputError for a bad scenario, set or number, or a folder of another study.
+    """
+    from mmulab.studies.consolidate import WORST
+    from mmulab.studies.consolidate import consolidate as find
+
+    try:
+        percent = WORST if percentile == "worst" else float(percentile)
+    except ValueError:
+        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
+    settled = settle(scenario, pairs(set), technique)
+    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
+    engine = engine_of("threads", jobs)
+    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
 
 
 def results(folder: str | os.PathLike[str]) -> StudyResults:

@@ -38,10 +38,12 @@ class Store:
         self._making = Making({})
         self._commands: list[Any] = []
         self._journal: Any = None
+        self._spare: dict[str, list[Row]] = {}  # of runs that `add` has not named yet
 
-    def open(self, retry: bool = False) -> None:
-        """Reads what is kept. retry: runs that failed are not. Raises InputError where the folder
-        is another study's, or in use."""
+    def open(self, retry: bool = False, grows: bool = False) -> None:
+        """Reads what is kept. retry: runs that failed are not. grows: its points are those that
+        the folder knows, and those that `add` is told of. Raises InputError where the folder is
+        another study's, or in use."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._journal = open(self.folder / JOURNAL, "a+b")
         _lock(self._journal, self.folder)
@@ -49,6 +51,8 @@ class Store:
         if (self.folder / MANIFEST).exists():
             found = long_rows.read_manifest(self.folder)
             self._commands = found["made"]
+            if grows:
+                self._know(found)
             self._refuse_others([run for run in found["runs"] if run["run"] in kept])
         elif (self.folder / ROWS).exists():
             raise InputError(f"{self._shown}: holds {ROWS} of no study; expected a new folder")
@@ -56,7 +60,39 @@ class Store:
         for key, rows in kept.items():
             if key in self._points and not (retry and is_failed(rows)):
                 self._keep(key, rows)
+            elif grows:
+                self._spare[key] = rows
         self._write_manifest(False)
+
+    def _know(self, found: Mapping[str, Any]) -> None:
+        """Takes over the points of a manifest of the same study, whose axes may have grown."""
+        mine = {**json.loads(json.dumps(self._study.to_dict())), "axes": None}
+        if {**found["study"], "axes": None} != mine:
+            raise InputError(
+                f"{self._shown}: holds another study, {found['study']['name']}; expected that of "
+                f"the same scenario and settings, or a new folder"
+            )
+        for run in found["runs"]:
+            settings = {name: run[name] for name in ("preset", "seed")}
+            axes, files = tuple(run["axes"].items()), found["files"]
+            command = self._study.command
+            self._points[run["run"]] = Point(run["run"], command, axes, settings, files=files)
+
+    def add(self, point: Point) -> None:
+        """One more point; what was kept of the same axes, and was made of something else by then,
+        goes."""
+        stale = [
+            key for key, old in self._points.items() if old.axes == point.axes and key != point.key
+        ]
+        for key in stale:
+            del self._points[key]
+            self.done.pop(key, None)
+        self._points[point.key] = point
+        if point.key in self._spare:
+            self._keep(point.key, self._spare.pop(point.key))
+        axes = [dict(each.axes) for each in self._points.values()]
+        grown = {key: tuple(dict.fromkeys(of[key] for of in axes)) for key in axes[0]}
+        self._study = self._study.swept(grown)
 
     @property
     def _shown(self) -> str:
@@ -148,12 +184,16 @@ class Store:
 
 @contextmanager
 def opened(
-    folder: str | os.PathLike[str], study: Study, points: Sequence[Point], retry: bool = False
+    folder: str | os.PathLike[str],
+    study: Study,
+    points: Sequence[Point],
+    retry: bool = False,
+    grows: bool = False,
 ) -> Iterator[Store]:
     """A study's folder, made where there is none. Raises InputError."""
     store = Store(Path(folder), study, points)
     try:
-        store.open(retry)
+        store.open(retry, grows)
         yield store
     finally:
         store.close()

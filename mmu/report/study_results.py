@@ -27,6 +27,7 @@ SHOWN = {
     "compare": ("cycles_per_access",),
     "run": ("slowdown", "seconds"),
     "mrc": ("*.miss_ratio.1024", "*.miss_ratio.*"),
+    "consolidate": ("slowdown",),
 }
 
 
@@ -227,7 +228,7 @@ def _named(row: Row) -> dict[str, Any]:
 def subject(row: Row) -> str:
     """What a row is about: the technique, or in runs of several VMs the variant and the VM."""
     named = dict(zip(COLUMNS, row, strict=True))
-    if named["command"] != "run":
+    if named["command"] not in ("run", "consolidate"):
         return named["technique"]
     variant = "" if named["variant"] == "as given" else named["variant"]
     return " ".join(filter(None, (variant, named["vm"]))) or "host"

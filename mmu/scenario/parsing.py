@@ -22,7 +22,7 @@ on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from itertools import islice
@@ -32,6 +32,7 @@ from typing import Any
 from mmulab.mmu.config.toml import dotted, tomllib
 from mmulab.mmu.config.units import parse_bytes, parse_count, parse_seconds
 from mmulab.mmu.errors import InputError, MMULabError, unknown
+from mmulab.mmu.host.arrivals import ArrivalSettings
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.scenario import idle
 from mmulab.mmu.scenario.lives import Event
@@ -48,13 +49,14 @@ _SIZES = {
 _TIMES = {
     "latency", "period", "sample_period", "sleep", "start", "stop", "at", "downtime", "fails",
     "every",
+    "lifetime", "day",
 }  # fmt: skip
 _MECHANISMS: dict[str, type] = {
     "balloon": BalloonSettings,
     "ksm": KSMSettings,
     "reporting": ReportingSettings,
 }
-_TOP = ("name", "seed", "host", "vm", "event", *_MECHANISMS)
+_TOP = ("name", "seed", "host", "vm", "event", "arrivals", *_MECHANISMS)
 
 #: Scenarios that come with the package, with what each shows.
 BUNDLED = {
@@ -62,6 +64,7 @@ BUNDLED = {
     "desktops": "six guests of one image: what merging saves, and what it costs",
     "clones": "a template and 200 clones: what they share, and what each adds",
     "migration": "a VM that moves to another host: rounds, downtime, pages sent twice",
+    "consolidation": "three kinds of small servers: how many fit, `mmulab consolidate`",
     "idle-tax": "a busy guest and an idle one: who gives memory to whom",
 }
 
@@ -185,7 +188,7 @@ def of_table(table: Mapping[str, Any], name: str) -> Scenario:
         if key not in _TOP:
             raise unknown("key", key, _TOP)
     for key in ("host", "vm"):
-        if key not in table:
+        if key not in table and not (key == "vm" and "arrivals" in table):
             raise InputError(f"no [{key}]; expected [host] and at least one [[vm]]")
     seed = _value("seed", table.get("seed", 1), int)
     settings: dict[str, Any] = {
@@ -194,11 +197,13 @@ def of_table(table: Mapping[str, Any], name: str) -> Scenario:
         if key in table
     }
     host, *others = _hosts(table["host"])
+    vms = _vms(_tables("vm", table.get("vm", [])), seed)
     scenario = Scenario(
         name=str(table.get("name", name)),
         host=host,
         others=tuple(others),
-        vms=_vms(_tables("vm", table["vm"]), seed),
+        vms=vms,
+        arrivals=tuple(_arrivals(_tables("arrivals", table.get("arrivals", [])), list(vms), seed)),
         events=tuple(_event(one) for one in _tables("event", table.get("event", []))),
         seed=seed,
         **settings,
@@ -232,7 +237,7 @@ def _given(table: Mapping[str, Any], scenario: Scenario) -> list[str]:
     tables["host"] = table["host"] if isinstance(table["host"], list) else [table["host"]]
     given = [f"{group}.{_named(k)}" for group, each in tables.items() for one in each for k in one]
     vms = iter(scenario.vms)
-    for each in table["vm"]:
+    for each in table.get("vm", ()):
         for vm in islice(vms, int(parse_count(str(each.get("count", 1))))):
             given += [f"vm.{vm.name}.{_named(key)}" for key in each if key != "every"]
     return given
@@ -265,8 +270,8 @@ def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
         if not isinstance(table, Mapping):
             raise InputError("[[vm]]: expected a table")
         count = _value("[[vm]] count", table.get("count", 1), int)
-        if not 1 <= count <= 1000:
-            raise InputError(f"[[vm]] count = {count}; expected 1 to 1,000")
+        if count < 1:
+            raise InputError(f"[[vm]] count = {count}; expected 1 or more")
         every = _value("[[vm]] every", table.get("every", 0), float, "every")
         body = {key: value for key, value in table.items() if key not in ("count", "every")}
         for number in range(1, count + 1):
@@ -278,6 +283,23 @@ def _vms(tables: list[Any], seed: int) -> tuple[VMSettings, ...]:
             one = _settings(VMSettings, f"[[vm]] {named['name']}", named)
             vms.append(replace(one, start=one.start + (number - 1) * every) if every else one)
     return tuple(vms)
+
+
+def _arrivals(tables: list[Any], vms: list[VMSettings], seed: int) -> Iterator[ArrivalSettings]:
+    """Kinds of VMs that come and go: keys of their own, and those of a VM."""
+    known = {field.name for field in fields(ArrivalSettings)} - {"vm"}
+    for number, table in enumerate(tables, start=1):
+        if not isinstance(table, Mapping):
+            raise InputError("[[arrivals]]: expected a table")
+        own = {key: value for key, value in table.items() if _named(key) in known}
+        body = {key: value for key, value in table.items() if key not in own}
+        body.setdefault("name", f"arrivals{number}")
+        if "clone_of" in body:
+            body = {**_inherited(body, vms), **body}
+        body.setdefault("seed", seed + 1000 * number)
+        where = f"[[arrivals]] {body['name']}"
+        vm = _settings(VMSettings, where, body)
+        yield replace(ArrivalSettings(vm), **_values(ArrivalSettings, where, own))
 
 
 def _inherited(table: Mapping[str, Any], vms: list[VMSettings]) -> dict[str, Any]:
@@ -303,6 +325,16 @@ def _tables(key: str, value: Any) -> list[Any]:
 
 def _settings(kind: type, where: str, table: Any) -> Any:
     """One dataclass of settings from a table."""
+    values = _values(kind, where, table)
+    for field in fields(kind):
+        is_needed = field.default is MISSING and field.default_factory is MISSING
+        if field.name not in values and is_needed:
+            raise InputError(f"{where}: no {field.name}")
+    return kind(**values)
+
+
+def _values(kind: type, where: str, table: Any) -> dict[str, Any]:
+    """Those settings of a dataclass that a table gives."""
     if not isinstance(table, Mapping):
         raise InputError(f"{where}: expected a table")
     known = {field.name: field for field in fields(kind)}
@@ -312,10 +344,7 @@ def _settings(kind: type, where: str, table: Any) -> Any:
         if name not in known:
             raise InputError(f"{where}: {unknown('key', key, known)}")
         values[name] = _value(f"{where} {key}", value, _type(kind, name), name)
-    for name, field in known.items():
-        if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise InputError(f"{where}: no {name}")
-    return kind(**values)
+    return values
 
 
 def _type(kind: type, name: str) -> type:

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from mmulab.mmu.config import python_files
+from mmulab.mmu.config import guest_thp, python_files
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.host import cluster
+from mmulab.mmu.host.arrivals import Arrivals
 from mmulab.mmu.host.settings import HostSettings
 from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.scenario import idle
+from mmulab.mmu.scenario import cores, idle
 from mmulab.mmu.scenario.checkpoints import Checkpoints
 from mmulab.mmu.scenario.lives import (
     Copied,
@@ -27,7 +29,7 @@ from mmulab.mmu.scenario.lives import (
     remote_pages,
     visits,
 )
-from mmulab.mmu.scenario.results import RunResult, VMResult
+from mmulab.mmu.scenario.results import Came, RunResult, VMResult
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.scenario.timeline import Timeline
 from mmulab.mmu.scenario.variants import UNPRESSED, variants
@@ -59,7 +61,7 @@ def build_hosts(
     scenario: Scenario, open_trace: OpenTrace, balloon_policy: Targets | None = None
 ) -> list[System]:
     """`build`, of all hosts."""
-    compile_parts(parse(vm.technique) for vm in scenario.vms)
+    compile_parts(parse(vm.technique) for vm in scenario.kinds)
     systems = [_host(scenario, host, open_trace) for host in scenario.hosts]
     cluster.join(systems)
     for system in systems:
@@ -75,7 +77,13 @@ def _host(scenario: Scenario, host: HostSettings, open_trace: OpenTrace) -> Syst
     homes = {vm.name: scenario.home(vm) for vm in scenario.vms}
     vms = [vm for vm in scenario.vms if host.name in visits(vm, homes[vm.name].name, events)]
     images, remote = image_pages(events, vms), remote_pages(host.name, events, vms)
-    system = System(host, vms, scenario.seed, open_trace, images, remote)
+    kinds = [kind for kind in scenario.arrivals if scenario.home(kind.vm) == host]
+    places = [kind.place(at) for kind in kinds for at in range(1, kind.places + 1)]
+    system = System(host, [*vms, *places], scenario.seed, open_trace, images, remote)
+    for kind in kinds:
+        mine = [system.guest(kind.place(at).name) for at in range(1, kind.places + 1)]
+        system.arrivals.append(Arrivals(kind, mine, scenario.seed, open_trace))
+        system.plan(system.arrivals[-1])
     for event in events:
         if logs_by_d_bits(event) and not system.preset.ept_ad:
             raise InputError(
@@ -83,7 +91,7 @@ def _host(scenario: Scenario, host: HostSettings, open_trace: OpenTrace) -> Syst
                 f"'write-protection'"
             )
     for guest in system.guests:
-        if homes[guest.name] != host:
+        if homes.get(guest.name, host) != host:
             guest.state, guest.paused = ELSEWHERE, True
     for due in planned(events):
         if homes[due.vm] == host:
@@ -160,7 +168,7 @@ def run(
 
 def code_of(scenario: Scenario) -> dict[str, str]:
     """Python files of the user's that take part: techniques, a balloon policy."""
-    named = [parse(vm.technique).origin for vm in scenario.vms]
+    named = [parse(vm.technique).origin for vm in scenario.kinds]
     named += [scenario.balloon.policy] if scenario.balloon else []
     return {name: name for name in named if python_files.is_file(name)}
 
@@ -171,13 +179,14 @@ def _input(
     """All that a run is made of: `mmulab rerun` goes by it."""
     guests = [guest for _, guest in cluster.present(systems)]
     techniques = [guest.spec.technique for guest in guests]
+    of_vcpus = SHOOTDOWNS if any(len(guest.vcpus) > 1 for guest in guests) else {}
     return {
         "call": "run",
         "scenario": asdict(scenario),
         "variant": variant,
         "traces": {guest.name: of_trace(guest.trace) for guest in guests},
         "files": making.files(),
-        "preset": described(systems[0].preset, costs(techniques)),
+        "preset": described(systems[0].preset, costs(techniques) | of_vcpus),
     }
 
 
@@ -205,15 +214,15 @@ def compare(
 
 def with_slowdown(result: RunResult, baseline: RunResult) -> RunResult:
     """The result with each VM's time an access as a multiple of the baseline's."""
-    vms = []
-    for vm in result.vms:
-        base = baseline[vm.name]
-        if vm.accesses and base.accesses and base.busy:
-            ratio = (vm.busy / vm.accesses) / (base.busy / base.accesses)
-            vms.append(replace(vm, slowdown=ratio))
-        else:
-            vms.append(vm)
+    vms = (slowed(vm, baseline[vm.name]) for vm in result.vms)
     return replace(result, vms=tuple(vms))
+
+
+def slowed(vm: VMResult, base: VMResult) -> VMResult:
+    """A VM with its time an access as a multiple of another's."""
+    if not (vm.accesses and base.accesses and base.busy):
+        return vm
+    return replace(vm, slowdown=(vm.busy / vm.accesses) / (base.busy / base.accesses))
 
 
 def _result(
@@ -226,7 +235,9 @@ def _result(
 ) -> RunResult:
     vms = []
     there = {guest.name: (system, guest) for system, guest in cluster.present(systems)}
-    for system, guest in (there[vm.name] for vm in scenario.vms):
+    names = [vm.name for vm in scenario.vms]
+    names += [place.name for s in systems for kind in s.arrivals for place in kind.places]
+    for system, guest in (there[name] for name in names):
         guest.note(system.now, "end", guest.state)
         measured = guest.measured()
         vms.append(
@@ -239,6 +250,7 @@ def _result(
                 busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
                 life=tuple(guest.life),
+                vcpus=cores.vcpus_of(system, guest),
             )
         )
     services: dict[str, dict[str, float]] = {}
@@ -256,6 +268,8 @@ def _result(
         report=report,
         notes=tuple(note for system in systems for note in _notes(scenario, system, variant)),
         migrations=tuple(report for system in systems for report in system.migrations),
+        cores=cores.cores_of(systems),
+        arrivals=tuple(Came.of(kind) for system in systems for kind in system.arrivals),
     )
 
 
@@ -281,6 +295,7 @@ def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
         if system.settings.swap:
             said.append(("host paging", system.paging.note()))
         said += [(f"vm {guest.name}", _vswapper_note(guest)) for guest in system.guests]
+    said += [(f"vm {guest.name}", _thp_note(guest)) for guest in system.guests]
     several = bool(scenario.others)
     first = () if several and system.settings != scenario.host else idle.notes(scenario)
     at = f"host {system.settings.name}: " if several else ""
@@ -288,10 +303,22 @@ def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
 
 
 def _vswapper_note(guest: Guest) -> str:
-    stats, vm = guest.vcpu.stats[0], guest.settings
+    stats, vm = guest.counted.stats[0], guest.settings
     on = [key for key in ("map_disk", "emulate_writes") if getattr(vm, key)]
     if on and not stats["host_swap_outs"] + stats["host_drops"]:
         return f"{' and '.join(on)} never acted: the host paged nothing of it out"
     if vm.map_disk and not stats["host_drops"]:
         return "map_disk never acted: the guest's disk held no page that the host paged out"
     return ""
+
+
+def _thp_note(guest: Guest) -> str:
+    policy = guest_thp.parse(guest.settings.guest_thp)
+    stats = guest.vcpu.stats[0]
+    if not policy.scans or stats["thp_scanned"] + stats["thp_collapse_alloc"]:
+        return ""
+    sleep = float(policy.values["scan_sleep_millisecs"])
+    return (
+        f"guest_thp never acted: it looks for regions every {sleep:g} ms, when the VM has its "
+        f"turn; set a shorter scan_sleep_millisecs"
+    )

@@ -6,11 +6,13 @@ Plain data, checked when it is made. Sizes are bytes, times seconds of simulated
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmulab.mmu.errors import InputError
+from mmulab.mmu.host.arrivals import ArrivalSettings
 from mmulab.mmu.host.settings import MIB, HostSettings, VMSettings
 from mmulab.mmu.scenario.lives import Event, check_hosts, check_lives
 from mmulab.mmu.services.balloon import BalloonSettings
@@ -32,18 +34,20 @@ class Scenario:
     events: tuple[Event, ...] = ()
     seed: int = 1
     others: tuple[HostSettings, ...] = ()
+    arrivals: tuple[ArrivalSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.vms:
+        if not self.kinds:
             raise InputError(f"scenario {self.name}: no VMs; expected at least one")
-        if len(self.vms) > 1000:
-            raise InputError(f"scenario {self.name}: {len(self.vms)} VMs; expected 1,000 at most")
-        names = [vm.name for vm in self.vms]
-        for name in names:
-            if names.count(name) > 1:
+        names = Counter(vm.name for vm in self.kinds)
+        for name, count in names.items():
+            if count > 1:
                 raise InputError(f"scenario {self.name}: two VMs are called {name!r}")
-        check_hosts(self.hosts, self.vms)
-        check_lives(self.vms, self.events, self.hosts)
+        check_hosts(self.hosts, self.kinds)
+        check_lives(self.kinds, self.events, self.hosts)
+        for event in self.events:
+            if event.vm in {kind.vm.name for kind in self.arrivals}:
+                raise InputError(f"{event}: {event.vm} are VMs that come and go; expected one VM")
         for event in self.events:
             if event.do != Balloon.name:
                 continue
@@ -63,6 +67,11 @@ class Scenario:
                 )
 
     @property
+    def kinds(self) -> tuple[VMSettings, ...]:
+        """The VMs, and what those are like that come and go."""
+        return (*self.vms, *(kind.vm for kind in self.arrivals))
+
+    @property
     def hosts(self) -> tuple[HostSettings, ...]:
         """All of them."""
         return self.host, *self.others
@@ -74,11 +83,12 @@ class Scenario:
     def _check_reservations(self) -> None:
         """Those of VMs that are on at once must fit, at the time that one is switched on; what
         lies in hugetlbfs is taken before."""
-        for first in self.vms:
+        some = [vm for vm in self.vms if vm.reserved]
+        for first in some:
             at = first.start
             reserved = sum(
                 vm.reserved
-                for vm in self.vms
+                for vm in some
                 if self.home(vm) == self.home(first)
                 if (vm.start <= at or vm.in_hugetlbfs) and (at < vm.stop or not vm.stop)
             )
@@ -109,5 +119,9 @@ def restored(plain: Mapping[str, Any]) -> Scenario:
         vms=tuple(VMSettings(**vm) for vm in plain["vms"]),
         events=tuple(_event(event) for event in plain["events"]),
         seed=plain["seed"],
+        arrivals=tuple(
+            ArrivalSettings(**{**kind, "vm": VMSettings(**kind["vm"])})
+            for kind in plain.get("arrivals", ())
+        ),
         **{name: kind(**plain[name]) for name, kind in kinds.items() if plain[name] is not None},
     )

@@ -10,6 +10,7 @@ from mmulab.mmu.host import cluster
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.machine.failures import frames_by_kind
+from mmulab.mmu.memory.vm import VM
 
 MOST_SAMPLES = 256
 
@@ -35,6 +36,7 @@ class Timeline:
         names = dict.fromkeys(guest.name for system in systems for guest in system.guests)
         self.vms: dict[str, list[list[int]]] = {name: [] for name in names}
         self._turns = 0
+        self._idle: dict[str, tuple[VM | None, list[int]]] = {}
 
     def turn(self) -> None:
         """Called after each turn of a VM."""
@@ -55,7 +57,17 @@ class Timeline:
         self.seconds.append(max(system.now for system in self.systems))
         self.host.append([sum(row) for row in zip(*map(_of_host, self.systems), strict=True)])
         for _, guest in cluster.present(self.systems):
-            self.vms[guest.name].append(_row(guest))
+            self.vms[guest.name].append(self._row(guest))
+
+    def _row(self, guest: Guest) -> list[int]:
+        """The numbers of a VM. Those of one that is off are what they were: most VMs are, where
+        many come and go."""
+        idle = guest.off or not guest.started
+        vm, row = self._idle.get(guest.name, (None, []))
+        if not idle or vm is not guest.vm:
+            row = _row(guest)
+            self._idle[guest.name] = (guest.vm if idle else None, row)
+        return row
 
     def host_series(self) -> dict[str, np.ndarray]:
         columns = np.array(self.host, np.int64).T
@@ -72,11 +84,12 @@ def _of_host(system: System) -> list[int]:
 
 
 def _row(guest: Guest) -> list[int]:
-    record = guest.machine.vm.record[0]
-    stats = guest.vcpu.stats[0]
+    record = guest.vm.record[0]
+    counted = guest.counted
+    stats = counted.stats[0]
     frames = [
         record["held"] - record["merged"], record["merged"], record["ballooned"],
         record["paged_out"], record["host_tables"],
     ]  # fmt: skip
-    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [guest.vcpu.exits.sum()]
+    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [counted.exits.sum()]
     return [int(n) for n in frames + counters]

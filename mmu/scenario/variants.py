@@ -38,7 +38,7 @@ def variants(scenario: Scenario) -> dict[str, Scenario]:
     lives = tuple(event for event in scenario.events if event.do != "balloon")
     nothing = replace(plain, balloon=None, ksm=None, reporting=None, events=lives)
     found = {"ample": _ample(nothing)}
-    if all(vm.disk for vm in scenario.vms):
+    if all(vm.disk for vm in scenario.vms) and not scenario.arrivals:
         found["fitted"] = _fitted(nothing)
     found["none"] = nothing
     alone = 0
@@ -57,7 +57,8 @@ def variants(scenario: Scenario) -> dict[str, Scenario]:
 
 def _ample(scenario: Scenario) -> Scenario:
     """An eighth more than the guests' memory: their tables, and some to spare."""
-    needed = sum(vm.memory + vm.memory // 8 for vm in scenario.vms) + 8 * MIB
+    places = [kind.vm for kind in scenario.arrivals for _ in range(kind.places)]
+    needed = sum(vm.memory + vm.memory // 8 for vm in (*scenario.vms, *places)) + 8 * MIB
     host, *others = (replace(host, memory=max(needed, host.memory)) for host in scenario.hosts)
     return replace(scenario, host=host, others=tuple(others))
 

@@ -6,15 +6,30 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mmulab.mmu.errors import InputError, printable
+from mmulab.mmu.report.consolidation import Consolidation
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import StudyResults
+from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.plots import compare, dedup, geometries, info, mrc, scenario, study
+from mmulab.plots import (
+    compare,
+    consolidation,
+    dedup,
+    estimates,
+    geometries,
+    info,
+    mrc,
+    scenario,
+    study,
+)
 from mmulab.plots.pages.document import Document, Picture, Section, Table
-from mmulab.plots.pages.saved import Saved
+from mmulab.plots.pages.saved import WRONG, Saved
 from mmulab.plots.terminal import compare as words
 from mmulab.plots.terminal import compare_table, verdict
+from mmulab.plots.terminal import consolidation as consolidation_text
 from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import estimates as estimates_text
 from mmulab.plots.terminal import geometries as geometries_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import scenario as scenario_text
@@ -35,6 +50,13 @@ def document(saved: Sequence[Saved], title: str = "") -> Document:
 
 
 def _sections(saved: Saved) -> list[Section]:
+    try:
+        return _of(saved)
+    except WRONG as error:
+        raise InputError(f"{printable(saved.path)}: lacks or misnames {error}") from None
+
+
+def _of(saved: Saved) -> list[Section]:
     if isinstance(saved.results[0], RunResult):  # variants of one scenario belong together
         return [_scenario(saved.results, saved.plain, saved.path)]
     return [
@@ -195,6 +217,29 @@ def _dedup(one: Report, plain: Plain, path: str) -> Section:
     return _of_text("memory images", names, plain, path, text, figure)
 
 
+def _estimates(one: Estimates, plain: Plain, path: str) -> Section:
+    figure = Picture(
+        f"Cycles an access, {one.trace}, estimated",
+        "Left, cycles an access; right, misses of the second-level TLB; whiskers are confidence "
+        "intervals of 95 %.",
+        lambda: estimates.draw([one]),
+    )
+    lead = f"{one.accesses:,} accesses, estimated from {one.units:,} units ({one.intervals})"
+    text = {"Estimates with intervals of 95 %": estimates_text.table(one)}
+    return _of_text(one.trace, lead, plain, path, text, figure, one.warnings)
+
+
+def _consolidation(one: Consolidation, plain: Plain, path: str) -> Section:
+    figure = Picture(
+        f"VMs that fit, {one.scenario}",
+        "Left, slowdown by number of VMs, a line for each set of mechanisms; right, how many fit.",
+        lambda: consolidation.draw(one),
+    )
+    text = {"How many VMs fit": consolidation_text.table(one)}
+    lead = f"at {one.slowdown:g} times the time alone"
+    return _of_text(one.scenario, lead, plain, path, text, figure)
+
+
 def _of_text(
     title: str, lead: str, plain: Plain, path: str, texts: Mapping[str, str], figure: Picture,
     warned: Sequence[str] = (),
@@ -259,7 +304,10 @@ def _preset(described: Any) -> dict[str, str]:
 def _commands(plain: Plain, path: str) -> list[str]:
     """Those that make it again: what was typed, and from what the result says of itself."""
     typed = plain["made"].get("command")
-    return [shlex.join(map(str, typed))] * bool(typed) + [shlex.join(["mmulab", "rerun", path])]
+    commands = [shlex.join(map(str, typed))] if typed else []
+    if plain["input"].get("call") != "consolidate":  # whose runs are many, and not made again
+        commands.append(shlex.join(["mmulab", "rerun", path]))
+    return commands
 
 
 def _files(plain: Plain) -> dict[str, str]:
@@ -276,5 +324,7 @@ _KINDS: dict[type, Callable[[Any, Plain, str], Section]] = {
     Geometries: _geometries,
     TraceInfo: _trace_info,
     Report: _dedup,
+    Estimates: _estimates,
+    Consolidation: _consolidation,
     StudyResults: _study,
 }

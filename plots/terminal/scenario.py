@@ -8,7 +8,7 @@ import numpy as np
 
 from mmulab.mmu.config.preset_files import called
 from mmulab.mmu.scenario.results import RunResult, VMResult
-from mmulab.plots.terminal import lives
+from mmulab.plots.terminal import arrivals, cores, lives
 
 Row = tuple[str, Callable[[RunResult], str]]
 
@@ -116,7 +116,8 @@ def vm_table(run: RunResult) -> str:
         f"{'slower':>7} {'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} "
         f"{'host in/out':>17} {'guest in/out':>17}"
     )
-    return "\n".join([head, *(_vm_row(vm, width) for vm in run.vms)])
+    lines = [head, *(_vm_row(vm, width) for vm in run.vms)]
+    return "\n".join([*lines, "", cores.tables(run)] if run.cores else lines)
 
 
 def _vm_row(vm: VMResult, width: int) -> str:
@@ -173,6 +174,12 @@ def title(runs: Sequence[RunResult]) -> str:
     settings = runs[-1].settings
     host, vms = settings["host"], settings["vms"]
     promised = sum(vm["memory"] for vm in vms)
+    come = sum(kind["count"] for kind in settings.get("arrivals", ()))
+    if come:
+        return (
+            f"{runs[0].scenario}: {come:,} VMs come and go, {len(vms)} stay, on a host of "
+            f"{host['memory'] / 2**20:,.0f} MiB; {called(host['preset'])}, seed {settings['seed']}"
+        )
     return (
         f"{runs[0].scenario}: {len(vms)} VM{'s' if len(vms) > 1 else ''} of "
         f"{promised / 2**20:,.0f} MiB in all on a host of {host['memory'] / 2**20:,.0f} MiB; "
@@ -185,8 +192,12 @@ def text(runs: Sequence[RunResult]) -> str:
     blocks = [title(runs), table(runs)]
     if len(runs) > 1:
         blocks[-1] += "\n\nVMs at the end of " + repr(runs[-1].variant) + ":"
-    blocks.append(vm_table(runs[-1]))
-    of_lives = lives.text(runs[-1])
+    last = arrivals.without_places(runs[-1])
+    if last.vms:
+        blocks.append(vm_table(last))
+    if last.arrivals:
+        blocks.append(arrivals.text(last))
+    of_lives = lives.text(last)
     if of_lives:
         blocks.append(of_lives)
     services = services_text(runs[-1])

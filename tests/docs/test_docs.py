@@ -195,8 +195,10 @@ def scaled(command: str) -> list[str]:
         words[words.index("--warmup") + 1] = "1K"
     if words[0] in ("calibrate", "validate"):
         words += ["--seconds", "1"]
-    if words[0] == "run":
+    if words[0] in ("run", "consolidate"):
         words += ["--set", "vm.workload=zipf:keys=2k,accesses=20K"]
+    if words[0] == "consolidate":
+        words += ["--most", "2"]
     return words
 
 

@@ -112,10 +112,48 @@ method = "METHOD"
 bandwidth = "2G"
 """
 
+#: VMs that come and go: some boot, some are copies of a template.
+COMING = """
+name = "coming"
+[host]
+memory = "48M"
+preset = "skylake-sp"
+quantum = 1000
+[[vm]]
+name = "base"
+memory = "8M"
+workload = "guest:size=4M,accesses=4k"
+[[event]]
+at = "2ms"
+vm = "base"
+do = "template"
+[[arrivals]]
+name = "boots"
+memory = "8M"
+disk = "8M"
+workload = "zipf:keys=4k,accesses=4k"
+pattern = "diurnal"
+day = "10ms"
+rate = 2000
+count = 30
+lifetime = "2ms"
+places = 4
+[[arrivals]]
+name = "copies"
+clone_of = "base"
+start = "3ms"
+workload = "zipf:keys=2k,accesses=2k"
+rate = 2000
+count = 30
+lifetime = "2ms"
+places = 3
+"""
+
 #: By name.
 SCENARIOS = {
     "paging": PAGING,
     "copied": COPIED,
+    "coming": COMING,
     "pre-copy": MOVED.replace("METHOD", "pre-copy"),
     "post-copy": MOVED.replace("METHOD", "post-copy"),
 }

@@ -21,6 +21,7 @@ import numpy as np
 import mmulab.mmu
 from mmulab import __version__
 from mmulab.mmu.errors import InputError, printable
+from mmulab.mmu.host.arrivals import ArrivalSettings
 from mmulab.mmu.host.life import Frozen
 from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest, marks_of
@@ -156,9 +157,14 @@ def _given(systems: Sequence[System]) -> dict[str, Any]:
     for number, system in enumerate(systems):
         found[f"{number} settings"] = system.settings
         found[f"{number} preset"] = system.preset
+        places = {id(place) for kind in system.arrivals for place in kind.places}
         for at, guest in enumerate(system.guests):
-            for name in ("trace", "preset", "settings", "config", "spec", "costs"):
+            own = () if id(guest) in places else ("trace", "settings")  # else it is another's
+            for name in ("preset", "config", "spec", "costs", *own):
                 found[f"{number} {at} {name}"] = getattr(guest, name)
+        for at, kind in enumerate(system.arrivals):
+            found[f"{number} arrivals {at}"] = kind.settings
+            found[f"{number} open {at}"] = kind.open_trace
         for service in system.services:  # a policy of the user's own
             policy = getattr(getattr(service, "policy", None), "policy", None)
             if policy is not None:
@@ -177,24 +183,32 @@ def _holders(systems: Sequence[System]) -> Iterator[tuple[Guest, int, Any]]:
 
 
 def _without_chunks(writer: Writer, systems: Sequence[System]) -> None:
-    """Chunks of traces are read again, not kept."""
-    traces = {id(of): name for name, of in _given(systems).items() if name.endswith("trace")}
+    """Chunks of traces are read again, not kept; and so are the traces of VMs that came."""
+    for number, system in enumerate(systems):
+        for at, kind in enumerate(system.arrivals):
+            for place in kind.places:
+                seed = place.settings.seed
+                writer.instead(place.trace, ["came", number, at, place.name, seed])
     for guest, taken, (chunk, marks, *_) in _holders(systems):
         if taken:
-            writer.instead(chunk, ["chunk", traces[id(guest.trace)], taken])
+            writer.instead(chunk, ["chunk", writer.value(guest.trace), taken])
             writer.instead(marks, ["marks", writer.value(chunk), guest.config.levels])
 
 
 def _makers(reader: Reader) -> dict[str, Any]:
     """Those of `_without_chunks`."""
 
-    def chunk(trace: str, taken: int) -> Any:
-        return next(islice(reader.given[trace].chunks(), taken - 1, None))
+    def came(number: int, at: int, place: str, seed: int) -> Any:
+        kind: ArrivalSettings = reader.given[f"{number} arrivals {at}"]
+        return reader.given[f"{number} open {at}"](kind.come(seed - kind.vm.seed, place))
+
+    def chunk(trace: Any, taken: int) -> Any:
+        return next(islice(reader.value(trace).chunks(), taken - 1, None))
 
     def marks(of: Any, levels: int) -> np.ndarray:
         return marks_of(reader.value(of), levels)[0]
 
-    return {"chunk": chunk, "marks": marks}
+    return {"came": came, "chunk": chunk, "marks": marks}
 
 
 def _relink(made: Any) -> None:
