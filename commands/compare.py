@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmulab.commands import options, sweeping
+from mmulab.commands import options, sampling, sweeping
 from mmulab.commands.completion import of_techniques, of_traces
 from mmulab.commands.progress import progress
 from mmulab.commands.values import Count
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Accesses to simulate before counting begins; auto: until most memory was touched once.",
 )
+@sampling.interval_options
 @click.option("--format", "format_", metavar="NAME", help="Trace format; detected unless given.")
 @click.option(
     "--sensitivity",
@@ -59,8 +60,9 @@ if TYPE_CHECKING:
     help="TOML file with any of these options.",
 )
 def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
-            seeds: int | None, warmup: Any, format_: str | None, sensitivity: bool, check: bool,
-            references: bool, walk_latency: bool, json_path: str | None, csv_path: str | None,
+            seeds: int | None, warmup: Any, intervals: str | None, jobs: int | None,
+            format_: str | None, sensitivity: bool, check: bool, references: bool,
+            walk_latency: bool, json_path: str | None, csv_path: str | None,
             plot_path: str | None, **machine: Any) -> None:  # fmt: skip
     """Run each TRACE through translation techniques and compare what they cost.
 
@@ -72,13 +74,21 @@ def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
 
     options.check_outputs(plot_path, json=json_path, csv=csv_path)
     if sweeps or seeds:
-        _refuse(sensitivity=sensitivity, check=check, references=references)
-        given = {**machine, "techniques": techniques, "warmup": warmup, "format": format_}
+        _refuse("a sweep", sensitivity=sensitivity, check=check, references=references)
+        given = {**machine, "techniques": techniques, "warmup": warmup, "format": format_,
+                 "intervals": intervals}  # fmt: skip
         study = sweeping.study("compare", traces, given, sweeps, seeds)
         _sweep(study, json_path, csv_path, plot_path)
         return
     preset, config = options.machine(machine, True, techniques)
     sources = options.resolve(traces, format_, config.seed, config.levels)
+    if intervals:
+        _refuse("--intervals", sensitivity=sensitivity, references=references,
+                walk_latency=walk_latency)  # fmt: skip
+        how = {"preset": preset, "config": config, "techniques": techniques, "warmup": warmup,
+               "intervals": intervals, "jobs": jobs, "check": check}  # fmt: skip
+        sampling.estimate(sources, how, json_path, csv_path, plot_path)
+        return
     if sensitivity and len(parse_all(techniques)) < 2:
         raise InputError(f"--sensitivity: techniques {techniques}; expected at least two")
     options.say_if_cold(techniques)
@@ -112,10 +122,10 @@ def compare(traces: tuple[str, ...], techniques: str, sweeps: tuple[str, ...],
             figure.write(comparisons, plot_path, pairs)
 
 
-def _refuse(**flags: bool) -> None:
+def _refuse(what: str, **flags: bool) -> None:
     for name, given in flags.items():
         if given:
-            raise InputError(f"--{name} and a sweep: expected one of them")
+            raise InputError(f"--{name.replace('_', '-')} and {what}: expected one of them")
 
 
 def _sweep(
@@ -123,6 +133,7 @@ def _sweep(
 ) -> None:
     """Runs a study, prints it as a table, and writes what is asked for."""
     from mmulab.mmu.report import results, table
+    from mmulab.mmu.sampling import results as estimates
     from mmulab.plots.terminal import study as terminal
     from mmulab.studies.sweep import techniques_of
 
@@ -131,11 +142,13 @@ def _sweep(
     made = sweeping.results(points)
     found = sweeping.kept(study, points, made)
     comparisons = [one for several in made for one in several]
+    estimated = "intervals" in {**study.base, **study.axes}
     if "-" not in (json_path, csv_path):
         click.echo(terminal.table(found))
     with options.together():
         options.write_text(json_path, lambda: results.to_json(comparisons))
-        options.write_text(csv_path, lambda: table.to_csv(comparisons))
+        to_csv = estimates.to_csv if estimated else table.to_csv
+        options.write_text(csv_path, lambda: to_csv(comparisons))
         if plot_path:
             from mmulab.plots import study as figure
 

@@ -67,6 +67,8 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Page tables dumped from a guest, in place of the simulated one's."),
         click.option("--host-tables", default="", metavar="DUMP",
                      help="Those of its host: what backs its memory."),
+        click.option("--cores", type=int, default=1, show_default=True,
+                     help="Cores on which the trace's threads and processes run."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                      shell_complete=of_keys,
                      help="Change a number of the preset, e.g. cost.vm_exit=2000, "

@@ -14,16 +14,15 @@ from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
-from mmulab.mmu.machine.simulator import FIRST_PID, Simulator, build
+from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.counts import read_structures
+from mmulab.mmu.report.cores import technique_result
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.report.measured import first_touches, measured
-from mmulab.mmu.report.overlap import Independence, independence
-from mmulab.mmu.report.results import Comparison, TechniqueResult
+from mmulab.mmu.report.overlap import independence
+from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.verdict import verdict
 from mmulab.mmu.report.warnings import warnings
 from mmulab.mmu.techniques.specs import Spec, costs, parse_all
@@ -61,22 +60,12 @@ def compare(
     Raises InputError for a bad trace or configuration, RunError where a run cannot go on.
     """
     config = (config or Config()).on(preset.arch)
-    specs = [
-        spec.on(preset)
-        for spec in parse_all(techniques, config)
-        if not spec.optional or spec.is_on(preset)
-    ]
-    for spec in specs:
-        cost.check_categories(spec.technique)
-    making = Making(
-        files_of([trace])
-        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
-        | {path: path for path in (config.guest_tables, config.host_tables) if path}
-    )
-    warmup = _warmup(trace, preset, config, warmup)
+    specs = specs_of(techniques, preset, config)
+    making = making_of(trace, specs, config)
+    warmup = warmup_of(trace, preset, config, warmup)
     compile_parts(specs)
     known = independence(trace, preset, warmup)
-    workers = [_Worker(spec, preset, config, warmup, check) for spec in specs]
+    workers = [Worker(spec, preset, config, warmup, check) for spec in specs]
     counts = _feed(trace, workers, warmup, preset, config, progress)
     failed = [worker for worker in workers if worker.error]
     workers = [worker for worker in workers if not worker.error]
@@ -94,12 +83,12 @@ def compare(
             f"{trace.name}: no accesses after a warm-up of {warmup:,}; expected at least one"
         )
     results = tuple(
-        _result(worker.simulator, preset, by_kind, touched, known) for worker in workers
+        technique_result(worker.simulator, preset, by_kind, touched, known) for worker in workers
     )
     priced = {
         key: of_one
         for spec in specs
-        for key, of_one in cost.costs_of(preset, spec.technique).items()
+        for key, of_one in cost.costs_of(preset, spec.technique, config.cores > 1).items()
     }
     virtual = [spec.text for spec in specs if spec.technique.virtual]
     settings = config.settings()
@@ -114,12 +103,33 @@ def compare(
         warnings=(*left_out, *warnings(results, settings, warmup)),
         verdict=verdict(results, virtual, priced),
         costs=priced,
-        input=_input(trace, preset, config, specs, warmup, making),
+        input=input_of(trace, preset, config, specs, warmup, making),
         made=making.made(),
     )
 
 
-def _warmup(trace: Trace, preset: Preset, config: Config, asked: int | Literal["auto"]) -> int:
+def specs_of(techniques: str | Sequence[str | Spec], preset: Preset, config: Config) -> list[Spec]:
+    """The techniques that are to run. Raises InputError."""
+    specs = [
+        spec.on(preset)
+        for spec in parse_all(techniques, config)
+        if not spec.optional or spec.is_on(preset)
+    ]
+    for spec in specs:
+        cost.check_categories(spec.technique)
+    return specs
+
+
+def making_of(trace: Trace, specs: Sequence[Spec], config: Config) -> Making:
+    """Begins to take the digests of all files that a run is made of."""
+    return Making(
+        files_of([trace])
+        | {s.origin: s.origin for s in specs if python_files.is_file(s.origin)}
+        | {path: path for path in (config.guest_tables, config.host_tables) if path}
+    )
+
+
+def warmup_of(trace: Trace, preset: Preset, config: Config, asked: int | Literal["auto"]) -> int:
     """Accesses of the warm-up. Raises InputError where it leaves nothing to count."""
     warmup = automatic(trace, preset, config) if asked == "auto" else asked
     if warmup < 0:
@@ -132,7 +142,7 @@ def _warmup(trace: Trace, preset: Preset, config: Config, asked: int | Literal["
     return warmup
 
 
-def _input(
+def input_of(
     trace: Trace, preset: Preset, config: Config, specs: Sequence[Spec], warmup: int, making: Making
 ) -> dict[str, Any]:
     """All that a comparison is made of: `mmulab rerun` goes by it."""
@@ -149,7 +159,7 @@ def _input(
 
 def _feed(
     trace: Trace,
-    workers: list[_Worker],
+    workers: list[Worker],
     warmup: int,
     preset: Preset,
     config: Config,
@@ -158,7 +168,9 @@ def _feed(
     """Hands every chunk to every worker; returns the measured accesses by kind, and the lines
     of the program that they touched."""
     counts = np.zeros(4, np.int64)
-    lines = Lines(preset, config.caches, FIRST_PID)
+    # That a line is the latest of its set is known of one core's cache.
+    caches = "exact" if config.cores > 1 and config.caches == "sampled" else config.caches
+    lines = Lines(preset, caches, FIRST_PID)
     done = 0
     try:
         for worker in workers:
@@ -182,7 +194,7 @@ def _feed(
     return counts
 
 
-class _Worker:
+class Worker:
     """A technique's thread: takes chunks from its queue until None."""
 
     def __init__(
@@ -263,20 +275,3 @@ class _Worker:
             stops |= set(range(CHECK_INTERVAL, end, CHECK_INTERVAL))
             stops |= {int(p) for p in np.unique(chunk.events["position"])}
         return sorted(stops)
-
-
-def _result(
-    simulator: Simulator,
-    preset: Preset,
-    by_kind: Sequence[int],
-    touched: int,
-    known: Independence,
-) -> TechniqueResult:
-    core, vcpu = simulator.machine.core, simulator.machine.vcpu
-    spec = simulator.spec
-    return TechniqueResult(
-        **measured(spec, vcpu, by_kind, preset, touched, known),
-        structures=read_structures(core, vcpu, simulator.units, preset, by_kind, touched),
-        frames=simulator.frames_by_kind(),
-        first_touch=first_touches(spec, vcpu, preset),
-    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         compare,
         consolidate,
         dedup,
+        estimate,
         geometries,
         miss_ratio,
         plot,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.report.consolidation import Consolidation
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
     from mmulab.mmu.tlb_stream.levels import Geometry
@@ -60,6 +62,7 @@ __all__ = [
     "Chunk",
     "Comparison",
     "Consolidation",
+    "Estimates",
     "Geometries",
     "Geometry",
     "InputError",
@@ -82,6 +85,7 @@ __all__ = [
     "compare",
     "consolidate",
     "dedup",
+    "estimate",
     "geometries",
     "miss_ratio",
     "plot",
@@ -103,6 +107,7 @@ _ELSEWHERE = {
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",
     "Consolidation": "mmu.report.consolidation",
+    "Estimates": "mmu.sampling.results",
     "Geometries": "workloads.analysis.geometries",
     "Geometry": "mmu.tlb_stream.levels",
     "InputError": "mmu.errors",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.presets.preset import Preset
     from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.results import Comparison
+    from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.checkpoints import Checkpoints
     from mmulab.mmu.scenario.results import RunResult
     from mmulab.mmu.scenario.settings import Scenario
@@ -120,7 +121,7 @@ def compare(
     accesses read so far. options: the machine, as the options of the command: memory,
     host_memory, page_size, host_page_size, levels, host_levels, shadow_policy,
     guest_allocator, guest_thp, pcid, vpid, ept_ad, walk_caches, caches, llc, seed, guest_tables,
-    host_tables.
+    host_tables, cores.
 
     Raises InputError for a bad trace or option, RunError where a run cannot go on.
     """
@@ -131,6 +132,40 @@ def compare(
     source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
     skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
     return simulate.compare(source, chosen, config, specs, skipped, check, progress)
+
+
+def estimate(
+    trace: PathLike | Trace,
+    intervals: str = "smarts",
+    *,
+    techniques: Listed = TECHNIQUES,
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    jobs: int | None = None,
+    format: str | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Estimates:
+    """What `compare` would count, from a sample of a long trace: `mmulab compare --intervals`.
+
+    intervals: how to sample, "smarts:units=200" or "simpoint:each=3" (docs/studies.md). warmup:
+    accesses at the beginning that the estimates leave out. jobs: processes that share the sample's
+    parts, as many as there are cores unless given; in a script, several need the caller to stand
+    below `if __name__ == "__main__":`. The others: as for `compare`.
+
+    Raises InputError for a bad trace or option, RunError where a run cannot go on.
+    """
+    from mmulab.mmu.sampling import sampled
+
+    specs = techniques if isinstance(techniques, str) else list(techniques)
+    chosen, config = machine(preset, pairs(set), options, specs)
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    skipped: Any = warmup if warmup == "auto" else number("warmup", warmup, parse_count)
+    return sampled.estimate(
+        source, chosen, config, specs, intervals, skipped, jobs, check, progress
+    )
 
 
 _trace = trace  # where a parameter has the name

@@ -41,7 +41,8 @@ class Machine(TypedDict, total=False):
     whether the program's data goes through the caches: "sampled", "exact", "off". llc: how much
     of the last cache the VM has: a core's "slice", the whole "socket", or bytes. seed: of
     generators and random replacement. guest_tables, host_tables: files of page tables that were
-    dumped from a machine (docs/techniques.md), in place of the simulated guest's.
+    dumped from a machine (docs/techniques.md), in place of the simulated guest's. cores: on which
+    the trace's threads run.
     """
 
     memory: int | str
@@ -62,6 +63,7 @@ class Machine(TypedDict, total=False):
     seed: int
     guest_tables: str
     host_tables: str
+    cores: int
 
 
 def listed(names: Listed) -> list[str]:
@@ -115,7 +117,7 @@ def machine(
             fields[name] = number(name, fields[name], parse_bytes)
     if fields.get("llc", LLC[0]) not in LLC:
         fields["llc"] = number("llc", fields["llc"], _bytes_of_cache)
-    for name in ("levels", "host_levels", "seed"):
+    for name in ("levels", "host_levels", "seed", "cores"):
         if name in fields:
             fields[name] = number(name, fields[name], parse_count)
     return chosen, Config(**fields)

@@ -138,6 +138,20 @@ def _compare(result: Made, progress: Any) -> Any:
     )
 
 
+def _estimate(result: Made, progress: Any) -> Any:
+    from mmulab.mmu.config import Config
+    from mmulab.mmu.sampling import sampled
+
+    given = result["input"]
+    config = Config(**given["settings"])
+    source = _trace(given["trace"], config.levels)
+    preset = _preset(given["preset"], given["techniques"])
+    return sampled.estimate(
+        source, preset, config, given["techniques"], given["intervals"], given["warmup"],
+        progress=progress,
+    )  # fmt: skip
+
+
 def _preset(described: Made, techniques: list[str]) -> Any:
     """The preset with every number as it was, whatever that of its name has now."""
     from mmulab.mmu.presets.listing import restored
@@ -199,6 +213,7 @@ def _plain(old: Made, again: Any) -> Made:
 
 _CALLS: dict[str, Callable[[Made, Any], Any]] = {
     "compare": _compare,
+    "estimate": _estimate,
     "run": _run,
     "miss_ratio": _miss_ratio,
     "geometries": _geometries,

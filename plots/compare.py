@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.report.cost import CATEGORIES
+from mmulab.mmu.report.cost import CATEGORIES, NOTHING, OF_CORES
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 from mmulab.mmu.report.verdict import Pair
 from mmulab.plots import sensitivity
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FIRST = ("work", "data", "guest_kernel")
-_ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST))
+_ORDER = (*_FIRST, *(c for c in CATEGORIES if c not in _FIRST), *OF_CORES)
 
 #: Techniques up to which several traces stand one below the other.
 MOST_BARS = 8
@@ -183,8 +183,9 @@ def _bars(
 
 def _width(result: TechniqueResult, category: str, of_first_touches: bool) -> float:
     """Cycles an access of a category that came of first touches, or the others."""
-    first = result.first_touch[category].likely
-    cycles = first if of_first_touches else result.cycles[category].likely - first
+    first = result.first_touch.get(category, NOTHING).likely
+    every = result.cycles.get(category, NOTHING).likely
+    cycles = first if of_first_touches else every - first
     return cycles / result.counts["accesses"]
 
 

@@ -29,6 +29,7 @@ COLOURS = {
     "exit_pte": "#d55e00",
     "exit_flush": "#cc79a7",
     "shadow": "#009e73",
+    "shootdown": "#882255",
 }
 
 #: Styles of figures: how large text is against that of a page of its own, and the least, in points.

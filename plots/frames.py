@@ -11,6 +11,7 @@ from mmulab.mmu.errors import InputError
 from mmulab.mmu.report import table
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import imported
+from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.workloads.analysis.geometries import Geometries
 from mmulab.workloads.analysis.miss_ratio import MissRatios
@@ -36,6 +37,14 @@ def _of_comparison(result: Comparison) -> Rows:
     """A row for each technique, with the columns of `compare --csv`."""
     for row in csv.DictReader(io.StringIO(table.to_csv([result]))):
         yield {name: _value(text) for name, text in row.items()}
+
+
+def _of_estimates(result: Estimates) -> Rows:
+    """A row for each technique and metric."""
+    for each in result.results:
+        for metric, estimate in each.metrics.items():
+            yield {"trace": result.trace, "technique": each.technique, "metric": metric,
+                   **estimate._asdict()}  # fmt: skip
 
 
 def _of_run(result: RunResult) -> Rows:
@@ -81,6 +90,7 @@ def _value(text: str) -> Any:
 
 _ROWS: dict[type, Callable[[Any], Rows]] = {
     Comparison: _of_comparison,
+    Estimates: _of_estimates,
     RunResult: _of_run,
     MissRatios: _of_curves,
     Geometries: _of_geometries,

@@ -12,12 +12,14 @@ from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.consolidation import Consolidation
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import StudyResults
+from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.plots import (
     calibration,
     compare,
     consolidation,
     dedup,
+    estimates,
     geometries,
     info,
     mrc,
@@ -31,6 +33,7 @@ from mmulab.plots.terminal import calibration as calibration_text
 from mmulab.plots.terminal import compare_table
 from mmulab.plots.terminal import consolidation as consolidation_text
 from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import estimates as estimates_text
 from mmulab.plots.terminal import geometries as geometries_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import mrc as mrc_text
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = Union[  # noqa: UP007
     Comparison,
+    Estimates,
     Walk,
     RunResult,
     MissRatios,
@@ -95,6 +99,7 @@ def _preset(preset: Preset) -> str:
 
 _KINDS: dict[type, _Kind] = {
     Comparison: _Kind(_each(compare_table.table), compare.draw),
+    Estimates: _Kind(_each(estimates_text.table), estimates.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),
     MissRatios: _Kind(_each(mrc_text.table), mrc.draw),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int], None]
 
 _FLAGS = ("pcid", "vpid", "ept_ad", "walk_caches", "variants", "ignore_invalidations")
-_OF_COMPARE = ("trace", "format", "techniques", "technique", "preset", "warmup")
+_OF_COMPARE = ("trace", "format", "techniques", "technique", "preset", "warmup", "intervals")
 _OF_CURVES = ("sample", "sizes")
 _OF_GEOMETRIES = ("sets", "ways", "l1", "ignore_invalidations")
 _OF_MRC = ("trace", "format", "seed", "page_sizes", "warmup", "max")
@@ -90,7 +90,7 @@ def _described(spec: str, format: str | None, seed: int, levels: int) -> Made:
 
 
 def _for_compare(settings: Settings) -> dict[str, Any]:
-    """Arguments of `api.compare`."""
+    """Arguments of `api.compare`, or with intervals of `api.estimate`."""
     from mmulab.arguments import Machine
     from mmulab.mmu.presets import DEFAULT
     from mmulab.mmu.presets.overrides import GROUPS
@@ -117,6 +117,7 @@ def _made_of_compare(settings: Settings, _scenario: Scenario | None) -> Made:
     from mmulab.mmu.config import TECHNIQUES, python_files
     from mmulab.mmu.config.units import parse_count
     from mmulab.mmu.presets.listing import described
+    from mmulab.mmu.sampling import intervals
     from mmulab.mmu.techniques.specs import costs, parse_all
 
     given = _for_compare(settings)
@@ -135,6 +136,8 @@ def _made_of_compare(settings: Settings, _scenario: Scenario | None) -> Made:
         "settings": asdict(config),
         "warmup": warmup if warmup == "auto" else arguments.number("warmup", warmup, parse_count),
     }
+    if "intervals" in given:
+        about["intervals"] = intervals.parse(given["intervals"]).text
     code = {spec.origin: spec.origin for spec in specs if python_files.is_file(spec.origin)}
     return Made(about, files | code)
 
@@ -142,7 +145,10 @@ def _made_of_compare(settings: Settings, _scenario: Scenario | None) -> Made:
 def _compare(settings: Settings, _scenario: Any, progress: Progress | None) -> list[Any]:
     from mmulab import api
 
-    return [api.compare(**_for_compare(settings), progress=progress)]
+    given = _for_compare(settings)
+    if "intervals" in given:  # in one process: there are as many runs at once as there are cores
+        return [api.estimate(**given, jobs=1, progress=progress)]
+    return [api.compare(**given, progress=progress)]
 
 
 def scenario_of(settings: Settings, scenario: Scenario) -> Scenario:

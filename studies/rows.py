@@ -27,11 +27,23 @@ def of_results(command: str, results: Iterable[Any], settings: Mapping[str, str]
     return [row for result in results for row in make(result, settings)]
 
 
-def _of_comparison(result: Any, _settings: Mapping[str, str]) -> Iterator[Row]:
+def _of_comparison(result: Any, settings: Mapping[str, str]) -> Iterator[Row]:
+    if "intervals" in settings:
+        yield from _of_estimates(result)
+        return
     for each in result.results:
         subject = (result.trace, "", "", each.technique)
         for metric, numbers in _of_technique(each):
             yield (*subject, metric, *numbers, "")
+
+
+def _of_estimates(result: Any) -> Iterator[Row]:
+    """low, high: ends of confidence intervals."""
+    for each in result.results:
+        for metric, (value, low, high, _) in each.metrics.items():
+            ends = ["" if end is None else repr(end) for end in (low, high)]
+            subject = (result.trace, "", "", each.technique, metric)
+            yield (*subject, ends[0], repr(value), ends[1], "")
 
 
 def _of_technique(each: Any) -> Iterator[tuple[str, Row]]:

@@ -16,12 +16,14 @@ from mmulab.mmu.hardware.state import (
     ROUTE_PREFETCH,
     ROUTE_PSC,
     Core,
+    Machine,
 )
 from mmulab.mmu.hardware.tlb import CONTEXT_SHIFT, PAGE_BITS
 from mmulab.mmu.hardware.walk_caches import PREFIX_BITS
 from mmulab.mmu.memory.entries import FRAME, MAX_LEVELS, D
 from mmulab.mmu.memory.status import NIL
-from mmulab.mmu.techniques.reference import RIGHTS, Page, Reference, fail
+from mmulab.mmu.techniques.reference import RIGHTS, Page, Reference, Tables, fail
+from mmulab.mmu.techniques.technique import Technique
 
 
 def check_cached(reference: Reference, units: Sequence[str]) -> None:
@@ -31,6 +33,24 @@ def check_cached(reference: Reference, units: Sequence[str]) -> None:
     _check_tlbs(reference, units)
     _check_paging_structures(reference, units)
     _check_physical(reference, units)
+
+
+def check_vcpu(machine: Machine, technique: Technique, units: Sequence[str], where: str) -> None:
+    """Invariant 1 of a vCPU whose turn it is not, on the core that it was on last. What it still
+    owes, it drops before it runs."""
+    record = machine.vm.record[0]
+    number = int(machine.vcpu.regs[0]["number"])
+    here = machine.vm.cpu[number]
+    told = machine.vm.post["targets"][: int(record["posts"])] >> number & 1
+    if int(here["process"]) == NIL or here["owes"] or told.any():
+        return
+    running = int(record["current"])
+    record["current"] = int(here["process"])
+    try:
+        reference = technique.reference(Tables(machine, f"{where}, vCPU {number}"))
+        check_cached(reference, units)
+    finally:
+        record["current"] = running
 
 
 def _number(core: Core, row: int, column: int) -> int:
@@ -61,8 +81,11 @@ def _owner(reference: Reference, pcid: int) -> int | None:
     before the PCID is flushed."""
     tables = reference.tables
     current = int(tables.record["current"])
-    if pcid == GLOBAL or reference.hides_pcid or pcid == int(tables.regs["pcid"]):
+    if pcid == GLOBAL:
         return current
+    if reference.hides_pcid or pcid == int(tables.regs["pcid"]):
+        stale = int(tables.vm.process[current]["stale"]) >> int(tables.regs["number"]) & 1
+        return None if stale else current  # a lazy TLB
     return reference.process_of(pcid)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmulab.mmu.check.cached import check_cached
+from mmulab.mmu.check.cached import check_cached, check_vcpu
 from mmulab.mmu.check.frames import account, guest_references, host_references
 from mmulab.mmu.check.sharers import check_sharers
+from mmulab.mmu.guest.drivers import hot_plug
 from mmulab.mmu.host.system import Frozen, System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import INDEX_BITS
 from mmulab.mmu.memory.p2m import IN_IMAGE, ON_GUEST_DISK, ON_OTHER_HOST, ON_SWAP, elsewhere
-from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, GUEST_PAGE, MERGED_PAGE
+from mmulab.mmu.memory.state import BALLOON_PAGE, GPT_PAGE, GUEST_PAGE, MERGED_PAGE, Frames
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.techniques.reference import CheckFailed, Reference, Tables, fail
 
@@ -78,9 +79,15 @@ def _check_guest(
     tables = Tables(guest.machine, guest.name)
     reference = guest.spec.technique.reference(tables)
     check_cached(reference, system.units)
+    for number in range(len(guest.vcpus)):
+        if number != guest.turns.at:
+            machine = guest.machine_of(number)
+            check_vcpu(machine, guest.spec.technique, system.units, guest.name)
     reference.check()
     mine = guest_references(reference)
     for gfn in guest.machine.vm.balloon[: guest.ballooned].tolist():
+        mine[gfn] = BALLOON_PAGE, 1
+    for gfn in unplugged_blocks(guest.machine.vm.frames):
         mine[gfn] = BALLOON_PAGE, 1
     account(tables.where, "guest", guest.machine.vm.frames, mine)
     for frame, (kind, count) in host_references(reference).items():
@@ -89,6 +96,13 @@ def _check_guest(
     _check_counters(guest, reference)
     _check_contents(system, guest.machine.vm, tables.where, blocks_of)
     _check_disk(guest, tables)
+
+
+def unplugged_blocks(frames: Frames) -> list[int]:
+    """The first frame of each: balloons have single ones."""
+    frame = frames.frame
+    found = (frame["kind"] == BALLOON_PAGE) & (frame["order"] == hot_plug.ORDER + 1)
+    return [int(first) for first in np.flatnonzero(found)]
 
 
 def _check_frozen(

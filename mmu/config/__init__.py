@@ -7,6 +7,7 @@ from typing import Any
 
 from mmulab.mmu.config import guest_thp
 from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.memory.cpus import MAX_VCPUS
 from mmulab.mmu.presets import architectures
 from mmulab.mmu.presets.preset import PAGE_SIZES
 
@@ -38,6 +39,8 @@ class Config:
     and data costs nothing. llc: how much of the last cache the VM has: a core's "slice", the whole
     of the "socket", or bytes. seed: of random replacement. guest_tables, host_tables: files of page
     tables that were dumped from a machine (`machine.dumps`), in place of the simulated guest's.
+    cores: on which a trace's threads run, each with TLBs, walk caches and caches of its own but for
+    the last (`machine.vcpus`).
     """
 
     memory: int = 16 << 30
@@ -58,6 +61,7 @@ class Config:
     seed: int = 1
     guest_tables: str = ""
     host_tables: str = ""
+    cores: int = 1
 
     def __post_init__(self) -> None:
         _choice("page size", self.page_size, HUGE_POLICIES)
@@ -84,6 +88,10 @@ class Config:
                 raise InputError(
                     f"{name.replace('_', ' ')} of {value} bytes: expected 1 MiB to 4 TiB"
                 )
+        if not 1 <= self.cores <= MAX_VCPUS:
+            raise InputError(f"{self.cores} cores: expected 1 to {MAX_VCPUS}")
+        if self.cores > 1 and self.guest_tables:
+            raise InputError("guest tables from a dump: expected one core")
         if not 0 < self.seed < 1 << 62:
             raise InputError(f"seed {self.seed}: expected 1 to 2**62 - 1")
 
@@ -113,9 +121,10 @@ class Config:
         return architectures.OF[arch].physical[self.host_levels]
 
     def settings(self) -> dict[str, Any]:
-        """All of it, but for dumps where there are none."""
+        """All of it, but for dumps where there are none, and cores where there is one."""
         dumps = ("guest_tables", "host_tables")
-        return {name: each for name, each in asdict(self).items() if each or name not in dumps}
+        found = {name: each for name, each in asdict(self).items() if each or name not in dumps}
+        return {name: each for name, each in found.items() if name != "cores" or self.cores > 1}
 
     @property
     def guest_frames(self) -> int:

@@ -197,6 +197,11 @@ class GuestTHP:
     values: dict[str, float | str]
     given: frozenset[str] = frozenset()
 
+    @property
+    def scans(self) -> bool:
+        """Whether a thread looks for regions to promote."""
+        return "scan_sleep_millisecs" in self.values and self.values.get("khugepaged") != "off"
+
     def ticks(self, name: str, timed: bool) -> int:
         """A time in ticks, see `mmu.memory.huge`. timed: a host tells the time."""
         value = float(self.values[f"{name}_millisecs"])

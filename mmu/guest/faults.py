@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges, vma
+from mmulab.mmu.guest import paging, ranges, shootdown, vma
 from mmulab.mmu.guest.huge import zeroed
 from mmulab.mmu.guest.huge.mappings import note_fill
 from mmulab.mmu.hardware.lines import note_pages
@@ -60,7 +60,7 @@ def _break_cow(machine, process, gva, entry, level, table):
     flags = entry & ~(COW | FRAME) | RW | D
     changed = (gfn << PAGE_SHIFT) | flags
     status = paging.set_entry(machine, table, index_of(gva, level), changed)
-    return status if status != OK else ranges.flush_page(machine, process, gva)
+    return status if status != OK else shootdown.flush_page(machine, process, gva)
 
 
 @kernel

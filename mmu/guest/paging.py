@@ -130,6 +130,7 @@ def free_table(machine, gfn):
     else:
         memory.close_table(machine.host.memory, hfn_of(machine, gfn))
     machine.vm.record[0].tables -= 1
+    machine.vm.record[0].freed_tables = 1
     frames.release(machine.vm.frames, gfn)
 
 

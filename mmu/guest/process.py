@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges, reservations, vma
+from mmulab.mmu.guest import paging, placement, ranges, reservations, shootdown, vma
 from mmulab.mmu.guest.fill import fill
 from mmulab.mmu.hardware import instructions
 from mmulab.mmu.hardware.lines import enter_space
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import PAGE_SHIFT, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
-from mmulab.mmu.memory.status import NIL, NO_SUCH_PROCESS, OK, OUT_OF_PROCESSES
+from mmulab.mmu.memory.status import (
+    NIL,
+    NO_SUCH_PROCESS,
+    OK,
+    OTHER_VCPU,
+    OUT_OF_PROCESSES,
+    POSTS_DUE,
+)
+from mmulab.mmu.memory.vm import EVERYWHERE
 from mmulab.mmu.memory.watermarks import frames_at_hand
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.trace import (
@@ -31,6 +39,7 @@ BOOT = -1  # starts a machine
 FLUSH = -2  # drops every cached translation, as if the core had just been switched on
 
 PAGE_MASK = (1 << PAGE_SHIFT) - 1
+MOST_POSTS = 128  # of one event: a page each up to `ranges.FLUSH_CEILING`, and split edges
 SPARE_TABLES = 32  # what is made besides copies: a root, and the tables of a VMM
 
 
@@ -64,7 +73,8 @@ def create(machine, pid):
     fresh.alive = 1
     fresh.cr3 = cr3
     fresh.asid = process + 1 if record.pcid else 0
-    fresh.stale = 1  # a process before it may have had the ASID
+    fresh.stale = EVERYWHERE  # a process before it may have had the ASID
+    fresh.ran_on = 0
     fresh.vma = 0
     fresh.brk_base = 0
     fresh.brk = 0
@@ -99,9 +109,13 @@ def _copy_kernel_half(machine, process):
 def switch(machine, process):
     """Runs a process. Its PCID's translations are kept unless they are stale."""
     target = machine.vm.process[process]
-    keep = machine.vm.record[0].pcid and not target.stale
+    number = machine.vcpu.regs[0].number
+    here = 1 << number
+    keep = machine.vm.record[0].pcid and not target.stale & here
     machine.vm.record[0].current = process
-    target.stale = 0
+    machine.vm.cpu[number].process = process
+    target.stale &= ~here
+    target.ran_on |= here
     enter_space(machine.vcpu, machine.vm.record[0].id, target.pid)
     return seam.load_cr3(machine, process, keep != 0)
 
@@ -147,6 +161,9 @@ def _exit(machine, process):
             return status
     status = _empty(machine, process)
     if vm.record[0].current != process and status == OK:
+        if vm.cpu.size > 1:
+            shootdown.leave(machine, process)
+            placement.leave(vm, vm.process[process].pid)
         vm.process[process].alive = 0
         paging.free_table(machine, vm.process[process].cr3)
     return status
@@ -196,6 +213,9 @@ def _mmap(machine, process, start, end, value):
 def _boot(machine, pid):
     """Starts the technique and the first process."""
     status = seam.start(machine)
+    if machine.vm.cpu.size > 1:
+        placement.vcpu_of(machine.vm, pid, 0)
+        machine.vm.cpu[0].idle = 0
     if status == OK:
         status, first = create(machine, pid)
         if status == OK:
@@ -216,15 +236,42 @@ def _make_room(machine, kind):
 
 
 @kernel
+def _on_its_vcpu(machine, kind, pid, tid):
+    """OK where an event can happen on this vCPU now: a thread runs on its own, and what others
+    have been told leaves room for what this will tell them."""
+    vm = machine.vm
+    if vm.record[0].posts + MOST_POSTS > vm.post.size:
+        return POSTS_DUE
+    number = machine.vcpu.regs[0].number
+    if kind == SWITCH:
+        vcpu = placement.vcpu_of(vm, pid, tid)
+        if vcpu != number:
+            vm.record[0].next_vcpu = vcpu
+            return OTHER_VCPU
+        vm.cpu[number].idle = 0
+    return OK
+
+
+@kernel
+def _is_stale(machine, process):
+    """Whether flushes were left to a process's return to this vCPU."""
+    return machine.vm.process[process].stale >> machine.vcpu.regs[0].number & 1
+
+
+@kernel
 def handle(machine, kind, pid, start, length, value):
     """Carries out one event of a trace. Returns a status.
 
     SWITCH to a pid that is not known creates it: a trace may begin in its middle. KERNEL is
-    no more than the entry and the way back.
+    no more than the entry and the way back. OTHER_VCPU, POSTS_DUE: it is to be handled again.
     """
     if kind == BOOT:
         return _boot(machine, pid)
-    status = _make_room(machine, kind)
+    status = OK
+    if machine.vm.cpu.size > 1:
+        status = _on_its_vcpu(machine, kind, pid, value)
+    if status == OK:
+        status = _make_room(machine, kind)
     if status != OK:
         return status
     if kind == FLUSH:
@@ -251,7 +298,7 @@ def _system_call(machine, kind, process, pid, address, length, value):
     if kind == SWITCH:
         if process == NIL:
             status, process = create(machine, pid)
-        if status == OK and process != vm.record[0].current:
+        if status == OK and (process != vm.record[0].current or _is_stale(machine, process)):
             status = switch(machine, process)
     elif process == NIL:
         return NO_SUCH_PROCESS

@@ -1,7 +1,8 @@
-"""What the guest kernel does to ranges of pages: unmap, protect, share; and the flushes it owes."""
+"""What the guest kernel does to ranges of pages: unmap, protect, share."""
 
 from __future__ import annotations
 
+from mmulab.mmu.guest import shootdown
 from mmulab.mmu.guest.paging import (
     free_empty_tables,
     free_page,
@@ -10,6 +11,7 @@ from mmulab.mmu.guest.paging import (
     set_entry,
     split_leaf,
 )
+from mmulab.mmu.guest.shootdown import flush_page, flush_range
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import disk
 from mmulab.mmu.memory.entries import (
@@ -33,29 +35,6 @@ from mmulab.mmu.trace import PROT_WRITE
 # (arch/x86/mm/tlb.c, tlb_single_page_flush_ceiling).
 FLUSH_CEILING = 33
 
-THIS_CORE = 1  # as a set of bits: the guest has one vCPU
-
-# --- TLB maintenance ------------------------------------------------------------
-
-
-@kernel
-def flush_page(machine, process, gva):
-    """Invalidates one page of a process, at once or when the process runs next."""
-    if machine.vm.record[0].current == process or gva < 0:
-        return seam.invlpg(machine, gva)
-    machine.vm.process[process].stale = 1
-    return OK
-
-
-@kernel
-def flush_range(machine, process, start, end):
-    """Invalidates so many pages of a process that all of its translations go, at once or when
-    it runs next."""
-    if machine.vm.record[0].current == process:
-        return seam.flush_range(machine, process, start, end, THIS_CORE)
-    machine.vm.process[process].stale = 1
-    return OK
-
 
 @kernel
 def is_many(machine, process, start, end):
@@ -68,9 +47,6 @@ def is_many(machine, process, start, end):
             return False
         gva += 1 << level_shift(level)
     return start >= 0
-
-
-# --- Ranges ---------------------------------------------------------------------
 
 
 @kernel
@@ -93,9 +69,11 @@ def split_edges(machine, process, start, end):
 @kernel
 def unmap(machine, process, start, end):
     """Removes every page of [start, end), frees frames and empty tables, flushes."""
+    shootdown.begin(machine)
     status = seam.batch_begin(machine)
     if status == OK:
         status = _unmap(machine, process, start, end)
+    shootdown.end(machine)
     return status if status != OK else seam.batch_end(machine)
 
 
@@ -132,9 +110,11 @@ def protect(machine, process, start, end, prot):
 
     A page that is shared copy-on-write stays read-only until it is written.
     """
+    shootdown.begin(machine)
     status = seam.batch_begin(machine)
     if status == OK:
         status = _protect(machine, process, start, end, prot)
+    shootdown.end(machine)
     return status if status != OK else seam.batch_end(machine)
 
 
@@ -173,9 +153,11 @@ def _protect(machine, process, start, end, prot):
 @kernel
 def share(machine, parent, child):
     """fork: maps every page of the parent into the child, both copy-on-write."""
+    shootdown.begin(machine)
     status = seam.batch_begin(machine)
     if status == OK:
         status = _share(machine, parent, child)
+    shootdown.end(machine)
     return status if status != OK else seam.batch_end(machine)
 
 

@@ -16,7 +16,7 @@ Pages that processes share copy-on-write stay: an assumption, that saves a rever
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import faults, paging, ranges
+from mmulab.mmu.guest import faults, paging, shootdown
 from mmulab.mmu.guest import process as processes
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.hardware.state import Machine
@@ -78,7 +78,7 @@ def _page_out(machine, process, gva, gfn, table):
             return status
     status = paging.set_entry(machine, table, index_of(gva, 1), entry_of(block))
     if status == OK:
-        status = ranges.flush_page(machine, process, gva)
+        status = shootdown.flush_page(machine, process, gva)
     vm.block[gfn] = 0  # the gPTE has its reference now
     frames.release(vm.frames, gfn)
     return status
@@ -115,7 +115,7 @@ def _scan_one(machine, process, gva, entry, level, table):
     if level > 1:  # a large page leaves in pieces
         status = paging.split_leaf(machine, machine.vm.process[process].cr3, gva)
         if status == OK:
-            status = ranges.flush_page(machine, process, gva)
+            status = shootdown.flush_page(machine, process, gva)
         return status, False, gva
     return _page_out(machine, process, gva, frame_of(entry), table), True, following
 
@@ -129,6 +129,7 @@ def _scan_process(machine, process, want):
     gva = record.hand_gva
     freed = 0
     status = OK
+    shootdown.begin(machine)
     while freed < want and status == OK:
         gva, entry, level, table = next_leaf(machine, cr3, gva, end)
         if level == 0:
@@ -139,7 +140,8 @@ def _scan_process(machine, process, want):
     record.hand_gva = gva
     if status == OK:
         # Cleared A bits count only once the TLB has forgotten them.
-        status = ranges.flush_range(machine, process, 0, end)
+        status = shootdown.flush_range(machine, process, 0, end)
+    shootdown.end(machine)
     return status, freed
 
 

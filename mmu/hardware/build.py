@@ -168,12 +168,14 @@ def build_core(
     log_size: int = 0,
     caches: str = "off",
     llc: str | int = "socket",
+    model: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Core, list[str]]:
     """A cold core, and the names of its units by number.
 
     seed: of random replacement. walk_caches: False removes paging-structure caches and nested
-    TLB. log_size: references that can be logged. caches, llc: as in `Config`. Raises InputError
-    where the geometry is impossible or no L1 TLB holds 4 KiB pages.
+    TLB. log_size: references that can be logged. caches, llc: as in `Config`. model: its caches, of
+    `cache_model`, where it shares one with others. Raises InputError where the geometry is
+    impossible or no L1 TLB holds 4 KiB pages.
     """
     coalescing = _coalescing(preset)
     builder = _Builder(seed, coalescing)
@@ -203,7 +205,7 @@ def build_core(
             builder.connect(row, _WALK_CACHE_LEVELS[name], number)
         else:
             raise InputError(f"walk cache {cache.name!r}: not a name in mmu.presets.preset")
-    core = _arrays(builder, preset, l1_units, log_size, *_cache_model(preset, llc))
+    core = _arrays(builder, preset, l1_units, log_size, *(model or cache_model(preset, llc)))
     record = core.record[0]
     record["data"] = caches != "off" and bool(preset.caches)
     record["levels"] = len(preset.caches)
@@ -280,7 +282,7 @@ def fold_of(index: str) -> int:
     return LINES_SHIFT if index == HASHED else 63
 
 
-def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
+def cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray]:
     """(CACHE records, lines, all invalid)."""
     if len(preset.caches) > CACHE_LEVELS - 1:
         raise InputError(f"{len(preset.caches)} cache levels; expected at most {CACHE_LEVELS - 1}")
@@ -295,12 +297,12 @@ def _cache_model(preset: Preset, llc: str | int) -> tuple[np.ndarray, np.ndarray
         slots += colours * rows * stride
         if slots > MOST_SLOTS:
             raise InputError(f"cache {level.name}: {size:,} bytes; expected fewer in all caches")
-    line = _aligned(slots, np.int32)
+    line = aligned(slots, np.int32)
     line[:] = INVALID
     return cache, line
 
 
-def _aligned(length: int, dtype: type = np.int64) -> np.ndarray:
+def aligned(length: int, dtype: type = np.int64) -> np.ndarray:
     """Zeros that begin at a cache line."""
     raw: np.ndarray = np.zeros(length + LINE_BYTES // np.dtype(dtype).itemsize, dtype)
     first = -raw.ctypes.data % LINE_BYTES // raw.itemsize
@@ -356,7 +358,7 @@ def _arrays(
     owner = np.zeros(l1_slots, np.int64)
     for number in range(l1_units):
         owner[unit[number]["base"] :] = number
-    tag, digest, age = _aligned(slots), _aligned(slots, np.int32), _aligned(slots, np.int32)
+    tag, digest, age = aligned(slots), aligned(slots, np.int32), aligned(slots, np.int32)
     tag[:], digest[:], age[:] = INVALID, INVALID, np.arange(slots)
     for each in unit:
         sets = slice(each["base"], each["base"] + each["sets"] * each["stride"])

@@ -36,6 +36,7 @@ REGS = np.dtype(
         ("pml_index", np.int64),  # of the next entry of the log, downwards
         ("pcid", np.int64),
         ("vpid", np.int64),
+        ("number", np.int64),  # of the vCPU in its VM
         # Segments, of linear addresses and of guest-physical ones: see walks.segments.
         ("segment_start", np.int64, 2),  # first frame
         ("segment_end", np.int64, 2),  # first frame after; no segment where it is not above start

@@ -174,7 +174,7 @@ class Arrivals:
 
 
 def _busy(system: System, place: Guest) -> float:
-    return place.cycles / system.hertz + place.stalled
+    return sum(place.spent) / system.hertz + place.stalled
 
 
 @dataclass

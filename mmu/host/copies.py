@@ -34,7 +34,7 @@ from mmulab.mmu.memory.p2m import (
 )
 from mmulab.mmu.memory.state import MERGED_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_DISK, OUT_OF_STATE, OUT_OF_TABLES
-from mmulab.mmu.memory.vm import VM
+from mmulab.mmu.memory.vm import EVERYWHERE, VM
 from mmulab.mmu.techniques import seam
 from mmulab.mmu.vmm import backing, exits
 
@@ -205,7 +205,7 @@ def wake(machine: Machine):
     and the vCPU loads CR3. Returns a status."""
     status = seam.start(machine)
     for process in range(machine.vm.record[0].processes_used):
-        machine.vm.process[process].stale = 1
+        machine.vm.process[process].stale = EVERYWHERE
     if status == OK:
         status = processes.switch(machine, machine.vm.record[0].current)
     return status

@@ -65,7 +65,7 @@ class HostPaging:
 
     def note(self) -> str:
         """Why nothing has left; empty where something has."""
-        counts = (guest.vcpu.stats[0] for guest in self.guests)
+        counts = (guest.counted.stats[0] for guest in self.guests)
         if any(each["host_swap_outs"] or each["host_drops"] for each in counts):
             return ""
         if not self.asked:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from mmulab.mmu.config import Config, guest_thp
 from mmulab.mmu.errors import InputError, check_choice, check_range
+from mmulab.mmu.machine.vcpus import check_vcpus
+from mmulab.mmu.memory.cpus import REMOTE_FLUSHES
 from mmulab.mmu.memory.entries import INDEX_BITS, SIZE_NAMES
 from mmulab.mmu.presets import DEFAULT
 from mmulab.mmu.techniques import registry
@@ -19,7 +21,9 @@ from mmulab.mmu.techniques.specs import parse
 BACKINGS = (ANONYMOUS, HUGETLBFS) = ("anonymous", "hugetlbfs")
 
 VICTIMS = ("clock", "random", "shares")
-SCHEDULERS = ("round-robin", "weighted")
+SCHEDULERS = (ROUND_ROBIN, WEIGHTED, CREDIT, PINNED, GANG) = (
+    "round-robin", "weighted", "credit", "pinned", "gang",
+)  # fmt: skip
 #: How saved memory comes back: a frame for each page before the VM runs; as it is reached; or what
 #: the first VM that came back lazily had reached is read first, in one go (REAP: Ustiugov et al.,
 #: ASPLOS 2021).
@@ -35,8 +39,10 @@ class HostSettings:
 
     memory: bytes. preset: the processor; `set` changes its numbers. ghz: of its clock, which
     turns cycles into seconds. quantum: accesses that a VM runs before the next has its turn.
-    scheduler: "round-robin", or "weighted" by shares. vpid: TLB entries tagged by VM; None:
-    as the preset has it. swap: bytes of the host's swap device, 0: none. victims: which pages
+    cores: pCPUs, each with TLBs, walk caches and caches of its own but for the last, at most 256.
+    scheduler: "round-robin", "weighted" by shares, "credit", "pinned" or "gang" (`host.cores`).
+    vpid: TLB entries tagged by VM; None: as the preset has it. swap: bytes of the host's swap
+    device, 0: none. victims: which pages
     the host takes when it is short: "clock" (not used since the last look; Linux), "random"
     (ESX), or "shares" (random pages of the VMs that hold more than their due; ESX). latency,
     bandwidth: of the storage that swap device and guests' disks lie on, seconds a request and
@@ -55,8 +61,10 @@ class HostSettings:
     latency: float = 100e-6  # assumption: an NVMe drive's 4 KiB read, software included
     bandwidth: float = 2e9  # assumption: an NVMe drive of four PCIe 3.0 lanes
     name: str = ""
+    cores: int = 1
 
     def __post_init__(self) -> None:
+        check_range("cores", self.cores, 1, 256)
         check_range("host memory", self.memory / MIB, 1, 1 << 22, " MiB")
         check_range("host swap", self.swap / MIB, 0, 1 << 22, " MiB")
         check_range("ghz", self.ghz, 0.01, 100)
@@ -77,6 +85,8 @@ def refuse_fixed(vm: VMSettings, what: str, instead: str) -> None:
 
 def refuse_unmovable(vm: VMSettings, what: str) -> None:
     """Raises InputError where a VM's state cannot be copied. what: it was to do."""
+    if vm.vcpus > 1:
+        raise InputError(f"vm {vm.name}: it has {vm.vcpus} vCPUs, and one of one can {what}")
     if vm.in_hugetlbfs:
         raise InputError(f"vm {vm.name}: it lies in hugetlbfs, and cannot {what}")
     if not parse(vm.technique).technique.movable:
@@ -107,7 +117,9 @@ class VMSettings:
     seed: of its workload. clone_of: the VM, or VM@snapshot, that it is a copy of from its start
     on. goes_on: the copy goes on with what that was doing; else it begins its own workload.
     restore: of a snapshot on disk: "eager", "lazy" or "working-set" (`host.life`). host: that it
-    begins on, where there are several.
+    begins on, where there are several. vcpus: on which its guest runs the workload's threads; pin:
+    the pCPU of each, as "0,2", with a scheduler that pins. remote_flush: how the guest tells its
+    other vCPUs to flush: "ipi", "preempted" or "hypercall" (`memory.cpus`).
     """
 
     name: str
@@ -136,6 +148,9 @@ class VMSettings:
     goes_on: bool = True
     restore: str = "lazy"
     host: str = ""
+    vcpus: int = 1
+    pin: str = ""
+    remote_flush: str = "ipi"
 
     def __post_init__(self) -> None:
         what = f"vm {self.name}"
@@ -167,6 +182,9 @@ class VMSettings:
         for size in (self.host_page_size, spec.values.get("host_page_size", "4k")):
             check_choice(f"{what}: host page size", size, SIZE_NAMES)
         check_choice(f"{what}: restore", self.restore, RESTORES)
+        check_vcpus(what, spec.technique, self.vcpus)
+        check_choice(f"{what}: remote flush", self.remote_flush, REMOTE_FLUSHES)
+        self.pins  # noqa: B018 - raises
         if self.clone_of:
             refuse_unmovable(self, "be a copy")
         if self.in_hugetlbfs:
@@ -180,6 +198,22 @@ class VMSettings:
             raise InputError(f"{what}: {error}") from None
         if guest_thp.RATE in policy.given:
             raise InputError(f"{what}: {guest_thp.RATE} does nothing: the host tells it the time")
+
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """The pCPU of each vCPU; none where it has none of its own."""
+        if not self.pin:
+            return ()
+        try:
+            pins = tuple(int(each) for each in self.pin.split(","))
+        except ValueError:
+            pins = ()
+        if len(pins) != self.vcpus or min(pins) < 0 or len(set(pins)) < len(pins):
+            raise InputError(
+                f"vm {self.name}: pin {self.pin!r}; expected {self.vcpus} different numbers of "
+                f"pCPUs, as '0,2'"
+            )
+        return pins
 
     @property
     def in_hugetlbfs(self) -> bool:

@@ -56,7 +56,9 @@ def join(machine, gfn, hfn, tag):
 @entry
 def join_held(machine: Machine, gfns, hfns, tags):
     """`join` for each of some pages that a reference to the shared frame has been held for:
-    (pages merged, large host pages cut)."""
+    (pages merged, large host pages cut). The VM's other vCPUs are told of each page: KSM flushes
+    where it write-protects one and where it replaces it, once where that is done already (Linux,
+    mm/ksm.c, try_to_merge_one_page())."""
     merged = 0
     cut = 0
     for position in range(gfns.size):
@@ -65,4 +67,5 @@ def join_held(machine: Machine, gfns, hfns, tags):
         merged += int(done & MERGED != 0)
         cut += int(done & CUT != 0)
     exits.flush_vm(machine)
+    exits.count_changes(machine, merged - 1)
     return merged, cut

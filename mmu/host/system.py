@@ -1,4 +1,4 @@
-"""A host while it runs: VMs take turns on one core and share its memory.
+"""A host while it runs: VMs take turns on its cores and share its memory.
 
     settings --> System: Host + Guests + services, run by `step` until it returns False
 
@@ -18,11 +18,12 @@ import numpy as np
 
 from mmulab.mmu.config import preset_files
 from mmulab.mmu.errors import RunError
-from mmulab.mmu.hardware.build import build_core
-from mmulab.mmu.host import hugetlb, world_switch
+from mmulab.mmu.hardware.cores import build_cores
+from mmulab.mmu.host import accounts, hugetlb
+from mmulab.mmu.host.cores import PCPUs
 from mmulab.mmu.host.failures import why_it_ends, why_short
 from mmulab.mmu.host.paging import HostPaging
-from mmulab.mmu.host.settings import HostSettings, VMSettings, refuse_fixed
+from mmulab.mmu.host.settings import WEIGHTED, HostSettings, VMSettings, refuse_fixed
 from mmulab.mmu.host.storage import Storage
 from mmulab.mmu.host.throttle import sleep_after
 from mmulab.mmu.host.vm import ELSEWHERE, SPARE, SPARE_HUGE, Guest
@@ -102,9 +103,8 @@ class System:
     cycles that services have taken, by name; they run on cores of their own. frozen: VMs that
     never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
     next first. arrivals: kinds of VMs that come and go. peers: the hosts of the scenario, by name;
-    network: by which pages come from those;
-    migrations: reports of those that began here. image_blocks: room for saved memory, in pages;
-    remote_blocks: for pages that are on another host.
+    network: by which pages come from those; migrations: reports of those that began here.
+    image_blocks: room for saved memory, in pages; remote_blocks: for pages that are on another host.
 
     Raises InputError for a bad preset, setting or trace.
     """
@@ -137,14 +137,15 @@ class System:
         # Techniques that ask for different walk caches share the preset's.
         own = {spec.technique.walk_caches(preset.walk_caches, spec.values) for spec in asked}
         walk_caches = own.pop() if len(own) == 1 else preset.walk_caches
-        self.core, self.units = build_core(replace(preset, walk_caches=walk_caches), seed)
+        self.cores, self.units = build_cores(
+            settings.cores, replace(preset, walk_caches=walk_caches), seed
+        )
         self.guests = [
-            Guest(
-                number, vm, open_trace(vm), self.host, self.core, preset,
-                settings, seed,
-            )
+            Guest(number, vm, open_trace(vm), self.host, self.cores, preset, settings, seed)
             for number, vm in enumerate(vms, start=1)
-        ]  # fmt: skip
+        ]
+        self.pcpus = PCPUs(settings, self.cores)
+        self.pcpus.admit(self.guests)
         for guest in self.guests:
             if guest.settings.in_hugetlbfs:
                 hugetlb.reserve(guest)
@@ -162,9 +163,7 @@ class System:
         self.migrations: list[Any] = []
         self.cycles_of: dict[str, float] = {}
         self.now = 0.0
-        self._running: Guest | None = None
         self._numbers = len(self.guests)
-        self._turn = 0
 
     # --- What services use ---------------------------------------------------------
 
@@ -233,7 +232,7 @@ class System:
 
     def run_now(self, guest: Guest, go_on: Callable[[], int]) -> None:
         """`until_ok` for what the guest itself does: the core switches to it."""
-        self._enter(guest)
+        self.pcpus.arrive(guest)
         self._mend_until_ok(guest, go_on)
 
     def boot(self, guest: Guest) -> None:
@@ -299,32 +298,30 @@ class System:
 
     def _next(self) -> Guest:
         """The guest whose turn it is; time goes on to the first that can run."""
-        self.now = max(self.now, self._soonest())
-        while True:
-            guest = self.guests[self._turn % len(self.guests)]
-            self._turn += 1
-            if not guest.finished and not guest.paused and guest.ready_at <= self.now:
-                return guest
+        guest, self.now = self.pcpus.next(self.guests, self.now)
+        return guest
 
     def _quantum(self, guest: Guest) -> int:
         settings = self.settings
-        if settings.scheduler == "round-robin":
+        if settings.scheduler != WEIGHTED:
             return settings.quantum
         mean = sum(g.settings.shares for g in self.guests) / len(self.guests)
         return max(1, int(settings.quantum * guest.settings.shares / mean))
 
     def _take_turn(self, guest: Guest) -> None:
-        self._enter(guest)
+        self._settle(guest)
+        self.pcpus.begin(guest, self.now)
         if not guest.started:
             self._mend_until_ok(guest, guest.start)
             guest.note(self.now, "start", "running")
         guest.tell_time(self.now)
         guest.left = self._quantum(guest)
         self._mend_until_ok(guest, guest.go_on)
-        before = guest.cycles
-        guest.cycles = guest.spent()
-        ran = (guest.cycles - before) / self.hertz
-        self.now += ran
+        self._settle(guest)
+        before, guest.spent = guest.spent, accounts.spent(guest)
+        taken = [now - then for now, then in zip(guest.spent, before, strict=True)]
+        ran = max(taken) / self.hertz
+        self.now = self.pcpus.end(guest, [cycles / self.hertz for cycles in taken])
         done_at = self.read(guest)
         done_at += guest.waiting
         guest.waiting = 0.0
@@ -333,15 +330,15 @@ class System:
         guest.held_back += slept
         guest.ready_at = done_at + slept
         guest.ended_at = max(self.now, done_at)
+        self.now = min(pcpu.free_at for pcpu in self.pcpus.all)
 
-    def _enter(self, guest: Guest) -> None:
-        """The core switches to a guest."""
-        if self._running is guest:
-            return
-        if self._running is not None:
-            world_switch.leave(self._running.machine)
-            world_switch.enter(guest.machine)
-        self._running = guest
+    @staticmethod
+    def _settle(guest: Guest) -> None:
+        """A guest's vCPUs drop what they have been told to. Raises RunError where one cannot."""
+        if len(guest.vcpus) > 1 and guest.started:
+            status = guest.turns.settle()
+            if status != OK:
+                raise RunError(f"vm {guest.name}: {why_it_ends(status, guest)}")
 
     def _mend_until_ok(self, guest: Guest, go_on: Callable[[], int]) -> None:
         """Runs a guest; where the host is short of frames, pages out and goes on."""

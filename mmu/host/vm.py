@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -15,6 +15,8 @@ from mmulab.mmu.guest.process import PAGE_MASK
 from mmulab.mmu.hardware.marks import MARK
 from mmulab.mmu.hardware.state import VCPU, Core, Machine
 from mmulab.mmu.host import devices, power
+from mmulab.mmu.host.accounts import Moment, measured_of
+from mmulab.mmu.host.holdings import Holdings
 from mmulab.mmu.host.settings import HostSettings, VMSettings
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import run as engine
@@ -23,16 +25,24 @@ from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.events import check_events
 from mmulab.mmu.machine.feed import Feed
 from mmulab.mmu.machine.simulator import boot_chunk
+from mmulab.mmu.machine.vcpus import Turns, total_of
+from mmulab.mmu.memory.cpus import REMOTE_FLUSHES
 from mmulab.mmu.memory.state import Host
-from mmulab.mmu.memory.status import GUEST_PAGED_OUT, GUEST_SHORT, NO_SUCH_PROCESS, OK
+from mmulab.mmu.memory.status import (
+    GUEST_PAGED_OUT,
+    GUEST_SHORT,
+    NO_SUCH_PROCESS,
+    OK,
+    OTHER_VCPU,
+    POSTS_DUE,
+)
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.counts import read_counts, read_dimensions
-from mmulab.mmu.report.measured import Measured, measured
+from mmulab.mmu.report.measured import Measured
 from mmulab.mmu.techniques.specs import parse
-from mmulab.mmu.trace import LOAD, STORE, Chunk, Trace
+from mmulab.mmu.trace import LOAD, Chunk, Trace
 
 #: Frames that must be free before a guest fault or event begins: a page and its tables; with
 #: pages of 2 MiB, two of those to copy, with the host frames and tables behind them.
@@ -40,23 +50,6 @@ ELSEWHERE = "elsewhere"  # the state of a VM on a host that it is not on
 
 SPARE = 64
 SPARE_HUGE = 1200
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What a VM came to. at, seconds: when that began, and how long it took. state: what it is
-    then. Frames of 4 KiB: private, shared (with another VM, or a snapshot), page_tables (the
-    VMM's), elsewhere (on swap, in an image); storage: blocks of its disk and of its images."""
-
-    at: float
-    what: str
-    state: str
-    seconds: float = 0.0
-    private: int = 0
-    shared: int = 0
-    page_tables: int = 0
-    elsewhere: int = 0
-    storage: int = 0
 
 
 def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
@@ -67,18 +60,21 @@ def marks_of(chunk: Chunk, levels: int) -> tuple[np.ndarray, int]:
     return marks, int(engine.prepare(*columns, marks, counts, levels))
 
 
-class Guest:
+class Guest(Holdings):
     """A VM while it runs.
 
-    number: 1 and up, the owner of its host frames. ready_at: when its storage has answered,
-    in seconds. left: accesses of its turn that it has not made yet. cycles: of its vCPU.
+    number: 1 and up, the owner of its host frames. cores: of the host. vcpus: its own; on: the core
+    that each is on, or was on last; turns: which of them its workload is at. Of each vCPU: spent,
+    likely cycles; steal, seconds that it could run and waited for a core; waits, seconds that it
+    waited for a vCPU that did not run to take an IPI; moves, from one core to another. ready_at:
+    when its storage has answered, in seconds. left: accesses of its turn that it has not made yet.
     stalled: seconds that it waited for storage, or, at its limit, for its balloon. waiting: of
     those, what its present turn adds. throttle: the part of its time that it is held back, and
     held_back: seconds that it was (`host.throttle`).
     """
 
     def __init__(
-        self, number: int, settings: VMSettings, trace: Trace, host: Host, core: Core,
+        self, number: int, settings: VMSettings, trace: Trace, host: Host, cores: Sequence[Core],
         preset: Preset, of_host: HostSettings, seed: int,
     ) -> None:  # fmt: skip
         self.number = number
@@ -95,16 +91,22 @@ class Guest:
         ).on(preset.arch)  # fmt: skip
         self.config = config
         self.spec = parse(settings.technique, config).on(preset)
-        self.host, self.core = host, core
+        self.host, self.cores = host, cores
         self.vm = self._fresh()
-        core.record[0]["tracking"] = 1
-        self.vcpu = make_vcpu(self.spec, preset, config, number)
+        for core in cores:
+            core.record[0]["tracking"] = 1
+        vcpus = [make_vcpu(self.spec, preset, config, number) for _ in range(settings.vcpus)]
+        self.vcpus = vcpus
+        self.on = [0] * settings.vcpus
+        self.turns = Turns(vcpus, self.machine_of)
         self.frames = config.guest_frames
-        self.kinds = np.zeros(3, np.int64)
         self.accesses = 0
         self.left = 0
-        self.costs = cost.costs_of(preset, self.spec.technique)
-        self.cycles = 0.0
+        self.costs = cost.costs_of(preset, self.spec.technique, settings.vcpus > 1)
+        self.spent = [0.0] * settings.vcpus
+        self.steal = [0.0] * settings.vcpus
+        self.waits = [0.0] * settings.vcpus
+        self.moves = [0] * settings.vcpus
         self.stalled = self.waiting = 0.0
         self.throttle = self.held_back = 0.0
         self.ready_at = settings.start
@@ -119,6 +121,7 @@ class Guest:
         self.waiting_events: list[Any] = []  # until it is over
         self.ended_at = 0.0
         self._told = inf  # the time, when it was last told
+        self.arrive: Callable[[Guest], None] | None = None  # a vCPU of it begins to run
         self._feed = Feed(trace)
         self._chunk, self._marks, self._position, _, self._event = boot_chunk()
 
@@ -126,9 +129,11 @@ class Guest:
         """The state of the VM before it boots."""
         settings = self.settings
         vm = make_vm(
-            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True
-        )
+            self.spec, self.preset, self.config, self.host, self.number, settings.disk >> 12, True,
+            settings.vcpus,
+        )  # fmt: skip
         self.link(vm)
+        vm.record[0]["remote_flush"] = REMOTE_FLUSHES.index(settings.remote_flush)
         vm.record[0]["tracked"] = 1
         if self.limit < self.config.guest_frames:
             vm.record[0]["limit"] = self.limit
@@ -142,6 +147,7 @@ class Guest:
         does what the tags of its stores are made of."""
         old = self.vm.record[0]
         self.vm = self._fresh()
+        self.turns.at = 0
         for name in ("unique", "deflate_on_oom"):
             self.vm.record[0][name] = old[name]
         self.started = self.finished = self.off = self.paused = False
@@ -182,8 +188,17 @@ class Guest:
         for name in VCPU.FIELDS:
             if name not in ("regs", "pml"):
                 np.copyto(getattr(self.vcpu, name), getattr(other.vcpu, name))
-        np.copyto(self.kinds, other.kinds)
-        for name in ("accesses", "cycles", "stalled", "finished", "ended_at", "life", "images"):
+        np.copyto(self.turns.kinds, other.turns.kinds)
+        for name in (
+            "accesses",
+            "spent",
+            "steal",
+            "stalled",
+            "finished",
+            "ended_at",
+            "life",
+            "images",
+        ):
             setattr(self, name, getattr(other, name))
         self.go_to(other.position)
         self.started, self.paused, self.off = True, False, False
@@ -212,43 +227,29 @@ class Guest:
         )  # fmt: skip
 
     @property
+    def vcpu(self) -> VCPU:
+        """The one whose turn it is."""
+        return self.vcpus[self.turns.at]
+
+    @property
+    def core(self) -> Core:
+        """The one that it is on."""
+        return self.cores[self.on[self.turns.at]]
+
+    def machine_of(self, vcpu: int) -> Machine:
+        """The VM on the core that a vCPU is on."""
+        core = self.cores[self.on[vcpu]]
+        return Machine(core=core, host=self.host, vcpu=self.vcpus[vcpu], vm=self.vm, outer=NO_VM)
+
+    @property
     def machine(self) -> Machine:
-        """The VM on the core that it runs on."""
-        return Machine(core=self.core, host=self.host, vcpu=self.vcpu, vm=self.vm, outer=NO_VM)
+        """The VM on the core that it runs on, with the vCPU whose turn it is."""
+        return self.machine_of(self.turns.at)
 
     @property
-    def reservation(self) -> int:
-        """Frames."""
-        return self.settings.reserved >> 12
-
-    @property
-    def limit(self) -> int:
-        """Frames."""
-        return (self.settings.limit or self.settings.memory) >> 12
-
-    @property
-    def margin(self) -> int:
-        """Frames below its limit at which it gives some up; 0 without one."""
-        return min(self.need, int(self.vm.record[0]["limit"]) >> 3)  # as `frames_at_hand` has it
-
-    @property
-    def above_limit(self) -> int:
-        """Frames that it must give up before it can go on."""
-        record = self.vm.record[0]
-        if not record["limit"]:
-            return 0
-        room = int(record["limit"]) - (int(record["held"]) - int(record["merged"]))
-        return max(0, max(1, self.margin) - room)
-
-    @property
-    def held(self) -> int:
-        """Host frames behind its memory, shared ones counted for each site."""
-        return int(self.vm.record[0]["held"])
-
-    @property
-    def ballooned(self) -> int:
-        """Frames in the balloon."""
-        return int(self.vm.record[0]["ballooned"])
+    def counted(self) -> VCPU:
+        """What all of its vCPUs have counted."""
+        return total_of(self.vcpus)
 
     def start(self) -> int:
         """Boots the guest. Returns a status."""
@@ -291,6 +292,7 @@ class Guest:
         first = self._position
         status = OK
         while status == OK:
+            begun = self._position
             status, self._position, self._event = engine.run(
                 self.machine,
                 self.spec.technique.walk,
@@ -302,14 +304,11 @@ class Guest:
                 end,
                 *NO_LINES,
             )
+            self.turns.ran(self._chunk.kind[begun : self._position])
             if status == OK:
                 break
             status = self._carry_out(status)
         ran = self._position - first
-        if ran:
-            kinds = self._chunk.kind[first : self._position]
-            of_kind = [int(np.count_nonzero(kinds == kind)) for kind in (LOAD, STORE)]
-            self.kinds += np.array([*of_kind, ran - sum(of_kind)])
         self.accesses += ran
         return status, ran
 
@@ -319,6 +318,15 @@ class Guest:
             return int(swap.make_room(self.machine))
         if status == GUEST_PAGED_OUT:
             return self._bring_in(*self._missing())
+        if status in (OTHER_VCPU, POSTS_DUE):
+            return self._go_on(status)
+        return status
+
+    def _go_on(self, status: int) -> int:
+        """The next event is of another vCPU, or waits until others have dropped what they must."""
+        status = self.turns.go_on(status)
+        if self.arrive:
+            self.arrive(self)
         return status
 
     def _missing(self) -> tuple[int, int, int]:
@@ -367,11 +375,6 @@ class Guest:
         self._chunk, self._marks, self._position, self._event = chunk, marks, 0, 0
         return True
 
-    @property
-    def need(self) -> int:
-        """Host frames that must be free before it can go on."""
-        return int(self.vm.record[0]["need"])
-
     def switch_off(self) -> None:
         """The VM ends, and gives everything back."""
         self.finished = self.off = True
@@ -379,15 +382,7 @@ class Guest:
 
     def measured(self) -> Measured:
         """What it has done so far, and what that cost."""
-        return Measured(**measured(self.spec, self.vcpu, self.kinds.tolist(), self.preset))
-
-    def spent(self) -> float:
-        """Likely cycles of everything so far."""
-        technique = self.spec.technique
-        counted = read_counts(self.vcpu, technique, self.kinds.tolist())
-        references = read_dimensions(self.vcpu, technique.walk, len(self.preset.caches))
-        charged = cost.charges(counted, references, self.preset, technique)
-        return cost.likely(charged, self.costs)
+        return measured_of(self)
 
     def gfns(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random gfns of pages that the host backs; fewer where it backs few."""

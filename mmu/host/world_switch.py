@@ -1,4 +1,4 @@
-"""One core, several VMs: what the core must be told when another VM runs."""
+"""A core and several vCPUs: what the core must be told when another runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmulab.mmu.techniques import seam
 
 @entry
 def enter(machine: Machine):
-    """Runs a VM where another ran. Without VPIDs every switch flushes. Returns a status."""
+    """Runs a vCPU where another ran. Without VPIDs every switch flushes. Returns a status."""
     hardware.adopt(machine.core, machine.vcpu)
     if not machine.vm.record[0].has_vpid:
         hardware.flush_vpid(machine.core, machine.vcpu)
@@ -21,7 +21,13 @@ def enter(machine: Machine):
 
 @entry
 def leave(machine: Machine):
-    """The VM stops running. On a core without VPIDs nothing of it may stay. Returns a status."""
+    """The vCPU stops running. On a core without VPIDs nothing of it may stay. Returns a status."""
     if not machine.vm.record[0].has_vpid:
         hardware.flush_vpid(machine.core, machine.vcpu)
     return seam.world_out(machine)
+
+
+@entry
+def flush(machine: Machine):
+    """The vCPU has come from another core: what it left here before goes."""
+    hardware.flush_vpid(machine.core, machine.vcpu)

@@ -28,7 +28,7 @@ from numba.core.extending import intrinsic
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
-from mmulab.mmu.kernels import kinds, store, toolchain
+from mmulab.mmu.kernels import kinds, store
 from mmulab.mmu.kernels.numba_patches import (
     NAMES_APART,
     full,
@@ -38,8 +38,6 @@ from mmulab.mmu.kernels.numba_patches import (
     without_bitcode,
 )
 from mmulab.mmu.kernels.types_in_numba import type_of
-
-toolchain.keep()
 
 _NEEDED = (
     (getattr(codegen, "CPUCodegen", None), "magic_tuple"),

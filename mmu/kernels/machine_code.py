@@ -45,8 +45,6 @@ _LIBRARY = ("memset", "memcpy", "memmove", "memcmp", "bcmp",
 #: Frees an array that the code has made: it makes none, or it would ask for memory too.
 _NEVER = "NRT_MemInfo_call_dtor"
 
-_kept: list[mmap.mmap] = []
-
 
 class UnknownError(Exception):
     """The object holds something that is not dealt with here."""
@@ -125,7 +123,8 @@ class _Object:
         (found,) = (each for each in self.symbols if each.name == entry and each.section)
         address = base + places[found.section] + found.value
         _protect(base, fixed)
-        _kept.append(memory)
+        # Never given back: as the process ends, other threads may still run in there.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
         return address
 
     def _places(self) -> tuple[dict[int, int], int, int]:

@@ -14,8 +14,8 @@ import json
 import os
 import platform
 import sys
+from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 from mmulab.mmu.kernels import store
 
@@ -26,36 +26,29 @@ _SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML", "ENABLE_A
 #: What tells processors apart; the rest of their description changes from second to second.
 _TELLING = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
 
-_LOADED = "numba.core.config" in sys.modules  # a program may have changed its settings
-
 
 def words() -> tuple[str, ...]:
     """The words; the last is numba's version. Imports numba where nothing is kept."""
-    if "numba.core.config" in sys.modules:
-        return _asked()
+    return _asked() if "numba.core.config" in sys.modules else _kept()
+
+
+@cache
+def _kept() -> tuple[str, ...]:
+    """The words as they are kept; asked for and kept where they are not, or damaged."""
     name = _name()
     content = store.read(name) if name else None
     if content is not None:
-        kept: list[str] = json.loads(bytes(content))
-        return tuple(kept)
-    return _asked()
+        return tuple(json.loads(bytes(content)))
+    said = _asked()
+    if name:
+        store.write(name, json.dumps(said).encode())
+    return said
 
 
 def checks_bounds() -> bool:
     """True where kernels raise an IndexError beyond an array."""
     said = next(each for each in words() if each.startswith("BOUNDSCHECK="))
     return said.partition("=")[2] not in ("None", "0", "False")
-
-
-def keep() -> None:
-    """Keeps the words, where numba has just been imported."""
-    global _LOADED
-    if _LOADED:
-        return
-    _LOADED = True
-    name = _name()
-    if name and not store.has(name):
-        store.write(name, json.dumps(_asked()).encode())
 
 
 def _asked() -> tuple[str, ...]:
@@ -66,9 +59,9 @@ def _asked() -> tuple[str, ...]:
     from numba.core import config
     from numba.core.registry import cpu_target
 
-    keep()
+    processor = getattr(cpu_target.target_context.codegen(), "magic_tuple", tuple)()
     return (
-        *map(str, cpu_target.target_context.codegen().magic_tuple()),
+        *map(str, processor),
         *(f"{key}={getattr(config, key, None)}" for key in _SETTINGS),
         *(sys.version, np.__version__, llvmlite.__version__, numba.__version__),
     )
@@ -81,7 +74,7 @@ def _name() -> str | None:
     if processor is None or None in packages:
         return None
     settings = sorted(f"{key}={os.environ[key]}" for key in os.environ if _is_setting(key))
-    about = [processor, *packages, *settings, _settings_here(), sys.version]
+    about = [processor, *packages, *settings, _settings_here(), sys.version, *_SETTINGS]
     digest = hashlib.sha256("\0".join(map(str, about)).encode()).hexdigest()[:32]
     return f"toolchain-{digest}{store.SUFFIX}"
 
@@ -139,10 +132,9 @@ def _settings_here() -> str:
         return ""
 
 
-def numba_version() -> Any:
-    """numba's version, without importing it where it is known; empty where it is not."""
-    name = _name()
+def numba_version() -> str:
+    """numba's version, where it is loaded or known; else nothing."""
     loaded = sys.modules.get("numba")
-    if loaded is not None or name is None or not store.has(name):
-        return getattr(loaded, "__version__", "")
-    return words()[-1]
+    if loaded is None and _kept.cache_info().currsize:
+        return _kept()[-1]
+    return str(getattr(loaded, "__version__", ""))

@@ -11,13 +11,16 @@ from mmulab.mmu.guest import entry_points
 from mmulab.mmu.guest.huge import build as huge
 from mmulab.mmu.guest.reservations import ORDER
 from mmulab.mmu.hardware import instructions
-from mmulab.mmu.hardware.build import build_core, build_vcpu
+from mmulab.mmu.hardware.build import build_vcpu
+from mmulab.mmu.hardware.cores import build_cores
 from mmulab.mmu.hardware.ops import OPS
 from mmulab.mmu.hardware.state import VCPU, Machine
+from mmulab.mmu.memory.cpus import CPU, MAX_THREADS, POST, POSTS, THREAD
 from mmulab.mmu.memory.disk import make_disk
 from mmulab.mmu.memory.frames import make_frames
 from mmulab.mmu.memory.sharers import make_sharers
 from mmulab.mmu.memory.state import Host
+from mmulab.mmu.memory.status import NIL
 from mmulab.mmu.memory.tables import MAX_TABLES, make_memory
 from mmulab.mmu.memory.untouched import keep_untouched
 from mmulab.mmu.memory.vm import (
@@ -48,10 +51,11 @@ def link(ops: np.ndarray, spec: Spec, config: Config) -> None:
         spec.technique.link(ops)
 
 
-def machine_of(
+def machines_of(
     spec: Spec, preset: Preset, config: Config, log_size: int = 0
-) -> tuple[Machine, list[str]]:
-    """A machine that has not booted, and the names of its TLBs and walk caches."""
+) -> tuple[list[Machine], list[str]]:
+    """A machine that has not booted, seen from each of its vCPUs, each on a core of its own; and
+    the names of a core's TLBs and walk caches."""
     virtual = spec.technique.virtual
     host_frames = config.host_frames if virtual else config.guest_frames
     host = make_host(host_frames)
@@ -60,10 +64,16 @@ def machine_of(
     preset = replace(
         preset, walk_caches=spec.technique.walk_caches(preset.walk_caches, spec.values)
     )
-    core, units = build_core(preset, config.seed, config.walk_caches, log_size, caches, config.llc)
-    vm = make_vm(spec, preset, config, host)
-    vcpu = make_vcpu(spec, preset, config, 1 if virtual else 0)
-    return Machine(core=core, host=host, vcpu=vcpu, vm=vm, outer=NO_VM), units
+    cores, units = build_cores(
+        config.cores, preset, config.seed, walk_caches=config.walk_caches, log_size=log_size,
+        caches=caches, llc=config.llc,
+    )  # fmt: skip
+    vm = make_vm(spec, preset, config, host, vcpus=config.cores)
+    vcpus = [make_vcpu(spec, preset, config, 1 if virtual else 0) for _ in cores]
+    return [
+        Machine(core=core, host=host, vcpu=vcpu, vm=vm, outer=NO_VM)
+        for core, vcpu in zip(cores, vcpus, strict=True)
+    ], units
 
 
 def make_host(
@@ -107,11 +117,12 @@ def make_vm(
     number: int = 1,
     disk_blocks: int = 0,
     timed: bool = False,
+    vcpus: int = 1,
 ) -> VM:
     """The state of a VM before it boots.
 
     number: the owner of its host frames, from 1. disk_blocks: of its disk, in pages; a
-    guest with a disk pages to it. timed: a host tells it the time.
+    guest with a disk pages to it. timed: a host tells it the time. vcpus: so many.
     """
     technique, values = spec.technique, spec.values
     virtual = technique.virtual
@@ -155,7 +166,19 @@ def make_vm(
         vma=np.zeros(MAX_VMAS, VMA),
         **huge.make(config.guest_thp, count, timed),
         reservation=np.zeros(blocks, RESERVATION),
+        **_cpus(vcpus),
     )
+
+
+def _cpus(vcpus: int) -> dict[str, np.ndarray]:
+    """What a VM of so many vCPUs knows of them."""
+    cpu = np.zeros(vcpus, CPU)
+    cpu["process"], cpu["idle"] = NIL, 1
+    return {
+        "cpu": cpu,
+        "post": np.zeros(POSTS if vcpus > 1 else 1, POST),
+        "thread": np.zeros(MAX_THREADS if vcpus > 1 else 1, THREAD),
+    }
 
 
 def _blocks(gfns: int) -> int:
@@ -182,6 +205,7 @@ def _no_vm() -> VM:
         vma=np.zeros(0, VMA),
         **huge.make("fault", 1),
         reservation=np.zeros(1, RESERVATION),
+        **_cpus(1),
     )
 
 

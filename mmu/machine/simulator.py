@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mmulab.mmu.config import Config
@@ -12,9 +14,11 @@ from mmulab.mmu.hardware.state import Machine
 from mmulab.mmu.kernels.structs import to_read
 from mmulab.mmu.machine import dumped
 from mmulab.mmu.machine import run as engine
-from mmulab.mmu.machine.build import machine_of
+from mmulab.mmu.machine.build import machines_of
 from mmulab.mmu.machine.data import NO_LINES
 from mmulab.mmu.machine.failures import failure_text, frames_by_kind
+from mmulab.mmu.machine.vcpus import IDLE_AFTER, Turns, check_vcpus
+from mmulab.mmu.memory.cpus import COUNTS
 from mmulab.mmu.memory.status import NO_SUCH_PROCESS, OK
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.specs import Spec, parse
@@ -36,22 +40,29 @@ def build(technique: str | Spec, preset: Preset, config: Config, log_size: int =
     spec = parse(technique, config) if isinstance(technique, str) else technique
     spec = spec.on(preset)
     config = dumped.fitted(config, spec)
-    machine, units = machine_of(spec, preset, config, log_size)
+    check_vcpus("cores", spec.technique, config.cores)
+    machines, units = machines_of(spec, preset, config, log_size)
     with compiled_for(spec.technique):
-        return Simulator(spec, machine, units, config)
+        return Simulator(spec, machines, units, config)
 
 
 class Simulator:
     """One machine under one technique."""
 
-    def __init__(self, spec: Spec, machine: Machine, units: list[str], config: Config) -> None:
+    def __init__(
+        self, spec: Spec, machines: Sequence[Machine], units: list[str], config: Config
+    ) -> None:
         self.spec = spec
         self.technique = spec.text
-        self.machine = machine
+        self.machine = machines[0]  # with the vCPU whose turn it is
+        self.machines = machines
         self.units = units
         self.config = config
         self.accesses = 0
+        self.turns: Turns | None = None  # of several vCPUs
         self.run(*boot_chunk())
+        if len(machines) > 1:
+            self.turns = Turns([machine.vcpu for machine in machines], machines.__getitem__)
         if config.guest_tables:
             dumped.load(self.machine, config, self.technique)
             self.reset_counters()
@@ -77,17 +88,8 @@ class Simulator:
         """
         if start == 0:
             self.machine.core.record[0]["taken"] = 0
-        status, position, event = engine.run(
-            self.machine,
-            self.spec.technique.walk,
-            to_read(chunk.address),
-            to_read(marks),
-            to_read(chunk.events),
-            event,
-            start,
-            end,
-            *lines,
-        )
+        run = self._run_once if self.turns is None else self._run_in_turns
+        status, position, event = run(chunk, marks, start, end, event, lines)
         self.accesses += position - start
         if status == NO_SUCH_PROCESS:
             bad = chunk.events[event]
@@ -99,10 +101,65 @@ class Simulator:
             raise self._failure(status, f"at access {self.accesses:,}")
         return event
 
+    def _run_once(
+        self,
+        chunk: Chunk,
+        marks: np.ndarray,
+        start: int,
+        end: int,
+        event: int,
+        lines: tuple[np.ndarray, np.ndarray],
+    ) -> tuple[int, int, int]:
+        return engine.run(
+            self.machine,
+            self.spec.technique.walk,
+            to_read(chunk.address),
+            to_read(marks),
+            to_read(chunk.events),
+            event,
+            start,
+            end,
+            *lines,
+        )
+
+    def _run_in_turns(
+        self,
+        chunk: Chunk,
+        marks: np.ndarray,
+        start: int,
+        end: int,
+        event: int,
+        lines: tuple[np.ndarray, np.ndarray],
+    ) -> tuple[int, int, int]:
+        """`_run_once` on whichever vCPU each access is of."""
+        turns = self.turns
+        assert turns is not None
+        position = start
+        while True:
+            begun, stop = position, min(end, position + IDLE_AFTER)
+            status, position, event = self._run_once(chunk, marks, begun, stop, event, lines)
+            turns.ran(chunk.kind[begun:position])
+            is_done = status == OK and position == end
+            taken = self.machine.core.record[0]["taken"]
+            status = turns.go_on(status)
+            self.machine = turns.machine
+            self.machine.core.record[0]["taken"] = taken
+            if status != OK or is_done:
+                return status, position, event
+
     def reset_counters(self) -> None:
         """Zeroes what has been counted; the state of the machine stays."""
-        core = self.machine.core
-        vcpu = self.machine.vcpu
+        for machine in self.machines:
+            self._reset(machine)
+        if self.turns:
+            self.turns.kinds[:] = 0
+            for name in COUNTS:
+                self.machine.vm.cpu[name] = 0
+
+    @staticmethod
+    def _reset(machine: Machine) -> None:
+        core = machine.core
+        vcpu = machine.vcpu
         vcpu.stats[:] = np.zeros((), vcpu.stats.dtype)
         vcpu.exits[:] = 0
         vcpu.own[:] = 0

@@ -29,3 +29,5 @@ NOT_CONTIGUOUS = 16  # the host has no free run of frames as long as a technique
 GUEST_SHORT = 12  # the guest must page out before it can begin what it was about to do
 GUEST_PAGED_OUT = 13  # the guest has paged out the page that was accessed, or is filled
 CLOCK_LATE = 15  # time stamps must begin anew: see hardware.clocks
+OTHER_VCPU = 19  # the next event is of another vCPU: see guest.placement
+POSTS_DUE = 20  # other vCPUs must drop translations first: see guest.shootdown

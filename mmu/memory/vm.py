@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmulab.mmu.kernels.structs import ArrayField, Private, Struct
+from mmulab.mmu.memory.cpus import CPU, POST, THREAD
 from mmulab.mmu.memory.huge import HUGE, PROMOTABLE, REGION
 from mmulab.mmu.memory.state import Disk, Frames
 
@@ -49,6 +50,17 @@ VM_RECORD = np.dtype(
         ("free_vma", np.int64),
         ("vmas_used", np.int64),
         ("processes_used", np.int64),
+        # Of several vCPUs: see memory.cpus and guest.shootdown.
+        ("posts", np.int64),  # in use
+        ("gathering", np.int64),  # changes under way whose shootdowns are sent together
+        ("targets", np.int64),  # of those, the vCPUs that must be told, as bits
+        ("skipped", np.int64),  # those that need not be
+        ("lazy", np.int64),  # of them, those that have the address space loaded
+        ("freed_tables", np.int64),  # 1: page tables were freed
+        ("flushed", np.int64),  # 1: others have been told to flush since the VMM was entered
+        ("next_vcpu", np.int64),  # that the next event is of
+        ("remote_flush", np.int64),  # how the guest tells its other vCPUs
+        ("threads", np.int64),  # that have been placed
     ]
 )
 
@@ -58,7 +70,9 @@ PROCESS = np.dtype(
         ("alive", np.int64),
         ("cr3", np.int64),  # gfn of the top-level gPT page
         ("asid", np.int64),
-        ("stale", np.int64),  # 1: its cached translations must go before it runs
+        # By vCPU, as bits: its cached translations must go before it runs there.
+        ("stale", np.int64),
+        ("ran_on", np.int64),  # vCPUs that it has run on, as bits
         ("vma", np.int64),  # first VMA, + 1
         ("brk_base", np.int64),
         ("brk", np.int64),
@@ -101,6 +115,9 @@ MAX_PROCESSES = 4000  # live at once; a PCID has 12 bits
 MAX_VMAS = 1 << 17  # Linux allows one process 65,530 (vm.max_map_count)
 
 
+EVERYWHERE = -1  # all vCPUs, as bits
+
+
 class VM(Struct):
     record: np.ndarray  # [1]
     ops: np.ndarray  # [see techniques.seam]: addresses of the technique's hooks, the guest's code
@@ -120,6 +137,9 @@ class VM(Struct):
     region: np.ndarray  # [gfns]; [1] where no policy asks for it
     promotable: np.ndarray  # [WAITING]; [1]
     reservation: np.ndarray  # [blocks of 8 gfns; a power of two]; [1] where it reserves nothing
+    cpu: np.ndarray  # [vCPUs]
+    post: np.ndarray  # [cpus.POSTS]: what other vCPUs must drop; [1] of one vCPU
+    thread: np.ndarray  # [cpus.MAX_THREADS]: where threads run; [1] of one vCPU
 
     FIELDS = {
         "record": ArrayField(VM_RECORD),
@@ -140,4 +160,7 @@ class VM(Struct):
         "region": ArrayField(REGION),
         "promotable": ArrayField(PROMOTABLE),
         "reservation": ArrayField(RESERVATION),
+        "cpu": ArrayField(CPU),
+        "post": ArrayField(POST),
+        "thread": ArrayField(THREAD),
     }

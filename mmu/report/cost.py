@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from mmulab.mmu.errors import InputError, unknown
 from mmulab.mmu.presets.cited import WALK, Cited
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.report.counts import Counted
 from mmulab.mmu.techniques.technique import Technique
 
@@ -62,6 +63,10 @@ CATEGORIES = {
     "shadow": "bringing shadow tables up to date",
 }
 
+#: And of a run on several cores.
+SHOOTDOWN = "shootdown"
+OF_CORES = {SHOOTDOWN: "telling other cores to drop translations, and being told"}
+
 #: What a line of 64 bytes holds of a guest's table.
 GPTES_A_LINE = 8
 
@@ -99,12 +104,15 @@ def latencies(preset: Preset) -> dict[str, Cited]:
     return of_caches | {"memory_latency": preset.memory_latency}
 
 
-def costs_of(preset: Preset, technique: Technique) -> dict[str, Cited]:
+def costs_of(preset: Preset, technique: Technique, several: bool = False) -> dict[str, Cited]:
     """Every cost that a technique can be charged, by the keys of `--set`: the preset's, and for
-    each of its exits and counters its own or the preset's for it, `cost.NAME.REASON`."""
+    each of its exits and counters its own or the preset's for it, `cost.NAME.REASON`. several: on
+    several cores."""
     own = {f"{technique.name}.{name}": cost for name, cost in technique.costs.items()}
     costs = {name: preset.costs.get(name, cost) for name, cost in own.items()}
     costs |= {name: preset.costs[name] for name in COSTS}
+    if several:
+        costs |= {name: preset.costs.get(name, cost) for name, cost in SHOOTDOWNS.items()}
     of_some = (name for name, _ in OF_SOME.values())
     costs |= {name: preset.costs[name] for name in of_some if name in preset.costs}
     return latencies(preset) | {f"cost.{name}": cost for name, cost in costs.items()}
@@ -132,13 +140,15 @@ def charges(
     preset: Preset,
     technique: Technique,
     data: Sequence[int] = (),
+    cores: Mapping[str, int] | None = None,
 ) -> Charges:
     """What is charged for what was counted: pricing is these numbers times the costs.
 
     references: by dimension, a count for each cache level and memory; all but "guest" are the
     nested walk's. data: the same of lines that the program touched. What a miss costs beyond the
     first level is its latency less that level's, which is therefore charged a negative number.
-    Costs that are charged nothing are left out.
+    cores: what vCPUs told each other, where there are several (`memory.cpus.COUNTS`). Costs that
+    are charged nothing are left out.
     """
     counts, exits, events = counted
     charged: dict[str, Counter[str]] = {category: Counter() for category in CATEGORIES}
@@ -172,8 +182,10 @@ def charges(
         }
     )
     # A thread that looks at gPTEs waits for each line of them: an assumption; nothing prefetches.
-    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] / GPTES_A_LINE
+    charged["guest_kernel"]["memory_latency"] += counts["thp_scanned"] // GPTES_A_LINE
     charged["exit_fault"]["cost.page_copy"] += counts["host_copies"]
+    if cores is not None:
+        charged[SHOOTDOWN] = Counter(_of_shootdowns(cores, technique.virtual))
     for counter in technique.counters:
         if counter.cost:
             key = f"cost.{technique.name}.{counter.name}"
@@ -181,6 +193,22 @@ def charges(
     return {
         category: {key: number for key, number in of_one.items() if number}
         for category, of_one in charged.items()
+    }
+
+
+def _of_shootdowns(cores: Mapping[str, int], virtual: bool) -> dict[str, float]:
+    """What telling others is charged. A guest's IPI is sent by an exit, and comes without one
+    (posted interrupts); a kick is an exit of who is kicked."""
+    exits = cores["ipis_sent"] if virtual else 0
+    return {
+        "cost.shootdown": cores["shootdowns"],
+        "cost.ipi_send": cores["ipis_sent"],
+        "cost.ipi_receive": cores["ipis_received"],
+        "cost.virtual_ipi": exits,
+        "cost.flush_hypercall": cores["flush_hypercalls"],
+        "cost.kick": cores["kicks_sent"],
+        "cost.kicked": cores["kicks_received"],
+        "cost.vm_exit": exits + cores["flush_hypercalls"] + cores["kicks_received"],
     }
 
 

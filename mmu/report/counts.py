@@ -10,7 +10,9 @@ import numpy as np
 from mmulab.mmu.hardware.lookups import hits_of_arrays
 from mmulab.mmu.hardware.state import CACHE_LEVELS, MENDING, VCPU, Core
 from mmulab.mmu.hardware.walks.walk import Walk
+from mmulab.mmu.memory.cpus import COUNTS
 from mmulab.mmu.memory.entries import SIZE_NAMES
+from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.techniques.technique import Technique
 
@@ -156,3 +158,9 @@ def read_structures(
             "misses": sum(sum(each[level + 1 :]) for each in served),
         }
     return {name: counts for name, counts in used.items() if any(counts.values())}
+
+
+def shootdowns_of(vm: VM, vcpu: int | None = None) -> dict[str, int]:
+    """What a VM's vCPUs told each other, or one of them did, by name."""
+    rows = vm.cpu if vcpu is None else vm.cpu[vcpu : vcpu + 1]
+    return {name: int(rows[name].sum()) for name in COUNTS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.hardware.state import VCPU
@@ -38,7 +38,8 @@ class Measured:
     "served_by", lines that the program's loads and stores touched, a count for each cache level
     and memory; all 0 where caches are off. charges: how often each cost is charged, by category
     of `mmu.report.cost.CATEGORIES`. cycles: what that comes to. overlap: the part of the cycles of
-    walks and misses that is waited for.
+    walks and misses that is waited for. shootdowns: what vCPUs told each other to drop, by the
+    names of `mmu.memory.cpus.COUNTS`; empty on one.
     """
 
     technique: str
@@ -53,6 +54,7 @@ class Measured:
     charges: Charges
     cycles: dict[str, Range]
     overlap: Overlap
+    shootdowns: dict[str, int] = field(default_factory=dict, kw_only=True)
 
     @property
     def total_cycles(self) -> Range:
@@ -92,7 +94,7 @@ class Measured:
     def repriced(self, preset: Preset) -> Self:
         """The same counts at the costs of another preset, whose caches have the same names, and
         whose window is taken as that of the one before."""
-        costs = cost.costs_of(preset, parse(self.technique).technique)
+        costs = cost.costs_of(preset, parse(self.technique).technique, bool(self.shootdowns))
         known = self.overlap.independence
         hidden = _overlap(known, self.counts, self.charges, costs, preset, self.references)
         cycles = cost.price(self.charges, costs, hidden.by_category)
@@ -110,6 +112,7 @@ class Measured:
             "labels": labels | {each.reason: each.label for each in known},
             "cycles": {name: Range(**spent) for name, spent in plain["cycles"].items()},
             "overlap": Overlap.from_dict(plain.get("overlap", {})),
+            "shootdowns": plain.get("shootdowns", {}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,7 +132,7 @@ class Measured:
             "cycles_per_access": self.range_per_access._asdict(),
             "translation_percent": self.translation_percent,
             "references_per_walk": self.references_per_walk,
-        }
+        } | ({"shootdowns": self.shootdowns} if self.shootdowns else {})
 
 
 def first_touches(spec: Spec, vcpu: VCPU, preset: Preset) -> dict[str, Range]:
@@ -166,17 +169,19 @@ def measured(
     preset: Preset,
     touched: int = 0,
     known: Independence | None = None,
+    shootdowns: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """The fields of `Measured`. by_kind: loads, stores and fetches that were counted. touched:
     lines of the program that they touched, where those go through the caches. known: of the
-    trace; without, nothing is hidden."""
+    trace; without, nothing is hidden. shootdowns: of several vCPUs, which `vcpu` is the total of
+    (`machine.vcpus.total_of`), or of one of them."""
     technique = spec.technique
     levels = len(preset.caches)
     counted = read_counts(vcpu, technique, by_kind)
     dimensions = read_dimensions(vcpu, technique.walk, levels)
     data = read_data(vcpu, levels, touched)
-    charged = cost.charges(counted, dimensions, preset, technique, data)
-    costs = cost.costs_of(preset, technique)
+    charged = cost.charges(counted, dimensions, preset, technique, data, shootdowns)
+    costs = cost.costs_of(preset, technique, shootdowns is not None)
     references = read_references(vcpu, technique.walk, levels)
     hidden = _overlap(known, counted.counts, charged, costs, preset, references)
     return {
@@ -192,4 +197,5 @@ def measured(
         "charges": charged,
         "cycles": cost.price(charged, costs, hidden.by_category),
         "overlap": hidden,
+        "shootdowns": shootdowns or {},
     }

@@ -7,7 +7,7 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,23 +22,58 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
+class CoreResult:
+    """One core over the measured part of a trace.
+
+    cycles: of the vCPU on it. counts: events by name that translation is about. shootdowns: as of
+    `Measured`, its own.
+    """
+
+    core: int
+    accesses: int
+    cycles: Range
+    counts: dict[str, int]
+    shootdowns: dict[str, int]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> CoreResult:
+        """What `to_dict` made plain."""
+        return cls(**{**plain, "cycles": Range(**plain["cycles"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "core": self.core,
+            "accesses": self.accesses,
+            "cycles": self.cycles._asdict(),
+            "counts": self.counts,
+            "shootdowns": self.shootdowns,
+        }
+
+
+@dataclass(frozen=True)
 class TechniqueResult(Measured):
     """One technique over the measured part of a trace.
 
     structures: hits and misses of each TLB, walk cache and cache. frames: host frames of 4 KiB
     in use at the end, by kind. first_touch: of the cycles, those of first touches of memory, which
-    a longer run would not have more of, by category.
+    a longer run would not have more of, by category. cores: what each did, of several.
     """
 
     structures: dict[str, dict[str, int]] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
     first_touch: dict[str, Range] = field(default_factory=dict)
+    cores: tuple[CoreResult, ...] = ()
 
     @property
     def first_touch_percent(self) -> float:
         """Part of all likely cycles that first touches took."""
         whole = self.total_cycles.likely
         return 100 * total(self.first_touch).likely / whole if whole else 0.0
+
+    @property
+    def slowest(self) -> CoreResult:
+        """The core that took the most likely cycles, so that the others have ended before."""
+        return max(self.cores, key=lambda core: core.cycles.likely)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TechniqueResult:
@@ -49,17 +84,19 @@ class TechniqueResult(Measured):
             structures=plain["structures"],
             frames=plain["frames"],
             first_touch=first,
+            cores=tuple(map(CoreResult.from_dict, plain["cores"])) if "shootdowns" in plain else (),
         )
 
     def to_dict(self) -> dict[str, Any]:
         cycles = self.total_cycles._asdict()
+        one = {"core": 0, "accesses": self.counts["accesses"], "cycles": cycles}
         return super().to_dict() | {
             "overlap": self.overlap.to_dict(),
             "structures": self.structures,
             "frames": self.frames,
             "first_touch": {name: spent._asdict() for name, spent in self.first_touch.items()},
             "first_touch_percent": self.first_touch_percent,
-            "cores": [{"core": 0, "accesses": self.counts["accesses"], "cycles": cycles}],
+            "cores": [core.to_dict() for core in self.cores] or [one],
         }
 
 
@@ -121,11 +158,7 @@ class Comparison(Shown):
     @property
     def host_pages(self) -> str:
         """The page size that VMMs back memory with, where those compared have the same."""
-        name = "host_page_size"
-        sizes = {each.parameters[name] for each in self.results if name in each.parameters}
-        if len(sizes) > 1:
-            return "as named"
-        return sizes.pop() if sizes else str(self.settings[name])
+        return host_pages(self.results, self.settings)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
@@ -166,6 +199,16 @@ class Comparison(Shown):
             "results": [result.to_dict() for result in self.results],
             "verdict": [pair.to_dict() for pair in self.verdict],
         }
+
+
+def host_pages(results: Iterable[Any], settings: Mapping[str, Any]) -> str:
+    """The page size that VMMs back memory with, where techniques, with their parameters, have the
+    same."""
+    name = "host_page_size"
+    sizes = {each.parameters[name] for each in results if name in each.parameters}
+    if len(sizes) > 1:
+        return "as named"
+    return sizes.pop() if sizes else str(settings[name])
 
 
 def to_json(comparisons: list[Comparison]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmulab.mmu.config import guest_thp
 from mmulab.mmu.memory.entries import SIZE_NAMES
 from mmulab.mmu.report.results import TechniqueResult
 
@@ -16,8 +17,23 @@ def warnings(
     results: Sequence[TechniqueResult], settings: Mapping[str, Any], warmup: int
 ) -> tuple[str, ...]:
     """A sentence for each thing."""
-    found = (_first_touches(results, warmup), _page_size(results[0], settings["page_size"]))
+    policy = guest_thp.parse(settings["guest_thp"])
+    found = (
+        _first_touches(results, warmup),
+        _page_size(results[0], settings["page_size"]) if policy.policy == "fault" else "",
+        _idle_threads(results[0], policy),
+    )
     return tuple(sentence for sentence in found if sentence)
+
+
+def _idle_threads(result: TechniqueResult, policy: guest_thp.GuestTHP) -> str:
+    if not policy.scans or result.counts["thp_scanned"] or result.counts["thp_collapse_alloc"]:
+        return ""
+    return (
+        f"guest thp {policy.policy}: it looked at no region for a promotion; it sleeps for "
+        f"{policy.ticks('scan_sleep', False):,} accesses between two batches; give times that fit "
+        f"the trace, such as scan_sleep_millisecs=0.5"
+    )
 
 
 def _first_touches(results: Sequence[TechniqueResult], warmup: int) -> str:

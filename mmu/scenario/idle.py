@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmulab.mmu.errors import InputError
-from mmulab.mmu.host.settings import HostSettings, VMSettings
+from mmulab.mmu.host.settings import CREDIT, PINNED, WEIGHTED, HostSettings, VMSettings
 from mmulab.mmu.scenario.lives import image_pages
 from mmulab.mmu.scenario.settings import Scenario
 from mmulab.mmu.services.balloon import BalloonSettings
@@ -43,7 +43,7 @@ def notes(scenario: Scenario) -> list[str]:
     """A sentence for each setting that is not at its default and does nothing; and for those
     that are no error, because they say what a VM is due whoever asks."""
     found = {key: why for key, why in idle(scenario).items() if _is_changed(scenario, key)}
-    weighted = scenario.host.scheduler == "weighted"
+    weighted = scenario.host.scheduler in (WEIGHTED, CREDIT)
     by_shares = scenario.balloon and scenario.balloon.by_shares
     for vm in scenario.vms:
         if vm.shares != VMSettings.shares and not weighted and not by_shares:
@@ -142,6 +142,10 @@ def _of_vm(scenario: Scenario, vm: VMSettings) -> dict[str, str]:
         )
     if vm.shadow_policy != VMSettings.shadow_policy and not _has_shadow_policy(vm):
         found["shadow_policy"] = f"technique {vm.technique!r} has none; set technique = 'shadow'"
+    if vm.pin and scenario.home(vm).scheduler != PINNED:
+        found["pin"] = "vCPUs are not pinned; set [host] scheduler = 'pinned'"
+    if vm.remote_flush != VMSettings.remote_flush and vm.vcpus == 1:
+        found["remote_flush"] = "the VM has one vCPU, and tells no other; give it more vcpus"
     if vm.map_disk and not vm.disk:
         found["map_disk"] = "the VM has no disk that could hold its pages; give it a disk"
     if vm.in_hugetlbfs:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from mmulab import __version__
+from mmulab.mmu.host.accounts import Moment
 from mmulab.mmu.host.arrivals import LIFE, Arrivals
 from mmulab.mmu.host.migration_report import Report, Round
-from mmulab.mmu.host.vm import Moment
 from mmulab.mmu.report.cost import Range
 from mmulab.mmu.report.measured import Measured
 from mmulab.mmu.report.shown import Shown
@@ -30,6 +30,38 @@ IN_AND_OUT = (
 
 
 @dataclass(frozen=True)
+class VCPUResult:
+    """One vCPU.
+
+    pcpu: that it was on last. moves: from one pCPU to another. Seconds: busy, that it ran, its
+    waits included; steal, that it could run and its pCPU ran another's; waits, for vCPUs that did
+    not run to take an IPI. A guest whose clock counts the ticks that come while it runs has fallen
+    behind by its steal. shootdowns: as of `mmu.report.measured.Measured`; empty where its VM has
+    one vCPU.
+    """
+
+    number: int
+    pcpu: int
+    accesses: int
+    busy: float
+    steal: float
+    waits: float
+    moves: int
+    shootdowns: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CoreResult:
+    """One pCPU. busy: seconds that vCPUs ran on it. switches: from one vCPU to another. host: its
+    name, of several."""
+
+    core: int
+    busy: float
+    switches: int
+    host: str = ""
+
+
+@dataclass(frozen=True)
 class VMResult:
     """One VM.
 
@@ -37,7 +69,7 @@ class VMResult:
     frames by what became of them, then counters since its start. seconds: from its start to
     its end. stalled: seconds that it waited for storage. life: what it came to, the run's end
     last. slowdown: its `busy` time as a multiple
-    of that in the baseline; None without one.
+    of that in the baseline; None without one. vcpus: of a host of several cores; empty else.
     """
 
     name: str
@@ -49,6 +81,7 @@ class VMResult:
     series: dict[str, np.ndarray]
     life: tuple[Moment, ...] = ()
     slowdown: float | None = None
+    vcpus: tuple[VCPUResult, ...] = ()
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> VMResult:
@@ -60,6 +93,7 @@ class VMResult:
             measured=Measured(**technique),
             series={name: np.array(values, np.int64) for name, values in plain["series"].items()},
             life=tuple(Moment(**moment) for moment in plain["life"]),
+            vcpus=tuple(VCPUResult(**vcpu) for vcpu in plain.get("vcpus", ())),
         )
 
     @property
@@ -122,7 +156,8 @@ class RunResult(Shown):
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
     run ended before its VMs had; report: who held what then. notes: settings and mechanisms
-    that did nothing, a sentence each. migrations: one for each. arrivals: a kind each.
+    that did nothing, a sentence each. migrations: one for each. arrivals: a kind each. cores: of
+    hosts that have several.
     """
 
     scenario: str
@@ -136,6 +171,7 @@ class RunResult(Shown):
     notes: tuple[str, ...] = ()
     migrations: tuple[Report, ...] = ()
     arrivals: tuple[Came, ...] = ()
+    cores: tuple[CoreResult, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -195,17 +231,20 @@ class RunResult(Shown):
                 for one in plain["migrations"]
             ),
             arrivals=tuple(map(Came.from_dict, plain.get("arrivals", ()))),
+            cores=tuple(CoreResult(**core) for core in plain.get("cores", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""
         vms = []
         for vm in self.vms:
-            left_out = ("series", "measured", "life")
+            left_out = ("series", "measured", "life", "vcpus")
             row = {name: value for name, value in vars(vm).items() if name not in left_out}
             row = vm.measured.to_dict() | row
             row["series"] = {name: values.tolist() for name, values in vm.series.items()}
             row["life"] = [asdict(moment) for moment in vm.life]
+            if vm.vcpus:
+                row["vcpus"] = [asdict(vcpu) for vcpu in vm.vcpus]
             vms.append(row)
         came = {"arrivals": [kind.to_dict() for kind in self.arrivals]} if self.arrivals else {}
         return {
@@ -225,6 +264,7 @@ class RunResult(Shown):
             "services": self.services,
             "migrations": [asdict(report) for report in self.migrations],
             **came,
+            **({"cores": [asdict(core) for core in self.cores]} if self.cores else {}),
         }
 
 

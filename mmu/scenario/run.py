@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmulab.mmu.config import python_files
+from mmulab.mmu.config import guest_thp, python_files
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.host import cluster
 from mmulab.mmu.host.arrivals import Arrivals
@@ -18,7 +18,7 @@ from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.report.made import Making, files_of, of_trace
-from mmulab.mmu.scenario import idle
+from mmulab.mmu.scenario import cores, idle
 from mmulab.mmu.scenario.checkpoints import Checkpoints
 from mmulab.mmu.scenario.lives import (
     Copied,
@@ -248,6 +248,7 @@ def _result(
                 busy=measured.total_cycles.likely / system.hertz + guest.stalled,
                 series=timeline.vm_series(guest.name),
                 life=tuple(guest.life),
+                vcpus=cores.vcpus_of(system, guest),
             )
         )
     services: dict[str, dict[str, float]] = {}
@@ -266,6 +267,7 @@ def _result(
         notes=tuple(note for system in systems for note in _notes(scenario, system, variant)),
         migrations=tuple(report for system in systems for report in system.migrations),
         arrivals=tuple(Came.of(kind) for system in systems for kind in system.arrivals),
+        cores=cores.cores_of(systems),
     )
 
 
@@ -291,6 +293,7 @@ def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
         if system.settings.swap:
             said.append(("host paging", system.paging.note()))
         said += [(f"vm {guest.name}", _vswapper_note(guest)) for guest in system.guests]
+    said += [(f"vm {guest.name}", _thp_note(guest)) for guest in system.guests]
     several = bool(scenario.others)
     first = () if several and system.settings != scenario.host else idle.notes(scenario)
     at = f"host {system.settings.name}: " if several else ""
@@ -298,10 +301,22 @@ def _notes(scenario: Scenario, system: System, variant: str) -> tuple[str, ...]:
 
 
 def _vswapper_note(guest: Guest) -> str:
-    stats, vm = guest.vcpu.stats[0], guest.settings
+    stats, vm = guest.counted.stats[0], guest.settings
     on = [key for key in ("map_disk", "emulate_writes") if getattr(vm, key)]
     if on and not stats["host_swap_outs"] + stats["host_drops"]:
         return f"{' and '.join(on)} never acted: the host paged nothing of it out"
     if vm.map_disk and not stats["host_drops"]:
         return "map_disk never acted: the guest's disk held no page that the host paged out"
     return ""
+
+
+def _thp_note(guest: Guest) -> str:
+    policy = guest_thp.parse(guest.settings.guest_thp)
+    stats = guest.vcpu.stats[0]
+    if not policy.scans or stats["thp_scanned"] + stats["thp_collapse_alloc"]:
+        return ""
+    sleep = float(policy.values["scan_sleep_millisecs"])
+    return (
+        f"guest_thp never acted: it looks for regions every {sleep:g} ms, when the VM has its "
+        f"turn; set a shorter scan_sleep_millisecs"
+    )

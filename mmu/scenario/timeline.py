@@ -85,10 +85,11 @@ def _of_host(system: System) -> list[int]:
 
 def _row(guest: Guest) -> list[int]:
     record = guest.vm.record[0]
-    stats = guest.vcpu.stats[0]
+    counted = guest.counted
+    stats = counted.stats[0]
     frames = [
         record["held"] - record["merged"], record["merged"], record["ballooned"],
         record["paged_out"], record["host_tables"],
     ]  # fmt: skip
-    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [guest.vcpu.exits.sum()]
+    counters = [stats[name] for name in VM_COUNTERS[:-1]] + [counted.exits.sum()]
     return [int(n) for n in frames + counters]

@@ -161,7 +161,7 @@ class Balloon:
 
     def _look(self, guest: Guest) -> dict[str, Any]:
         """A row of `VMs`."""
-        stats, counts = guest.vcpu.stats[0], guest.vm.frames.counts
+        stats, counts = guest.counted.stats[0], guest.vm.frames.counts
         now = int(stats["guest_swap_ins"]), int(stats["host_swap_ins"])
         before = self._seen.get(guest.number, (0, 0))
         self._seen[guest.number] = now

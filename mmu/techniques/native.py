@@ -21,4 +21,5 @@ TECHNIQUE = Technique(
     reference=Reference,
     virtual=False,
     dumps=True,
+    smp=True,
 )

@@ -240,4 +240,5 @@ TECHNIQUE = Technique(
     state=lambda sizes, values: NestedState(root=np.full(1, NIL, np.int64)),
     movable=True,
     dumps=True,
+    smp=True,
 )

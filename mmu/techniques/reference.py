@@ -238,9 +238,10 @@ class Reference:
     def process_of(self, pcid: int) -> int | None:
         """The process that a PCID other than the current one is, if its translations may be
         used again."""
+        number = int(self.tables.regs["number"])
         for process in self.tables.processes():
             one = self.tables.vm.process[process]
-            if int(one["asid"]) == pcid and not one["stale"]:
+            if int(one["asid"]) == pcid and not int(one["stale"]) >> number & 1:
                 return process
         return None
 

@@ -42,7 +42,8 @@ class Spec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by where its technique is found: that is code."""
-        return _found_again, (self.text, self.origin, self.values, self.technique.variant)
+        state = (self.text, self.origin, self.values, self.technique.variant, self.optional)
+        return _found_again, state
 
     def on(self, preset: Preset) -> Spec:
         """The same on a processor. Raises InputError where the technique is not there."""
@@ -71,8 +72,10 @@ def variant_of(preset: Preset) -> Variant:
     return Variant(preset.arch, bool(preset.tlb_prefetch.names))
 
 
-def _found_again(text: str, origin: str, values: dict[str, Any], variant: Variant) -> Spec:
-    return Spec(text, origin, registry.get(origin).on(variant), values)
+def _found_again(
+    text: str, origin: str, values: dict[str, Any], variant: Variant, optional: bool
+) -> Spec:
+    return Spec(text, origin, registry.get(origin).on(variant), values, optional)
 
 
 def split(text: str) -> list[str]:

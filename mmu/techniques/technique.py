@@ -105,6 +105,7 @@ class Technique:
     movable: a VM can be stopped, copied and begun again elsewhere: `start` and a CR3 load make all
     that it keeps from what the guest's memory holds, gPT pages may be shared until they are
     written to, and `protect` sees stores.
+    smp: its VM can have several vCPUs: what it keeps for the VM is of no one vCPU.
     dumps: it can run over page tables that were dumped from a machine (`machine.dumps`).
 
     Raises InputError where a hook is not one of the seam's, is no kernel or takes other
@@ -138,6 +139,7 @@ class Technique:
     backing: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     dumps: bool = False
+    smp: bool = False
 
     def __post_init__(self) -> None:
         for name, function in self.hooks.items():

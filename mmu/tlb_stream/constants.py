@@ -20,8 +20,12 @@ NO_PAGE = -(1 << 63)
 #: Ways from which on sets are `wide`: fewer are searched as fast. Only time depends on it.
 WIDE_WAYS = 65
 
-# Of `in_parallel`, assumptions: accesses of a piece at most, room for whose misses is made once;
-# of a level, entries and steps of a search through all stacks, few beside a piece of LONG.
-PIECE = 1 << 21
+# Of `in_parallel`, assumptions: accesses of a piece at most; pieces that each core takes before
+# they are settled, so that what misses fits in memory; accesses before a piece that may fill its
+# L1, a few at first; of a level, entries and steps of a search through all stacks, few beside a
+# piece of LONG.
+PIECE = 1 << 22
+ROUND = 4
+LOOK_BACK = 1 << 12, 1 << 15
 SLOTS = LONG >> 2
 STEPS = 1 << 22

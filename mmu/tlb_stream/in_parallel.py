@@ -1,11 +1,15 @@
 """A long stream through two LRU levels on several cores, equal to one.
 
-The stream is cut into pieces, and a thread takes each from an empty level. What hits there hits
-in truth: LRU goes by the pages of a set that were touched in between. What misses there misses in
+The stream is cut into pieces, and a thread takes each from empty levels. What hits there hits in
+truth: LRU goes by the pages of a set that were touched in between. What misses there misses in
 truth, too, but for the first touches of a set's pages while it is not full, as many as a level
 has ways: they hit where the stack that the piece begins with has the page, and no more than the
 set's ways are above it (Mattson et al., IBM Systems J. 9(2), 1970). So a level's pieces are
-settled one after another, first the L1's, whose misses are then the pieces of the L2's stream.
+settled one after another.
+
+The L2's stream are the L1's misses. Mostly they are known at once: an L1 is as it is in truth after
+some accesses before the piece, if these fill all its sets. Where they do not, its pieces are
+settled first.
 
 A stack is int64[sets, ways]: the pages of each set, the latest first, then NO_PAGE.
 """
@@ -22,34 +26,49 @@ import numpy as np
 from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.tlb_stream.constants import (
     LONG,
+    LOOK_BACK,
     NO_PAGE,
     PIECE,
     PREDICTION_BITS,
+    ROUND,
     SLOTS,
     STEPS,
     WIDE_WAYS,
 )
-from mmulab.mmu.tlb_stream.kernels import looking_up, missing
+from mmulab.mmu.tlb_stream.kernels import looking_up, missing, translating
 from mmulab.mmu.tlb_stream.levels import Geometry, Level, empty_level
 
 
 class Noted(NamedTuple):
     """What a level notes of a piece. pages: int64[n], those that miss, of an L1. firsts: int64[ways
-    of all sets], numbers of the misses that fill a way that has held nothing; used[0] of them."""
+    of all sets], pages that fill a way that has held nothing, in order; numbers: which of the
+    misses. used[0]: how many."""
 
     pages: np.ndarray
     firsts: np.ndarray
+    numbers: np.ndarray
     used: np.ndarray
 
 
 class Piece(NamedTuple):
-    """A level after a piece. pages: that were looked up, of those in an L1 the misses. misses: of
-    an empty level."""
+    """A level after a piece. missed: pages that missed, of an L1 that has yet to be settled.
+    firsts, numbers: as noted. misses: of an empty level, until it is settled."""
 
     level: Level
-    pages: np.ndarray
+    missed: np.ndarray
     firsts: np.ndarray
+    numbers: np.ndarray
     misses: int
+
+
+class Cut(NamedTuple):
+    """Where a piece is in the stream. stack: of the L1 where it begins; None: not known. room:
+    int64[accesses], for what misses."""
+
+    start: int
+    end: int
+    stack: np.ndarray | None
+    room: np.ndarray
 
 
 def serves(l1: Geometry, l2: Geometry, accesses: int, jobs: int) -> bool:
@@ -69,15 +88,20 @@ def run(
     """Translates addresses: (L1 after them, L2, L1 misses, L2 misses)."""
     stack1, stack2 = stack_of_l1(l1), stack_of_l2(l2)
     misses1 = misses2 = 0
-    rooms = [np.empty(min(PIECE, addresses.size), np.int64) for _ in range(jobs)]
+    each = min(PIECE, -(-addresses.size // jobs))
+    rooms = [np.empty(each, np.int64) for _ in range(ROUND * jobs)]
     with ThreadPoolExecutor(jobs) as pool:
-        for start in range(0, addresses.size, jobs * PIECE):
-            part = addresses[start : start + jobs * PIECE]
-            cuts = np.array_split(part, min(jobs, -(-part.size // LONG)))
-            first = pool.map(partial(_through_l1, page_shift, by_hash, l1), cuts, rooms)
-            missed = _settle(first, stack1, stack_of_l1)
-            second = pool.map(partial(_through_l2, l2), [each.pages for each in missed])
-            misses1 += sum(each.misses for each in missed)
+        for start in range(0, addresses.size, len(rooms) * each):
+            end = min(start + len(rooms) * each, addresses.size)
+            edges = np.linspace(start, end, -(-(end - start) // (each * jobs)) * jobs + 1)
+            starts, ends = edges[:-1].astype(int).tolist(), edges[1:].astype(int).tolist()
+            stacks = [stack1, *[None] * (len(starts) - 1)]
+            cuts = map(Cut, starts, ends, stacks, rooms)
+            both = pool.map(partial(_through, addresses, page_shift, by_hash, l1, l2), cuts)
+            first, second = zip(*both, strict=True)
+            settled = _settle(first, stack1, stack_of_l1)
+            second = pool.map(partial(_through_l2, l2), second, (each.missed for each in settled))
+            misses1 += sum(each.misses for each in settled)
             misses2 += sum(each.misses for each in _settle(second, stack2, stack_of_l2))
     return _l1_of(stack1, l1), _l2_of(stack2, l2), misses1, misses2
 
@@ -89,28 +113,66 @@ def _settle(
     the last of them."""
     settled = []
     for piece in pieces:
-        known = np.isin(piece.pages[piece.firsts], stack)
-        hits = int(settle(piece.pages, piece.firsts, known, stack, piece.level.set_mask))
+        hits = np.isin(piece.firsts, stack)
+        settle(piece.firsts, stack, np.zeros(len(stack), np.int64), hits)
+        if piece.missed.size:
+            piece.missed[piece.numbers[hits]] = NO_PAGE
         on_top(stack_of(piece.level), stack)
-        settled.append(piece._replace(misses=piece.misses - hits))
+        settled.append(piece._replace(misses=piece.misses - int(np.count_nonzero(hits))))
     return settled
 
 
+def _through(
+    addresses: np.ndarray, page_shift: int, by_hash: bool, l1: Level, l2: Level, cut: Cut
+) -> tuple[Piece, Piece | None]:
+    """A piece through a level like l1 and, where that is known, one like l2."""
+    part = addresses[cut.start : cut.end]
+    level1 = _before(addresses, page_shift, l1, cut)
+    if level1 is None:
+        return _through_l1(part, page_shift, by_hash, l1, cut.room), None
+    level2, noted = _fresh(l2, 2), _nothing(l2, cut.room)
+    wide1, wide2 = (each.ways >= WIDE_WAYS for each in (l1, l2))
+    misses1, misses2 = translating(by_hash, wide1, wide2, True)(
+        part, page_shift, int(level1.times.max()) + 1, _no_predictions(), level1, level2, noted
+    )
+    nothing = cut.room[:0]
+    return Piece(level1, nothing, nothing, nothing, int(misses1)), _piece(level2, noted, misses2)
+
+
+def _before(addresses: np.ndarray, page_shift: int, like: Level, cut: Cut) -> Level | None:
+    """The L1 where a piece begins, if that is known."""
+    if cut.stack is not None:
+        return _l1_of(cut.stack, like)
+    for count in LOOK_BACK:
+        part = addresses[max(0, cut.start - min(count, len(cut.room))) : cut.start]
+        level = _through_l1(part, page_shift, False, like, cut.room).level
+        tags = level.tags.reshape(-1, like.stride)[:, : like.ways]
+        if not (tags == NO_PAGE).any():
+            return level
+    return None
+
+
 def _through_l1(
-    page_shift: int, by_hash: bool, like: Level, addresses: np.ndarray, room: np.ndarray
+    addresses: np.ndarray, page_shift: int, by_hash: bool, like: Level, room: np.ndarray
 ) -> Piece:
-    """room: for the pages that miss."""
     level, noted = _fresh(like, 1), _nothing(like, room)
-    predicted = np.zeros(1 << PREDICTION_BITS, np.int64)
     misses_of = missing(by_hash, like.ways >= WIDE_WAYS)
-    misses = int(misses_of(addresses, page_shift, 1, predicted, level, noted))
-    return Piece(level, room[:misses], noted.firsts[: noted.used[0]], misses)
+    misses = misses_of(addresses, page_shift, 1, _no_predictions(), level, noted)
+    return _piece(level, noted, misses)._replace(missed=room[:misses])
 
 
-def _through_l2(like: Level, pages: np.ndarray) -> Piece:
+def _through_l2(like: Level, done: Piece | None, pages: np.ndarray) -> Piece:
+    """Pages through a level like l2, unless the piece has been."""
+    if done is not None:
+        return done
     level, noted = _fresh(like, 2), _nothing(like, pages)
-    misses = int(looking_up(like.ways >= WIDE_WAYS)(pages, level, noted))
-    return Piece(level, pages, noted.firsts[: noted.used[0]], misses)
+    misses = looking_up(like.ways >= WIDE_WAYS)(pages, level, noted)
+    return _piece(level, noted, misses)
+
+
+def _piece(level: Level, noted: Noted, misses: int) -> Piece:
+    used = noted.used[0]
+    return Piece(level, noted.pages[:0], noted.firsts[:used], noted.numbers[:used], int(misses))
 
 
 def _fresh(like: Level, number: int) -> Level:
@@ -118,7 +180,12 @@ def _fresh(like: Level, number: int) -> Level:
 
 
 def _nothing(level: Level, room: np.ndarray) -> Noted:
-    return Noted(room, np.empty(level.tags.size, np.int64), np.zeros(1, np.int64))
+    firsts, numbers = np.empty((2, level.tags.size), np.int64)
+    return Noted(room, firsts, numbers, np.zeros(1, np.int64))
+
+
+def _no_predictions() -> np.ndarray:
+    return np.zeros(1 << PREDICTION_BITS, np.int64)
 
 
 def _l1_of(stack: np.ndarray, like: Level) -> Level:
@@ -126,12 +193,13 @@ def _l1_of(stack: np.ndarray, like: Level) -> Level:
     pages = np.ascontiguousarray(stack.T[::-1]).ravel()
     pages = pages[pages != NO_PAGE] << 1
     pages.flags.writeable = False  # as a stream's: one compiled signature serves all
-    return _through_l1(1, False, like, pages, np.empty(pages.size, np.int64)).level
+    return _through_l1(pages, 1, False, like, np.empty(pages.size, np.int64)).level
 
 
 def _l2_of(stack: np.ndarray, like: Level) -> Level:
     """The L2 that has a stack."""
-    return _through_l2(like, np.ascontiguousarray(stack.T[::-1]).ravel()).level
+    pages = np.ascontiguousarray(stack.T[::-1]).ravel()
+    return _through_l2(like, None, pages).level
 
 
 def stack_of_l1(level: Level) -> np.ndarray:
@@ -159,30 +227,24 @@ def listed(tags, newest, older, stack):
 
 
 @entry
-def settle(pages, firsts, known, stack, set_mask):
-    """Finds those of a piece's first misses that hit in truth, in order: they become NO_PAGE.
-    Returns how many. known: whether the stack, that before the piece, has each of them; it loses
-    what the piece touches."""
-    touched = np.zeros(stack.shape[0], np.int64)  # pages of each set, by the piece
-    hits = 0
+def settle(firsts, stack, touched, hits):
+    """Which of a piece's first misses hit in truth. hits: which of them the stack has, that before
+    the piece, and then those that hit; the stack loses what the piece touches. touched: int64[sets]
+    of 0, how many pages the piece has touched."""
+    sets, ways = stack.shape
     for each in range(firsts.size):
-        number = firsts[each]
-        page = pages[number]
-        index = page & set_mask
+        page = firsts[each]
+        index = page & (sets - 1)
         above = touched[index]
         touched[index] += 1
-        if not known[each]:
-            continue
-        for place in range(stack.shape[1]):
-            other = stack[index, place]
-            if other == page:
+        place = 0
+        while hits[each]:  # until it is found
+            if stack[index, place] == page:
                 stack[index, place] = NO_PAGE
-                if above < stack.shape[1]:
-                    pages[number] = NO_PAGE
-                    hits += 1
+                hits[each] = above < ways
                 break
-            above += np.int64(other != NO_PAGE)
-    return hits
+            above += np.int64(stack[index, place] != NO_PAGE)
+            place += 1
 
 
 @entry

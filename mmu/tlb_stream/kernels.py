@@ -139,15 +139,16 @@ def _make_newest(level, index, slot):
 
 
 @inlined
-def _note_nothing(level, slot, number, noted):
+def _note_nothing(level, slot, page, number, noted):
     pass
 
 
 @inlined
-def _note_first(level, slot, number, noted):
-    """Notes the number of a miss that fills a way that has held nothing: see `in_parallel`."""
+def _note_first(level, slot, page, number, noted):
+    """Notes a miss that fills a way that has held nothing: see `in_parallel`."""
     if level.tags[slot] == NO_PAGE:
-        noted.firsts[noted.used[0]] = number
+        noted.firsts[noted.used[0]] = page
+        noted.numbers[noted.used[0]] = number
         noted.used[0] += 1
 
 
@@ -166,7 +167,7 @@ def _make_access_l2(sets: Sets, note: Any) -> Any:
                 return 0
             victim = np.uint64(level.newer[np.uint64(level.newest[index])])
             level.newest[index] = victim
-            note(level, victim, number, noted)
+            note(level, victim, page, number, noted)
             put(level, victim, page)
             return 1
         missed = 0
@@ -293,27 +294,28 @@ def _sets_of(is_wide: bool) -> Sets:
 
 
 @cache
-def translating(by_hash: bool, wide1: bool, wide2: bool) -> Any:
+def translating(by_hash: bool, wide1: bool, wide2: bool, notes: bool = False) -> Any:
     """What translates addresses, for levels of sets that are `wide` or not.
 
     by_hash: where a page's prediction is, by the hash of its number or by low bits of it. By
-    these it is found faster; by the hash, pages at even distances do not take each other's.
+    these it is found faster; by the hash, pages at even distances do not take each other's. notes:
+    whether it notes L2's first misses: see `in_parallel`.
     """
-    access_l2 = _make_access_l2(_sets_of(wide2), _note_nothing)
+    access_l2 = _make_access_l2(_sets_of(wide2), _note_first if notes else _note_nothing)
 
     @inlined
-    def miss(l1, slot, page, now, number, l2):
-        return access_l2(l2, page, now, 0, 0)
+    def miss(l1, slot, page, now, number, below):
+        return access_l2(below[0], page, now, number, below[1])
 
     first_level = _make_first_level(by_hash, _sets_of(wide1), miss)
 
     @entry
-    def translate(addresses, page_shift, clock, predicted, l1, l2):
+    def translate(addresses, page_shift, clock, predicted, l1, l2, noted):
         """Translates addresses in order; returns (L1 misses, L2 misses).
 
-        clock: time of the first access, at least 1, later than that of any before.
+        clock: time of the first access, at least 1, later than that of any before. noted: of L2.
         """
-        return first_level(addresses, page_shift, clock, predicted, l1, l2)
+        return first_level(addresses, page_shift, clock, predicted, l1, (l2, noted))
 
     return translate
 
@@ -324,7 +326,7 @@ def missing(by_hash: bool, is_wide: bool) -> Any:
 
     @inlined
     def miss(l1, slot, page, now, number, noted):
-        _note_first(l1, slot, number, noted)
+        _note_first(l1, slot, page, number, noted)
         noted.pages[number] = page
         return 0
 

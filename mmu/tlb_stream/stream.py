@@ -110,7 +110,7 @@ class TLBStream:
                 wide1, wide2 = (geometry.ways >= WIDE_WAYS for geometry in (self.l1, self.l2))
                 l1_misses, l2_misses = translating(self._by_hash, wide1, wide2)(
                     stream, self.page_shift, self._accesses + 1, self._predicted, self._level1,
-                    self._level2,
+                    self._level2, 0,
                 )  # fmt: skip
         self._accesses += stream.size
         self._l1_misses += int(l1_misses)

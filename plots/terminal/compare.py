@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmulab.mmu.config import Config
-from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION
+from mmulab.mmu.report.cost import CATEGORIES, NOT_TRANSLATION, NOTHING, OF_CORES
 from mmulab.mmu.report.results import Comparison
+
+if TYPE_CHECKING:
+    from mmulab.mmu.sampling.results import Estimates
 
 #: What each category is called where there is room for a few words only.
 LABELS = {
@@ -21,12 +24,13 @@ LABELS = {
     "exit_pte": "exits: PTE writes",
     "exit_flush": "exits: INVLPG, CR3",
     "shadow": "shadow upkeep",
+    "shootdown": "shootdowns",
 }
 _BAR_WIDTH = 60
-_SHADES = dict(zip(CATEGORIES, "█▌░▒▓·xwc+", strict=True))
+_SHADES = dict(zip((*CATEGORIES, *OF_CORES), "█▌░▒▓·xwc+!", strict=True))
 
 
-def machine(comparison: Comparison) -> str:
+def machine(comparison: Comparison | Estimates) -> str:
     """The machine in words: the preset, and all in which it is not as published or as usual."""
     settings = comparison.settings
     arch = comparison.input["preset"]["numbers"]["arch"]["value"]
@@ -79,13 +83,13 @@ def bars(comparison: Comparison) -> str:
         bar = ""
         total = 0.0
         for category, shade in _SHADES.items():
-            total += result.cycles[category].likely / comparison.accesses
+            total += result.cycles.get(category, NOTHING).likely / comparison.accesses
             length = round(_BAR_WIDTH * total / longest) - len(bar)
             if length:
                 used[category] = None
             bar += shade * length
         lines.append(f"{result.technique:>{width}} {bar} {result.cycles_per_access:.2f}")
-    legend = "  ".join(f"{_SHADES[c]} {LABELS[c]}" for c in CATEGORIES if c in used)
+    legend = "  ".join(f"{_SHADES[c]} {LABELS[c]}" for c in _SHADES if c in used)
     return "\n".join([*lines, f"{'':>{width}} {legend}"])
 
 
@@ -96,7 +100,7 @@ def summary(comparison: Comparison) -> str:
     for other in others:
         ratio = other.cycles_per_access / first.cycles_per_access
         worst = max(
-            (name for name in CATEGORIES if name not in NOT_TRANSLATION),
+            (name for name in other.cycles if name not in NOT_TRANSLATION),
             key=lambda name: other.cycles[name].likely - first.cycles[name].likely,
         )
         extra = (other.cycles[worst].likely - first.cycles[worst].likely) / comparison.accesses

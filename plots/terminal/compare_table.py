@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import zip_longest
 
+from mmulab.mmu.report.cost import NOTHING
 from mmulab.mmu.report.results import Comparison, TechniqueResult
 from mmulab.plots.terminal.compare import LABELS, bars, in_lines, title
 from mmulab.plots.terminal.verdict import sentences
@@ -97,7 +98,7 @@ def _lookups(result: TechniqueResult) -> int:
 
 def _rows(comparison: Comparison) -> list[Row]:
     def per_access(category: str) -> Callable[[TechniqueResult], str]:
-        return lambda r: f"{r.cycles[category].likely / comparison.accesses:.3f}"
+        return lambda r: f"{_likely(r, category) / comparison.accesses:.3f}"
 
     def exits(reason: str) -> Callable[[TechniqueResult], str]:
         return lambda r: f"{r.exits.get(reason, 0):,}"
@@ -122,9 +123,32 @@ def _rows(comparison: Comparison) -> list[Row]:
             rows.append((f"  {label}", exits(reason)))
     rows += [("", lambda r: ""), ("cycles per access in", lambda r: "")]
     for category, label in LABELS.items():
-        if any(result.cycles[category].likely for result in comparison.results):
+        if any(_likely(result, category) for result in comparison.results):
             rows.append((f"  {label}", per_access(category)))
-    return rows
+    return rows + (_of_cores() if comparison.results[0].cores else [])
+
+
+def _likely(result: TechniqueResult, category: str) -> float:
+    """Likely cycles of a category, 0 where it is of several cores and there is one."""
+    return result.cycles.get(category, NOTHING).likely
+
+
+def _of_cores() -> list[Row]:
+    """What several cores did."""
+
+    def told(name: str) -> Callable[[TechniqueResult], str]:
+        return lambda r: f"{r.shootdowns[name]:,}"
+
+    return [
+        ("", lambda r: ""),
+        ("cores", lambda r: f"{sum(core.accesses > 0 for core in r.cores)} of {len(r.cores)} ran"),
+        ("  cycles of the slowest", lambda r: f"{r.slowest.cycles.likely:.4g}"),
+        ("shootdowns", told("shootdowns")),
+        ("  IPIs sent", told("ipis_sent")),
+        ("  IPIs a lazy TLB saved", told("ipis_skipped")),
+        ("flushes by the VMM elsewhere", told("remote_flushes")),
+        ("  cores kicked", told("kicks_sent")),
+    ]
 
 
 def _range(result: TechniqueResult) -> str:

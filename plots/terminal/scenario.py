@@ -8,7 +8,7 @@ import numpy as np
 
 from mmulab.mmu.config.preset_files import called
 from mmulab.mmu.scenario.results import RunResult, VMResult
-from mmulab.plots.terminal import arrivals, lives
+from mmulab.plots.terminal import arrivals, cores, lives
 
 Row = tuple[str, Callable[[RunResult], str]]
 
@@ -116,7 +116,8 @@ def vm_table(run: RunResult) -> str:
         f"{'slower':>7} {'private':>9} {'merged':>8} {'balloon':>8} {'host out':>8} "
         f"{'host in/out':>17} {'guest in/out':>17}"
     )
-    return "\n".join([head, *(_vm_row(vm, width) for vm in run.vms)])
+    lines = [head, *(_vm_row(vm, width) for vm in run.vms)]
+    return "\n".join([*lines, "", cores.tables(run)] if run.cores else lines)
 
 
 def _vm_row(vm: VMResult, width: int) -> str:

@@ -89,7 +89,7 @@ def forget_to_free_a_snapshot(machine: Lives) -> None:
 def miss_a_shootdown(machine: Lives) -> None:
     """A page is copied for a store, and the TLB goes on with the frame that is shared."""
     machine._run(1, [((BASE + 5) * PAGE, STORE, 8)])
-    core = machine.system.core
+    core = machine.system.cores[0]
     mine = (core.tag >= 0) & (core.context["vpid"][core.tag >> CONTEXT_SHIFT] == 2)
     slot = np.flatnonzero(mine[: len(core.owner)])[0]
     core.data[slot] = (

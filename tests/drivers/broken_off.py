@@ -152,6 +152,7 @@ places = 3
 #: By name.
 SCENARIOS = {
     "paging": PAGING,
+    "cores": PAGING.replace("[host]", "[host]\ncores = 2").replace("disk =", "vcpus = 2\ndisk ="),
     "copied": COPIED,
     "coming": COMING,
     "pre-copy": MOVED.replace("METHOD", "pre-copy"),

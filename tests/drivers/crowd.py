@@ -21,6 +21,7 @@ from mmulab.mmu.host.system import System
 from mmulab.mmu.host.vm import Guest
 from mmulab.mmu.memory.entries import P
 from mmulab.mmu.services.balloon import Balloon, BalloonSettings
+from mmulab.mmu.services.events.resize import Resize
 from mmulab.mmu.services.ksm import KSM, KSMSettings
 from mmulab.mmu.techniques.reference import Tables
 from mmulab.mmu.trace import (
@@ -205,6 +206,13 @@ class Crowd:
             model.current = model.pids[which % len(model.pids)]
             self._event(vm, SWITCH)
 
+    def _thread(self, vm: int, which: int, thread: int) -> None:
+        """A thread of a process goes on, which may have a vCPU of its own."""
+        model = self._model(vm)
+        if model:
+            model.current = model.pids[which % len(model.pids)]
+            self._event(vm, SWITCH, value=thread)
+
     def _exit(self, vm: int, which: int) -> None:
         """Ends a process; where it runs, another is switched to."""
         model = self._model(vm)
@@ -246,6 +254,10 @@ class Crowd:
     def _deflate(self, vm: int, count: int) -> None:
         if guest := self._live(vm):
             balloon.deflate(guest.machine, count)
+
+    def _resize(self, vm: int, size: int) -> None:
+        if guest := self._live(vm):
+            Resize(size << 20).act(self.system, guest)
 
     def _policy(self, seconds: float) -> None:
         """The balloon's own policy has its turn."""

@@ -24,6 +24,7 @@ works = st.one_of(
     st.tuples(st.just("exit"), vms, st.integers(0, 3)),
     st.tuples(st.just("host_out"), vms, st.integers(0, 1 << 20), counts, st.booleans()),
     st.tuples(st.just("inflate"), vms, counts),
+    st.tuples(st.just("resize"), vms, st.sampled_from([2, 4])),
     st.tuples(st.just("scan"), st.sampled_from([300, 5000])),
     st.tuples(st.just("look"), vms),
 )

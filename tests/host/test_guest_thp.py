@@ -153,6 +153,9 @@ def test_a_scenario_says_it_by_vm() -> None:
     assert counts["thp_wakes"] > 1 and counts["faults_2m"] == 0
     assert counts["thp_collapse_alloc"] == 8
     assert counts["pages_copied"] + counts["thp_filled"] == 8 * 512
+    assert not any("guest_thp" in note for note in result.notes)
+    late = run(parsing.parse(SCENARIO.format(policy="ingens"), "one.toml"), workloads.of_vm)
+    assert "vm vm1: guest_thp never acted: it looks for regions every 10000 ms" in late.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,27 @@ def test_contents_and_frames_are_kept(name: str, history: list[tuple]) -> None:
     play(crowd(**CONFIGS[name]), history)
 
 
+CORES = {
+    "nested": {"technique": "nested", "host": {"cores": 3, "scheduler": "credit"}},
+    "shadow": {"technique": "shadow", "host": {"cores": 2}, "remote_flush": "preempted"},
+    "no vpid": {"technique": "nested", "vpid": False, "host": {"cores": 2}},
+    "gang": {
+        "technique": "nested",
+        "host": {"cores": 2, "scheduler": "gang"},
+        "remote_flush": "hypercall",
+    },
+}
+threads = st.tuples(st.just("thread"), vms, st.integers(0, 5), st.integers(1, 3))
+
+
+@pytest.mark.parametrize("name", CORES)
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(st.one_of(threads, threads, steps), min_size=5, max_size=20))
+def test_on_several_cores(name: str, history: list[tuple]) -> None:
+    """Every core's TLBs are checked, of each vCPU on the one that it was on last."""
+    play(crowd(vcpus=2, **CORES[name]), history)
+
+
 @pytest.mark.parametrize("name", LARGE)
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=1, max_size=15))

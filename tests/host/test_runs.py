@@ -74,7 +74,7 @@ def test_any_number_of_vms_is_told_apart() -> None:
     wide = (("tlb.stlb.ways", "64"),)  # VMs use the same addresses, and so the same sets
     host = HostSettings(memory=128 * MIB, quantum=250, set=wide)
     system = build(Scenario("many", host, vms), of_vm)
-    core = system.core
+    core = system.cores[0]
     most, steps = 0, 0
     while system.step():
         if steps % 10 == 0:
@@ -102,12 +102,12 @@ def test_clocks_that_begin_anew_change_nothing(vpid: bool) -> None:
     for is_late in (False, True):
         system = build(scenario, of_vm)
         if is_late:
-            make_late(system.core, 60_000)
+            make_late(system.cores[0], 60_000)
         while system.step():
             check_system(system)
         vcpus = [guest.vcpu for guest in system.guests]
         counted.append([(vcpu.stats.tobytes(), vcpu.references.tolist()) for vcpu in vcpus])
-        assert system.core.record[0]["clock"] < LATE // 2
+        assert system.cores[0].record[0]["clock"] < LATE // 2
     assert counted[0] == counted[1]
 
 

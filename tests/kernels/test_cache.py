@@ -154,6 +154,32 @@ def test_name_changes_with_the_modules_of_kinds(cache: Path, tmp_path: Path) -> 
     assert name_of(answer) == without
 
 
+LOOPS = """
+from mmulab.mmu.kernels.compiling import entry
+
+@entry
+def answer(x):
+    total = x
+    for i in range(x):
+        total += i ^ (total >> 3)
+    return total
+"""
+
+ENDS = f"""
+import threading, time
+from {NAME} import answer
+print(answer(1), len(answer.loaded))
+threading.Thread(target=answer, args=(1 << 50,), daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_a_process_that_ends_while_a_thread_is_in_an_entry(tmp_path: Path) -> None:
+    throwaway.put(tmp_path / f"{NAME}.py", LOOPS)
+    assert throwaway.run(tmp_path, ENDS) == "1 0"
+    assert throwaway.run(tmp_path, ENDS) == "1 1"
+
+
 def make(number: int) -> Any:
     @kernel
     def add(x):  # type: ignore[no-untyped-def]

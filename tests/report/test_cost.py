@@ -36,7 +36,7 @@ def counted(technique: Technique = SHADOW, **changes: int) -> Counted:
     names = (
         "loads stores fetches l2_tlb_hits repeated_l2_hits walks guest_faults pages_zeroed "
         "pages_copied invlpgs cr3_loads host_copies guest_pwc_hits nested_pwc_hits "
-        "tlb_prefetch_hits"
+        "tlb_prefetch_hits thp_scanned"
     ).split()
     exits = (each.reason for each in technique.exits)
     events = (each.name for each in technique.counters)
@@ -76,6 +76,7 @@ def test_each_count_lands_in_its_category() -> None:
             "guest_kernel",
             COST["guest_fault"] + 2 * COST["page_zero"] + 3 * COST["page_copy"],
         ): counted(guest_faults=1, pages_zeroed=2, pages_copied=3),
+        ("guest_kernel", 3 * LATENCIES[-1]): counted(thp_scanned=3 * 8),
         (
             "shadow",
             4 * COST["shadow.synced_entries"] + 5 * COST["shadow.unshadowed_pages"],

@@ -29,6 +29,16 @@ ELSEWHERE = {
         "tests/report/test_verdict.py",
     ),
     **dict.fromkeys(
+        "thp_wakes thp_scanned thp_full_scans thp_collapse_alloc thp_collapse_alloc_failed "
+        "thp_filled thp_scan_exceed_none_pte thp_scan_unreferenced thp_scan_read_only "
+        "thp_split_pmd".split(),
+        "tests/guest/test_khugepaged.py",
+    ),
+    "thp_scan_exceed_share_pte": "tests/guest/test_khugepaged.py",
+    "thp_scan_exceed_swap_pte": "tests/host/test_guest_thp.py",
+    "thp_recovered": "tests/host/test_guest_thp.py",
+    "thp_prezeroed": "tests/guest/test_hawkeye.py",
+    **dict.fromkeys(
         ("tlb_prefetches", "tlb_prefetch_fills", "tlb_prefetch_hits", "TLB prefetch buffer"),
         "tests/hardware/test_tlb_prefetch.py",
     ),

@@ -18,6 +18,8 @@ SMALL = "gups:size=1M,accesses=5K"
 MACHINE = ["--preset", "skylake-sp"]
 COMMANDS = {
     "comparison": ["compare", SMALL, "@shell", *MACHINE, "--techniques", "native,shadow,nested"],
+    "estimates": ["compare", SMALL, *MACHINE, "--techniques", "native,nested", "--jobs", "1",
+                  "--intervals", "smarts:unit=100,units=20,warmup=100"],
     "scenario": ["run", "@double-paging", "--compare", "--set",
                  "vm.workload=zipf:keys=2k,accesses=20K"],
     "consolidation": ["consolidate", "@consolidation", "--most", "2", "--mechanisms", "ksm",

@@ -21,7 +21,8 @@ LEVELS = st.builds(
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_parallel, "LONG", 20)
-    monkeypatch.setattr(in_parallel, "PIECE", 300)
+    monkeypatch.setattr(in_parallel, "PIECE", 100)
+    monkeypatch.setattr(in_parallel, "LOOK_BACK", (8, 60))
 
 
 @settings(

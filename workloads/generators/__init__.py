@@ -29,8 +29,8 @@ from mmulab.workloads.generators.parameters import Parameter
 
 _MODULES = (
     "gups", "triad", "scan", "chase", "zipf", "ycsb", "hashjoin", "btree", "graph", "matmul",
-    "fft", "spmv", "quicksort", "gcheap", "churn", "microchurn", "webserver", "buildfarm", "guest",
-    "mix", "phases",
+    "fft", "spmv", "quicksort", "gcheap", "churn", "microchurn", "munmap", "webserver", "buildfarm",
+    "guest", "mix", "phases",
 )  # fmt: skip
 
 Values = dict[str, Any]  # parameters by name; numbers, but for texts

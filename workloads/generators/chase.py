@@ -11,7 +11,7 @@ from mmulab.mmu.kernels.compiling import entry
 from mmulab.mmu.trace import INDEPENDENT, LOAD, Chunk
 from mmulab.workloads.generators.origins import Depends, numbered
 from mmulab.workloads.generators.parameters import ACCESSES, HEAP, Parameter, mapped, size, stream
-from mmulab.workloads.generators.permutation import permuted, shape
+from mmulab.workloads.generators.permutation import permuted_from, shape
 
 SUMMARY = (
     "a linked list in random order, walked for ever "
@@ -28,11 +28,14 @@ PARAMETERS = {
 def _fill(first, address, kind, seed, nodes, rows, columns, node):
     """The list visits permuted(0), permuted(1), ...: one cycle through all nodes."""
     index = first % nodes
-    for position in range(address.size):
-        at = permuted(seed, index, nodes, rows, columns)
-        address[position] = HEAP + at * node
-        kind[position] = LOAD
-        index += 1
+    kind[:] = LOAD
+    position = 0
+    while position < address.size:
+        made = permuted_from(seed, index, nodes, rows, columns, address[position:])
+        for each in range(position, position + made):
+            address[each] = HEAP + address[each] * node
+        position += made
+        index += made
         if index == nodes:
             index = 0
 

@@ -56,6 +56,15 @@ def _edges(seed, scale, source, target):
 
 
 @entry
+def _sort(source, target, place, ends):
+    """Edges in the order of their sources, those of one as they came. place: where each source's
+    next one goes."""
+    for edge in range(source.size):
+        ends[place[source[edge]]] = target[edge]
+        place[source[edge]] += 1
+
+
+@entry
 def _search(address, kind, state, seed, offset, edge, parent, queue, at):
     """Search from one seeded root after another. A vertex: load its queue entry and its
     offsets; for each edge load its end and that one's parent; if unseen store parent and queue.
@@ -64,42 +73,42 @@ def _search(address, kind, state, seed, offset, edge, parent, queue, at):
     """
     limit = address.size - 64
     count = 0
+    queued, done, at_edge = state[_QUEUED], state[_DONE], state[_EDGE]
     while count < limit:
-        if state[_DONE] == state[_QUEUED]:
+        if done == queued:
             root = below(seed, state[_ROUND], parent.size)
             state[_ROUND] += 1
             parent[:] = _UNSEEN
             parent[root] = root
             queue[0] = root
-            state[_QUEUED], state[_DONE], state[_EDGE] = 1, 0, _NEW
-        vertex = np.int64(queue[state[_DONE]])
-        first, last = offset[vertex], offset[vertex + 1]
-        if state[_EDGE] == _NEW:
-            state[_EDGE] = 0
-            address[count] = at[0] + state[_DONE] * WORD
+            queued, done, at_edge = 1, 0, _NEW
+        vertex = np.int64(queue[done])
+        if at_edge == _NEW:
+            at_edge = 0
+            address[count] = at[0] + done * WORD
             address[count + 1] = at[1] + vertex * WORD
             address[count + 2] = at[1] + (vertex + 1) * WORD
             kind[count], kind[count + 1], kind[count + 2] = LOAD, LOAD, LOAD
             count += 3
-        while first + state[_EDGE] < last and count < limit:
-            number = first + state[_EDGE]
-            state[_EDGE] += 1
+        number, last = offset[vertex] + at_edge, offset[vertex + 1]
+        while number < last and count < limit:
             end = np.int64(edge[number])
             address[count] = at[2] + number * WORD
-            address[count + 1] = at[3] + end * WORD
+            address[count + 1] = address[count + 2] = at[3] + end * WORD
+            address[count + 3] = at[0] + queued * WORD
             kind[count], kind[count + 1] = LOAD, LOAD
-            count += 2
-            if parent[end] == _UNSEEN:
-                parent[end] = vertex
-                queue[state[_QUEUED]] = end
-                address[count] = at[3] + end * WORD
-                address[count + 1] = at[0] + state[_QUEUED] * WORD
-                kind[count], kind[count + 1] = STORE, STORE
-                state[_QUEUED] += 1
-                count += 2
-        if first + state[_EDGE] == last:
-            state[_DONE] += 1
-            state[_EDGE] = _NEW
+            kind[count + 2], kind[count + 3] = STORE, STORE
+            is_new = parent[end] == _UNSEEN  # without a branch: it cannot be predicted
+            parent[end] = vertex if is_new else parent[end]
+            queue[queued] = end if is_new else queue[queued]
+            queued += np.int64(is_new)
+            count += 4 if is_new else 2
+            number += 1
+        at_edge = number - offset[vertex]
+        if number == last:
+            done += 1
+            at_edge = _NEW
+    state[_QUEUED], state[_DONE], state[_EDGE] = queued, done, at_edge
     return count
 
 
@@ -109,30 +118,30 @@ def _rank(address, kind, state, offset, edge, at):
     and stores its own. at[0] holds contributions, read and written."""
     limit = address.size - 64
     count = 0
+    vertex, at_edge = state[_DONE], state[_EDGE]
     while count < limit:
-        vertex = state[_DONE]
-        first, last = offset[vertex], offset[vertex + 1]
-        if state[_EDGE] == _NEW:
-            state[_EDGE] = 0
+        if at_edge == _NEW:
+            at_edge = 0
             address[count] = at[1] + vertex * WORD
             address[count + 1] = at[1] + (vertex + 1) * WORD
             kind[count], kind[count + 1] = LOAD, LOAD
             count += 2
-        while first + state[_EDGE] < last and count < limit:
-            number = first + state[_EDGE]
-            state[_EDGE] += 1
+        number, last = offset[vertex] + at_edge, offset[vertex + 1]
+        while number < last and count < limit:
             address[count] = at[2] + number * WORD
             address[count + 1] = at[0] + np.int64(edge[number]) * WORD
             kind[count], kind[count + 1] = LOAD, LOAD
+            number += 1
             count += 2
-        if first + state[_EDGE] == last and count < limit:
-            address[count] = at[3] + vertex * WORD
-            kind[count] = STORE
-            count += 1
-            state[_EDGE] = _NEW
-            state[_DONE] = vertex + 1 if vertex + 2 < offset.size else 0
-        elif first + state[_EDGE] == last:
+        at_edge = number - offset[vertex]
+        if number < last or count >= limit:
             break
+        address[count] = at[3] + vertex * WORD
+        kind[count] = STORE
+        count += 1
+        at_edge = _NEW
+        vertex = vertex + 1 if vertex + 2 < offset.size else 0
+    state[_DONE], state[_EDGE] = vertex, at_edge
     return count
 
 
@@ -143,7 +152,9 @@ def _rows(scale: int, factor: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     _edges(seed, scale, source, target)
     offset = np.zeros((1 << scale) + 1, np.int64)
     np.cumsum(np.bincount(source, minlength=1 << scale), out=offset[1:])
-    return offset, target[np.argsort(source, kind="stable")]
+    ends = np.empty(edges, np.int32)
+    _sort(source, target, offset[:-1].copy(), ends)
+    return offset, ends
 
 
 def _places(scale: int, factor: int) -> np.ndarray:
@@ -191,7 +202,8 @@ def chunks(parameters: dict[str, int | float], seed: int) -> Iterator[Chunk]:
             events,
             lambda address, kind: _rank(address, kind, state, offset, edge, at),
         )
-    parent, queue = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
+    # One place more: what is not new is written behind the last.
+    parent, queue = np.empty(vertices, np.int32), np.empty(vertices + 1, np.int32)
     return resumed(
         int(parameters["accesses"]),
         events,

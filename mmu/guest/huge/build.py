@@ -77,7 +77,7 @@ def make(text: str, gfns: int, timed: bool = False) -> dict[str, np.ndarray]:
 def _wind(this: np.void, policy: GuestTHP, timed: bool) -> None:
     """Starts the timers: each thread sleeps first."""
     this["alloc_sleep"] = policy.ticks("alloc_sleep", timed)
-    if policy.values.get("khugepaged") != "off":
+    if policy.scans:
         this["period"][SCAN] = policy.ticks("scan_sleep", timed)
     if this["policy"] == HAWKEYE or this["fair"]:
         this["period"][SAMPLE] = policy.ticks("sample_sleep", timed)

@@ -16,7 +16,7 @@ While memory is short, `recovery` gives pages of zeros back, and nothing is prom
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges
+from mmulab.mmu.guest import paging, shootdown
 from mmulab.mmu.guest.huge import linux, mappings, recovery, region, threads, zeroed
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import ENTRIES, A, P, level_shift
@@ -59,7 +59,7 @@ def clear(machine):
                 machine.vcpu.stats[0].thp_scanned += ENTRIES
             gva, _ = mappings.next_region(vm, process, gva + mappings.SPAN)
         if any_table:  # cleared bits count only once the TLB has forgotten them
-            status = ranges.flush_range(machine, process, 0, end)
+            status = shootdown.flush_range(machine, process, 0, end)
             if status != OK:
                 return status
     return OK

@@ -17,7 +17,7 @@ nothing here asks.
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges
+from mmulab.mmu.guest import paging, shootdown
 from mmulab.mmu.guest.huge import linux, threads
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import A, P, index_of, level_shift
@@ -50,7 +50,7 @@ def _sample_process(machine, process, end):
     this.huge_pages = huge
     this.idle_pages = idle
     this.resident = small // 512 + huge
-    return ranges.flush_range(machine, process, 0, end) if huge else OK
+    return shootdown.flush_range(machine, process, 0, end) if huge else OK
 
 
 @kernel

@@ -8,7 +8,7 @@ to one page of zeros, copied on write. What pages hold must be known: it is wher
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges
+from mmulab.mmu.guest import paging, shootdown
 from mmulab.mmu.guest.huge.mappings import table_of
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
@@ -66,7 +66,7 @@ def _take_out(machine, process, gva):
     if vm.used[table] == 0:
         status = paging.free_empty_tables(machine, cr3, gva)
     if status == OK:
-        status = ranges.flush_range(machine, process, gva, gva + (1 << level_shift(2)))
+        status = shootdown.flush_range(machine, process, gva, gva + (1 << level_shift(2)))
     return status if status != OK else seam.batch_end(machine)
 
 

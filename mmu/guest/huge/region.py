@@ -10,7 +10,7 @@ elsewhere do not.
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges, swap
+from mmulab.mmu.guest import paging, shootdown, swap
 from mmulab.mmu.guest.huge.mappings import SPAN, table_of
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
@@ -106,7 +106,7 @@ def _replace(machine, process, gva, table, leaf):
         level -= 1
     status = paging.set_entry(machine, above, index_of(gva, 2), 0)
     if status == OK:
-        status = ranges.flush_range(machine, process, gva, gva + SPAN)
+        status = shootdown.flush_range(machine, process, gva, gva + SPAN)
     for index in range(ENTRIES):
         entry = load_entry(machine, table, index)
         if status == OK and entry:

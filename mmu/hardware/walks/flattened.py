@@ -89,10 +89,12 @@ def make_flattened_walk(
         return status, hfn, 0
 
     @inlined
-    def begin(core, vcpu, memory, address, kind, user):
+    def begin(core, vcpu, memory, address, kind, user, asks):
         """(status, frame, flag, level, rights) of the first table that the walk reads."""
         frame, level = root(vcpu)
-        cached, data = longest_prefix(core, vcpu, caches, address, level)
+        cached, data = NIL, 0
+        if asks:
+            cached, data = longest_prefix(core, vcpu, caches, address, level)
         if cached > 0:
             return OK, frame_of(data), data & MERGED, cached - 1, data & path_rights
         if frame == NIL:
@@ -117,7 +119,8 @@ def make_flattened_walk(
 
     @inlined
     def walk(core, vcpu, memory, address, kind, user, site):
-        status, frame, flag, level, rights = begin(core, vcpu, memory, address, kind, user)
+        asks = not (which == PHYSICAL and site == 0 and core.record[0].final_uncached)
+        status, frame, flag, level, rights = begin(core, vcpu, memory, address, kind, user, asks)
         if status != OK:
             return status, 0, level
         while True:
@@ -151,7 +154,8 @@ def make_flattened_walk(
             if status != OK:
                 return status, 0, level
             data = (frame << PAGE_SHIFT) | rights | flag
-            remember(core, vcpu, caches, address, level, data)
+            if asks:
+                remember(core, vcpu, caches, address, level, data)
             level -= 1
         if level == 1:
             remember_leaf_table(core, memory, hints, address, frame)

@@ -7,6 +7,7 @@ from mmulab.mmu.services.events.balloon import Balloon
 from mmulab.mmu.services.events.crash import Crash
 from mmulab.mmu.services.events.delete import Delete
 from mmulab.mmu.services.events.migrate import Migrate
+from mmulab.mmu.services.events.resize import Resize
 from mmulab.mmu.services.events.restore import Restore
 from mmulab.mmu.services.events.resume import Resume
 from mmulab.mmu.services.events.snapshot import Snapshot
@@ -20,6 +21,6 @@ ACTIONS: dict[str, type[Action]] = {
     each.name: each
     for each in (
         Balloon, Start, Stop, Crash, Suspend, Resume, Template, Snapshot, Restore, Migrate,
-        Delete,
+        Delete, Resize,
     )
 }  # fmt: skip

@@ -160,4 +160,5 @@ TECHNIQUE = Technique(
     guest_pcid=False,
     movable=True,
     dumps=True,
+    smp=True,
 )

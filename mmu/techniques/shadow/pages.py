@@ -23,6 +23,7 @@ from mmulab.mmu.memory.state import SPT_PAGE
 from mmulab.mmu.memory.status import NIL, OK, OUT_OF_HOST_FRAMES, OUT_OF_TABLES
 from mmulab.mmu.techniques.shadow import reverse_map
 from mmulab.mmu.techniques.shadow.state import UNSHADOWED_PAGES, UNSYNCED_PAGES, state_of
+from mmulab.mmu.vmm.exits import flush_others, flush_vm
 
 
 @kernel
@@ -87,7 +88,7 @@ def create(machine, gfn, level, direct, gva, process):
     if not direct:
         state.shadowed[gfn] = page
         if reverse_map.write_protect(machine, gfn):
-            instructions.flush_vpid(machine)
+            flush_vm(machine)
     return OK, page
 
 
@@ -105,7 +106,7 @@ def link(machine, page, index, child, rights):
     if parent != NIL and parent != hpa and state_of(machine).page[child].process != NIL:
         # The guest moved the table: only one sPTE may point to its shadow.
         memory.store(machine.host.memory, parent, 0)
-        instructions.flush_vpid(machine)
+        flush_vm(machine)
     memory.store(machine.host.memory, hpa, entry)
     state_of(machine).page[child].parent = hpa
 
@@ -229,11 +230,13 @@ def drop_entry(machine, page, index):
         gva = shadow.gva + (index << level_shift(shadow.level))
         vm = machine.vm.record[0]
         if vm.pcid and shadow.process != vm.current:
-            instructions.flush_vpid(machine)  # it may be held under any PCID but this
+            flush_vm(machine)  # it may be held under any PCID but this
         else:
             instructions.invlpg(machine, gva)
+            if machine.vm.cpu.size > 1:
+                flush_others(machine, 1)
     elif what == 2:
-        instructions.flush_vpid(machine)
+        flush_vm(machine)
 
 
 @kernel
@@ -256,7 +259,7 @@ def unshadow(machine, page):
     elif state.root[shadow.process] == page:
         state.root[shadow.process] = 0
     _free(machine, page)
-    instructions.flush_vpid(machine)
+    flush_vm(machine)
 
 
 @kernel

@@ -34,6 +34,7 @@ SMALL = {
     "phases": "phases:of=gups(size=64K)+zipf(keys=500,value=64),length=3000,accesses=20K",
     "churn": "churn:heap=64K,arena=32K,parent=8K,work=100,accesses=60K",
     "microchurn": "microchurn:heap=64K,arena=32K,work=100,accesses=60K",
+    "munmap": "munmap:threads=3,pages=5,heap=64K,work=70,accesses=20K",
 }
 
 #: What they touch does not depend on chance.
