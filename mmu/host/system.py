@@ -104,7 +104,7 @@ class System:
     never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
     next first. arrivals: kinds of VMs that come and go. peers: the hosts of the scenario, by name;
     network: by which pages come from those; migrations: reports of those that began here.
-    image_blocks: room for saved memory, in pages; remote_blocks: for pages that are on another host.
+    image_blocks: room for saved memory, in pages; remote_blocks: for pages on another host.
 
     Raises InputError for a bad preset, setting or trace.
     """
