@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.state import Core
@@ -99,14 +100,15 @@ class PCPUs:
     def next(self, guests: Sequence[Guest], now: float) -> tuple[Guest, float]:
         """The VM whose turn it is, and when that begins: one of them can run."""
         can_run = [g for g in guests if not g.finished and not g.paused]
-        now = max(now, min(map(self.begins_at, can_run)))
+        now = max(now, self._soonest(can_run))
         self._advance(now)
         count = len(guests)
         in_turn = (guests[(self._next + n) % count] for n in range(count))
         ready = [
             guest
             for guest in in_turn
-            if not guest.finished and not guest.paused and self.begins_at(guest) <= now
+            if not guest.finished and not guest.paused and guest.ready_at <= now
+            if self.begins_at(guest) <= now
         ]
         chosen = ready[0]
         if self.settings.scheduler == CREDIT:
@@ -114,6 +116,15 @@ class PCPUs:
             chosen = next((g for g in ready if self._credits.get(g.number, 0.0) > 0), chosen)
         self._next = (guests.index(chosen) + 1) % count
         return chosen, now
+
+    def _soonest(self, guests: Sequence[Guest]) -> float:
+        """When the first of them can begin, which is never before it is ready: of the thousands
+        that are yet to come, none is asked."""
+        soonest = inf
+        for guest in guests:
+            if guest.ready_at < soonest:
+                soonest = min(soonest, self.begins_at(guest))
+        return soonest
 
     def _advance(self, now: float) -> None:
         """No pCPU has anything to do before."""
