@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmulab import api, arguments
+from mmulab import arguments
 from mmulab.commands import options, signals
 
 
@@ -82,7 +82,9 @@ def consolidate(
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{name}: {tried.vms} VMs", nl=False, err=True)
 
-    found = api.consolidate(
+    from mmulab.studies import public
+
+    found = public.consolidate(
         loaded, slowdown=slowdown, percentile=percentile, mechanisms=mechanisms, most=most,
         folder=folder, jobs=jobs, progress=said,
     )  # fmt: skip

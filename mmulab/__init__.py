@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mmulab.api import (
         calibrate,
         compare,
-        consolidate,
         dedup,
         estimate,
         geometries,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
-    from mmulab.studies.public import results, sweep
+    from mmulab.studies.public import consolidate, results, sweep
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -125,6 +124,7 @@ _ELSEWHERE = {
     "TraceInfo": "workloads.analysis.summary",
     "Validation": "workloads.probes.validation",
     "Walk": "mmu.by_hand.walkthrough",
+    "consolidate": "studies.public",
     "results": "studies.public",
     "sweep": "studies.public",
 }

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.by_hand.walkthrough import Walk
     from mmulab.mmu.presets.preset import Preset
-    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.results import Comparison
     from mmulab.mmu.sampling.results import Estimates
     from mmulab.mmu.scenario.checkpoints import Checkpoints
@@ -255,43 +254,6 @@ def run(
     if compare:
         return runner.compare(settled, of_vm, check, progress, kept)
     return runner.run(settled, of_vm, "as given", check, progress, checkpoints=kept)
-
-
-def consolidate(
-    scenario: PathLike | Scenario,
-    *,
-    slowdown: float = 1.2,
-    percentile: float | str = 95,
-    mechanisms: Listed = (),
-    most: int = 1024,
-    folder: PathLike | None = None,
-    jobs: int = 1,
-    technique: str | None = None,
-    set: Settings = (),
-    progress: Callable[[str, Tried], None] | None = None,
-) -> Consolidation:
-    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
-
-    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
-    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
-    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
-    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
-    progress: told of each number of VMs that was tried, under which set.
-
-    Raises InputError for a bad scenario, set or number, or a folder of another study.
-    """
-    from mmulab.studies.consolidate import WORST
-    from mmulab.studies.consolidate import consolidate as find
-    from mmulab.studies.public import engine_of
-
-    try:
-        percent = WORST if percentile == "worst" else float(percentile)
-    except ValueError:
-        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
-    settled = settle(scenario, pairs(set), technique)
-    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
-    engine = engine_of("threads", jobs)
-    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
 
 
 def miss_ratio(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmulab.mmu.errors import unknown
+from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.study_results import StudyResults
+    from mmulab.mmu.scenario.settings import Scenario
     from mmulab.studies.engines import Engine
     from mmulab.studies.sweep import State
 
@@ -57,6 +59,43 @@ def results(folder: str | os.PathLike[str]) -> StudyResults:
     from mmulab.mmu.report.study_results import load
 
     return load(os.fspath(folder))
+
+
+def consolidate(
+    scenario: str | os.PathLike[str] | Scenario,
+    *,
+    slowdown: float = 1.2,
+    percentile: float | str = 95,
+    mechanisms: str | Iterable[str] = (),
+    most: int = 1024,
+    folder: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    technique: str | None = None,
+    set: Mapping[str, Any] | Iterable[str] = (),
+    progress: Callable[[str, Tried], None] | None = None,
+) -> Consolidation:
+    """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
+
+    scenario, technique, set: as for `mmulab.run`. slowdown: the most that is allowed, time an
+    access against a VM alone, at a percentile of them, 1 to 100 or "worst". mechanisms: sets,
+    "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
+    folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
+    progress: told of each number of VMs that was tried, under which set.
+
+    Raises InputError for a bad scenario, set or number, or a folder of another study.
+    """
+    from mmulab.arguments import listed, pairs, settle
+    from mmulab.studies.consolidate import WORST
+    from mmulab.studies.consolidate import consolidate as find
+
+    try:
+        percent = WORST if percentile == "worst" else float(percentile)
+    except ValueError:
+        raise InputError(f"percentile = {percentile}: expected 1 to 100, or worst") from None
+    settled = settle(scenario, pairs(set), technique)
+    sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
+    engine = engine_of("threads", jobs)
+    return find(settled, slowdown, percent, sets, most, folder, engine, progress)
 
 
 def engine_of(

@@ -25,8 +25,9 @@ def table(found: Consolidation) -> str:
         more = "not tried" if each.most else _said(by_count[each.vms + 1])
         part = each.vms * found.vm_memory / found.host_memory
         lines.append(
-            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}{_number(last and last.slowdown):>10}"
-            f"{_number(last and last.worst):>8}  {more}"
+            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}"
+            f"{_number(last.slowdown if last else None):>10}"
+            f"{_number(last.worst if last else None):>8}  {more}"
         )
     lines += ["", "slowdown by number of VMs"]
     for each in found.sets:
