@@ -14,6 +14,7 @@ import click
 from mmulab import __version__
 from mmulab.commands import signals, standard
 from mmulab.commands.assignment import assignment
+from mmulab.commands.blame import blame
 from mmulab.commands.calibrate import calibrate
 from mmulab.commands.compare import compare
 from mmulab.commands.completion import completion
@@ -57,6 +58,7 @@ for _command in (
     run,
     consolidate,
     mrc,
+    blame,
     sweep,
     results,
     report,

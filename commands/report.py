@@ -23,20 +23,29 @@ FORMATS = {"html": ".html", "md": ".md", "latex": ".tex", "pdf": ".pdf", "csv": 
     help="html, md, latex, pdf or csv; by the end of OUT's name unless given.",
 )
 @click.option("--title", default="", help="Of the report; what it is of unless given.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Of studies: a number to show, or a pattern such as 'exits.*'. Repeatable.",
+)
 @options.figure_options
-def report(results: tuple[str, ...], out: str, format_: str | None, title: str) -> None:
+def report(
+    results: tuple[str, ...], out: str, format_: str | None, title: str, metrics: tuple[str, ...]
+) -> None:
     """Write RESULTS as a report that can be handed on.
 
-    Each of RESULTS is a file that --json of compare, run, mrc, trace info or dedup wrote, or
-    the folder of a study. html is one page that loads nothing; md and latex have their figures
-    in files beside them, named after OUT.
+    Each of RESULTS is a file that --json of compare, run, consolidate, blame, mrc, trace
+    info or dedup wrote, or the folder of a study. html is one page that loads nothing; md and latex
+    have their figures in files beside them, named after OUT.
     """
     kind = _format(out, format_)
     options.check_outputs(None, output=out)
     from mmulab.plots.pages import saved, sections, writing
 
     read = [saved.load(path) for path in results]
-    writing.write(sections.document(read, title), read, kind, out)
+    writing.write(sections.document(read, title, metrics), read, kind, out)
 
 
 def _format(out: str, asked: str | None) -> str:

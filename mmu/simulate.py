@@ -14,12 +14,13 @@ from mmulab.mmu.config import TECHNIQUES, Config, python_files
 from mmulab.mmu.errors import InputError, MMULabError
 from mmulab.mmu.machine.data import Lines
 from mmulab.mmu.machine.parts import compile_parts
+from mmulab.mmu.machine.results import technique_result
 from mmulab.mmu.machine.simulator import FIRST_PID, build
 from mmulab.mmu.machine.work import Work, prepare
 from mmulab.mmu.presets.listing import described
 from mmulab.mmu.presets.preset import Preset
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.report import cost
-from mmulab.mmu.report.cores import technique_result
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.report.overlap import independence
 from mmulab.mmu.report.results import Comparison
@@ -151,7 +152,10 @@ def input_of(
         "trace": of_trace(trace),
         "files": making.files(),
         "techniques": [spec.text for spec in specs],
-        "preset": described(preset, costs(spec.technique for spec in specs)),
+        "preset": described(
+            preset,
+            costs(spec.technique for spec in specs) | (SHOOTDOWNS if config.cores > 1 else {}),
+        ),
         "settings": config.settings(),
         "warmup": warmup,
     }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmulab.api import (
+        blame,
         calibrate,
         compare,
         dedup,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.tlb_stream.stream import TLBStream
     from mmulab.mmu.trace import Chunk, Trace
     from mmulab.studies.public import consolidate, results, sweep
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Blame",
     "Calibrated",
     "Chunk",
     "Comparison",
@@ -80,6 +83,7 @@ __all__ = [
     "Validation",
     "Walk",
     "__version__",
+    "blame",
     "calibrate",
     "compare",
     "consolidate",
@@ -102,6 +106,7 @@ __all__ = [
 
 #: Where the names are that `mmulab.api` does not define.
 _ELSEWHERE = {
+    "Blame": "workloads.analysis.blame",
     "Calibrated": "workloads.probes.calibrated",
     "Chunk": "mmu.trace",
     "Comparison": "mmu.report.results",

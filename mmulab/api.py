@@ -23,8 +23,8 @@ from mmulab.arguments import (
     settle,
 )
 from mmulab.mmu.config import TECHNIQUES
-from mmulab.mmu.config.units import parse_count
-from mmulab.mmu.errors import InputError, unknown
+from mmulab.mmu.config.units import parse_bytes, parse_count
+from mmulab.mmu.errors import InputError, check_choice, unknown
 from mmulab.mmu.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mmulab.mmu.tlb_stream.levels import Geometry
     from mmulab.mmu.trace import Trace
     from mmulab.plots.results import Result
+    from mmulab.workloads.analysis.blame import Blame
     from mmulab.workloads.analysis.geometries import Geometries
     from mmulab.workloads.analysis.miss_ratio import MissRatios
     from mmulab.workloads.analysis.page_sharing import Report
@@ -316,6 +317,40 @@ def geometries(
     return analysis.measure(
         source, listed(page_sizes), sets, ways, front, skipped, most, ignore_invalidations, progress
     )
+
+
+def blame(
+    trace: PathLike | Trace,
+    by: str = "region",
+    *,
+    technique: str = "nested",
+    range: int | str = "2M",
+    preset: PathLike | Preset = DEFAULT,
+    set: Settings = (),
+    warmup: int | str = 0,
+    max: int | str | None = None,
+    format: str | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[Machine],
+) -> Blame:
+    """Which data or instructions TLB misses and page walks come from: `mmulab blame`.
+
+    by: "region" (heap, stack, mapped code and so on, by the trace's events), "range" (of so many
+    bytes, `range`) or "ip" (instructions, where the trace has them). technique: its spec. warmup:
+    accesses at the beginning that are not counted. max: accesses that are. The others: as for
+    `compare`.
+
+    Raises InputError for a bad trace or option, RunError where the run cannot go on.
+    """
+    from mmulab.workloads.analysis import blame as analysis
+
+    check_choice("by", by, analysis.BY)
+    chosen, config = machine(preset, pairs(set), options, [technique])
+    source = _trace(trace, format=format, seed=config.seed, levels=config.levels)
+    size = number("range", range, parse_bytes)
+    skipped = number("warmup", warmup, parse_count)
+    most = None if max is None else number("max", max, parse_count)
+    return analysis.measure(source, chosen, config, technique, by, size, skipped, most, progress)
 
 
 def trace_info(

@@ -134,11 +134,12 @@ def _costs(key: str, techniques: Listed) -> list[str]:
     """Names of techniques' costs, where a key may be one: what knows them loads slowly."""
     if not key.startswith("cost."):
         return []
+    from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
     from mmulab.mmu.techniques import registry, specs
 
     several = specs.split(techniques) if isinstance(techniques, str) else techniques
     others = [specs.parse(text).technique for text in several]
-    return list(specs.costs([*registry.built_in(), *others]))
+    return [*specs.costs([*registry.built_in(), *others]), *SHOOTDOWNS]
 
 
 def number(name: str, value: Any, parse: Callable[[str], int]) -> int:

@@ -152,12 +152,28 @@ def _estimate(result: Made, progress: Any) -> Any:
     )  # fmt: skip
 
 
+def _blame(result: Made, progress: Any) -> Any:
+    from mmulab.mmu.config import Config
+    from mmulab.workloads.analysis import blame
+
+    given = result["input"]
+    config = Config(**given["settings"])
+    (technique,) = given["techniques"]
+    preset = _preset(given["preset"], given["techniques"])
+    return blame.measure(
+        _trace(given["trace"], config.levels), preset, config, technique, given["by"],
+        given["range"], given["warmup"], given["max"], progress,
+    )  # fmt: skip
+
+
 def _preset(described: Made, techniques: list[str]) -> Any:
     """The preset with every number as it was, whatever that of its name has now."""
     from mmulab.mmu.presets.listing import restored
+    from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
     from mmulab.mmu.techniques import specs
 
-    return restored(described, specs.costs(specs.parse(text).technique for text in techniques))
+    costs = specs.costs(specs.parse(text).technique for text in techniques)
+    return restored(described, costs | SHOOTDOWNS)
 
 
 def _run(result: Made, progress: Any) -> Any:
@@ -214,6 +230,7 @@ def _plain(old: Made, again: Any) -> Made:
 _CALLS: dict[str, Callable[[Made, Any], Any]] = {
     "compare": _compare,
     "estimate": _estimate,
+    "blame": _blame,
     "run": _run,
     "miss_ratio": _miss_ratio,
     "geometries": _geometries,

@@ -15,6 +15,7 @@ from mmulab.mmu.report.study_results import StudyResults
 from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.plots import (
+    blame,
     calibration,
     compare,
     consolidation,
@@ -29,6 +30,7 @@ from mmulab.plots import (
     walk,
 )
 from mmulab.plots.figures import check_path, save
+from mmulab.plots.terminal import blame as blame_text
 from mmulab.plots.terminal import calibration as calibration_text
 from mmulab.plots.terminal import compare_table
 from mmulab.plots.terminal import consolidation as consolidation_text
@@ -42,6 +44,7 @@ from mmulab.plots.terminal import scenario as scenario_text
 from mmulab.plots.terminal import study as study_text
 from mmulab.plots.terminal import validation as validation_text
 from mmulab.plots.terminal import walk as walk_text
+from mmulab.workloads.analysis.blame import Blame
 from mmulab.workloads.analysis.geometries import Geometries
 from mmulab.workloads.analysis.miss_ratio import MissRatios
 from mmulab.workloads.analysis.page_sharing import Report
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 Result: TypeAlias = Union[  # noqa: UP007
     Comparison,
     Estimates,
+    Blame,
     Walk,
     RunResult,
     MissRatios,
@@ -99,6 +103,7 @@ def _preset(preset: Preset) -> str:
 
 _KINDS: dict[type, _Kind] = {
     Comparison: _Kind(_each(compare_table.table), compare.draw),
+    Blame: _Kind(_each(blame_text.table), _only(blame.draw)),
     Estimates: _Kind(_each(estimates_text.table), estimates.draw),
     Walk: _Kind(_each(walk_text.table), walk.draw),
     RunResult: _Kind(scenario_text.text, scenario.draw),

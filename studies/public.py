@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mmulab.arguments import listed, pairs, settle
 from mmulab.mmu.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from mmulab.arguments import Listed, PathLike, Settings
     from mmulab.mmu.report.consolidation import Consolidation, Tried
     from mmulab.mmu.report.study_results import StudyResults
     from mmulab.mmu.scenario.settings import Scenario
@@ -43,10 +45,10 @@ def sweep(
     """
     from mmulab.studies import study as studies
     from mmulab.studies import sweep as making
-    from mmulab.studies.values import listed
+    from mmulab.studies import values
 
     loaded = studies.parse(study, "study") if isinstance(study, Mapping) else studies.load(study)
-    more = {key: listed(key, values) for key, values in (axes or {}).items()}
+    more = {key: values.listed(key, given) for key, given in (axes or {}).items()}
     if seeds:
         more["seed"] = tuple(map(str, range(1, seeds + 1)))
     made_by = engine_of(engine, jobs, scheduler)
@@ -54,37 +56,29 @@ def sweep(
     return results(folder)
 
 
-def results(folder: str | os.PathLike[str]) -> StudyResults:
-    """What a study's folder keeps, also while runs are missing. Raises InputError for another."""
-    from mmulab.mmu.report.study_results import load
-
-    return load(os.fspath(folder))
-
-
 def consolidate(
-    scenario: str | os.PathLike[str] | Scenario,
+    scenario: PathLike | Scenario,
     *,
     slowdown: float = 1.2,
     percentile: float | str = 95,
-    mechanisms: str | Iterable[str] = (),
+    mechanisms: Listed = (),
     most: int = 1024,
-    folder: str | os.PathLike[str] | None = None,
+    folder: PathLike | None = None,
     jobs: int = 1,
     technique: str | None = None,
-    set: Mapping[str, Any] | Iterable[str] = (),
+    set: Settings = (),
     progress: Callable[[str, Tried], None] | None = None,
 ) -> Consolidation:
     """How many VMs of a scenario's mix fit on its host: `mmulab consolidate`.
 
-    scenario, technique, set: as for `mmulab.run`. slowdown: the most that is allowed, time an
-    access against a VM alone, at a percentile of them, 1 to 100 or "worst". mechanisms: sets,
+    scenario, technique, set: as for `run`. slowdown: the most that is allowed, time an access
+    against a VM alone, at a percentile of the VMs, 1 to 100 or "worst". mechanisms: sets of them,
     "swap+ksm"; those of the scenario, each alone and all together, unless given. most: VMs to try.
     folder: keeps the runs, and what it keeps is not made again. jobs: sets to run at once.
     progress: told of each number of VMs that was tried, under which set.
 
     Raises InputError for a bad scenario, set or number, or a folder of another study.
     """
-    from mmulab.arguments import listed, pairs, settle
     from mmulab.studies.consolidate import WORST
     from mmulab.studies.consolidate import consolidate as find
 
@@ -96,6 +90,13 @@ def consolidate(
     sets = [each.strip() for text in listed(mechanisms) for each in text.split(",")]
     engine = engine_of("threads", jobs)
     return find(settled, slowdown, percent, sets, most, folder, engine, progress)
+
+
+def results(folder: str | os.PathLike[str]) -> StudyResults:
+    """What a study's folder keeps, also while runs are missing. Raises InputError for another."""
+    from mmulab.mmu.report.study_results import load
+
+    return load(os.fspath(folder))
 
 
 def engine_of(

@@ -119,7 +119,7 @@ def test_a_wheel_holds_no_worked_solution_of_a_program(site: Path, tmp_path: Pat
 
 
 def test_a_wheel_holds_every_module_and_all_data(site: Path) -> None:
-    kinds = {".py", ".xz", ".json", ".toml", ".md", ".txt", ".typed"}
+    kinds = {".py", ".xz", ".json", ".toml", ".md", ".txt", ".typed", ".css", ".js"}
     wanted = {
         Path(*dotted(file.parent).split("."), file.name)
         for folder in FOLDERS

@@ -7,7 +7,6 @@ from typing import Any
 
 from mmulab.mmu.config import guest_thp
 from mmulab.mmu.errors import InputError, unknown
-from mmulab.mmu.memory.cpus import MAX_VCPUS
 from mmulab.mmu.presets import architectures
 from mmulab.mmu.presets.preset import PAGE_SIZES
 
@@ -15,6 +14,7 @@ SHADOW_POLICIES = ("unsync", "trap")
 CACHES = ("sampled", "exact", "off")
 GUEST_ALLOCATORS = ("buddy", "ptemagnet")
 LLC = ("slice", "socket")  # or a number of bytes
+MAX_VCPUS = 62  # of a VM: an assumption, so that a set of them is one whole number
 HUGE_POLICIES = (*PAGE_SIZES, "thp")
 
 #: What is compared unless somebody says otherwise: a VMM backs memory with huge pages where it can

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, ranges, shootdown, vma
-from mmulab.mmu.guest.huge import zeroed
-from mmulab.mmu.guest.huge.mappings import note_fill
+from mmulab.mmu.guest import paging, ranges, shootdown, vma, zeroed
+from mmulab.mmu.guest.regions import note_fill
 from mmulab.mmu.hardware.lines import note_pages
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import (

@@ -84,7 +84,7 @@ def page_out(machine: Machine, gfns, second_chance):
         if backing.page_out(machine, gfn) == OK:
             done += 1
     exits.flush_vm(machine)
-    exits.count_changes(machine, done - 1)
+    exits.tell_others(machine, done - 1)
     return done
 
 

@@ -24,7 +24,9 @@ def join(machine, gfn, hfn, tag):
     """Puts a shared frame behind a page, if the page still holds what the tag stands for.
 
     A page whose own frame is named is shared from now on. Every other page's frame is
-    freed, and the named one, shared already, has one reference more. The caller flushes.
+    freed, and the named one, shared already, has one reference more. The caller flushes; other
+    vCPUs are told of each page (Linux, mm/ksm.c: write_protect_page(), and replace_page() where
+    that had to change nothing, flush by an MMU notifier).
     Returns flags: MERGED, and CUT where a large host page was cut for it; 0 where the page
     stays as it is: it may be pinned, or there may be no room for one more sharer.
     """
@@ -50,15 +52,14 @@ def join(machine, gfn, hfn, tag):
         machine.vm.record[0].held += 1
     machine.vm.record[0].merged += 1
     sharers.add(machine.host, hfn, machine.vm, gfn)
+    exits.tell_others(machine, 1)
     return done
 
 
 @entry
 def join_held(machine: Machine, gfns, hfns, tags):
     """`join` for each of some pages that a reference to the shared frame has been held for:
-    (pages merged, large host pages cut). The VM's other vCPUs are told of each page: KSM flushes
-    where it write-protects one and where it replaces it, once where that is done already (Linux,
-    mm/ksm.c, try_to_merge_one_page())."""
+    (pages merged, large host pages cut)."""
     merged = 0
     cut = 0
     for position in range(gfns.size):
@@ -66,6 +67,5 @@ def join_held(machine: Machine, gfns, hfns, tags):
         frames.release(machine.host.frames, hfns[position])
         merged += int(done & MERGED != 0)
         cut += int(done & CUT != 0)
-    exits.flush_vm(machine)
-    exits.count_changes(machine, merged - 1)
+    exits.flush_here(machine)
     return merged, cut

@@ -34,6 +34,7 @@ from mmulab.mmu.memory.status import OK, OUT_OF_DISK, OUT_OF_GUEST_FRAMES, OUT_O
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.memory.watermarks import set_watermarks
 from mmulab.mmu.presets.overrides import override
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.techniques import registry, specs
 from mmulab.mmu.trace import Trace
 
@@ -124,7 +125,7 @@ class System:
         self.hertz = settings.ghz * 1e9
         asked = [specs.parse(vm.technique) for vm in vms]
         techniques = [*registry.built_in(), *(spec.technique for spec in asked)]
-        costs = specs.costs(techniques)
+        costs = specs.costs(techniques) | SHOOTDOWNS
         preset = preset_files.load(settings.preset, lambda: costs)
         for key, value in settings.set:
             preset = override(preset, key, value, costs)

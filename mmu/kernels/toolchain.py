@@ -59,7 +59,9 @@ def _asked() -> tuple[str, ...]:
     from numba.core import config
     from numba.core.registry import cpu_target
 
-    processor = getattr(cpu_target.target_context.codegen(), "magic_tuple", tuple)()
+    processor: tuple[object, ...] = getattr(
+        cpu_target.target_context.codegen(), "magic_tuple", tuple
+    )()
     return (
         *map(str, processor),
         *(f"{key}={getattr(config, key, None)}" for key in _SETTINGS),

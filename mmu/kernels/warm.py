@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
     module: str
     function: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str | bool, ...] = ()
 
     def resolve(self) -> tuple[Any, Any]:
         """(the entry, the kinds)."""

@@ -26,6 +26,7 @@ from mmulab.mmu.trace import EVENT
 from mmulab.mmu.vmm import calls
 
 _NUMBERS = kinds.array(np.int64)
+_AHEAD = "ahead"  # of a walk with TLB prefetch
 _TABLE = (_NUMBERS,)
 
 
@@ -34,7 +35,7 @@ def parts_of(specs: Iterable[Spec]) -> list[Part]:
     other with the run loops, which share most of what they are made of."""
     specs = list(specs)
     by_walk = {
-        spec.technique.walk.where: (spec.origin, *spec.technique.variant)
+        spec.technique.walk.where: (spec.origin, *_named(spec.technique.variant))
         for spec in reversed(specs)
     }
     first, *others = (Part(__name__, "run_loop", found) for found in by_walk.values())
@@ -92,12 +93,16 @@ def host_memory() -> tuple[Any, Any]:
     return calls.link, _TABLE
 
 
-def run_loop(origin: str, arch: str, prefetches: bool) -> tuple[Any, Any]:
+def _named(variant: Variant) -> tuple[str, str]:
+    return variant.arch, _AHEAD if variant.prefetches else ""
+
+
+def run_loop(origin: str, arch: str, ahead: str) -> tuple[Any, Any]:
     """The run loop with the walk of a technique, by its name or file, in a variant."""
     columns = (_to_read(np.int64), _to_read(np.uint16), _to_read(EVENT))
     return run.run_once, (
         kinds.struct(Machine),
-        kinds.kernels(registry.get(origin).on(Variant(arch, prefetches)).walk.where),
+        kinds.kernels(registry.get(origin).on(Variant(arch, ahead == _AHEAD)).walk.where),
         *columns,
         *(kinds.int64,) * 3,
         *(kinds.array(np.int32), _NUMBERS),

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mmulab.mmu.config import MAX_VCPUS
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.guest.shootdown import deliver
 from mmulab.mmu.hardware.state import VCPU, Machine
-from mmulab.mmu.memory.cpus import MAX_VCPUS
 from mmulab.mmu.memory.status import NIL, OK, OTHER_VCPU, POSTS_DUE
 from mmulab.mmu.memory.vm import VM
 from mmulab.mmu.techniques.technique import Technique

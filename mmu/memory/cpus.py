@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_VCPUS = 62  # of a VM: an assumption, so that a set of them is one whole number
 POSTS = 4096  # that wait to be delivered: an assumption; a flush of everything stands for more
 MAX_THREADS = 4096  # that are placed one by one: an assumption; others go by their number
 

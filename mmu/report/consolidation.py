@@ -5,6 +5,7 @@ The schema is described in docs/results.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,6 +68,16 @@ class Consolidation(Shown):
             if each.mechanisms == mechanisms:
                 return each
         raise KeyError(mechanisms)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Consolidation:
+        """What `to_dict` made plain."""
+        kept = ("scenario", "slowdown", "percentile", "host_memory", "vm_memory", "input", "made")
+        sets = (
+            Fitted(**{**each, "tried": tuple(Tried(**tried) for tried in each["tried"])})
+            for each in plain["sets"]
+        )
+        return cls(**{name: plain[name] for name in kept}, sets=tuple(sets))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

@@ -61,16 +61,15 @@ def make(trace: Trace, how: Intervals, length: int, skip: int) -> Plan:
     """The units of a trace of so many accesses, the first `skip` left out. Raises InputError where
     there are too few."""
     count = (length - skip) // how.unit
-    least = how.units if how.method == "smarts" else 2
-    if count < least:
+    if count < 2:
         raise InputError(
-            f"--intervals: {trace.name} has {count:,} units of {how.unit:,} accesses after a "
-            f"warm-up of {skip:,}; expected at least {least:,}"
+            f"--intervals: {trace.name} has {length - skip:,} accesses after a warm-up of {skip:,};"
+            f" expected two units of {how.unit:,} at least"
         )
     random = np.random.default_rng(how.draw)
     work = profile.work(trace, how.unit, skip, count)
     if how.method == "smarts":
-        labels, shares = profile.strata(work, how.units)
+        labels, shares = profile.strata(work, min(how.units, count))
         chosen = _systematic(labels, shares, random)
     else:
         certain = profile.certain(work, how.clusters * how.each // 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,19 @@ class TechniqueEstimate:
     @property
     def cycles_per_access(self) -> Estimate:
         return self.metrics["cycles_per_access"]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TechniqueEstimate:
+        """What `to_dict` made plain."""
+        return cls(
+            plain["technique"],
+            plain["name"],
+            plain["parameters"],
+            {name: Estimate(**each) for name, each in plain["metrics"].items()},
+            Estimate(**plain["times_first"]),
+            Range(**plain["costs"]),
+            plain["units_for_3_percent"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -103,6 +116,27 @@ class Estimates(Shown):
     def host_pages(self) -> str:
         """As of `Comparison`."""
         return host_pages(self.results, self.settings)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Estimates:
+        """What `to_dict` made plain."""
+        given, sampled = plain["input"], plain["intervals"]
+        return cls(
+            trace=plain["trace"],
+            preset=plain["preset"],
+            version=plain["version"],
+            accesses=plain["accesses"],
+            warmup=given["warmup"],
+            intervals=sampled["text"],
+            unit=sampled["unit"],
+            units=sampled["units"],
+            population=tuple(sampled["population"]),
+            settings=given["settings"],
+            results=tuple(map(TechniqueEstimate.from_dict, plain["results"])),
+            warnings=tuple(plain["warnings"]),
+            input=given,
+            made=plain["made"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; see docs/results.md."""

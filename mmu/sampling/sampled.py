@@ -10,7 +10,7 @@ import numpy as np
 from mmulab import __version__
 from mmulab.mmu import simulate
 from mmulab.mmu.config import TECHNIQUES, Config
-from mmulab.mmu.errors import RunError
+from mmulab.mmu.errors import InputError, RunError
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.preset import Preset
 from mmulab.mmu.report.overlap import independence
@@ -46,6 +46,8 @@ def estimate(
     """
     how = parse(intervals) if isinstance(intervals, str) else intervals
     config = (config or Config()).on(preset.arch)
+    if config.cores > 1:
+        raise InputError(f"a sample of {config.cores} cores: expected 1: each is warmed up alone")
     specs = simulate.specs_of(techniques, preset, config)
     making = simulate.making_of(trace, specs, config)
     length = plan.length_of(trace)

@@ -156,8 +156,8 @@ class RunResult(Shown):
     variant: which mechanisms were on. seconds: float64[n], when the samples were taken.
     host: int64[n] by name, frames. services: counters by service. end: "finished", or why the
     run ended before its VMs had; report: who held what then. notes: settings and mechanisms
-    that did nothing, a sentence each. migrations: one for each. arrivals: a kind each. cores: of
-    hosts that have several.
+    that did nothing, a sentence each. migrations: one for each. cores: of hosts that have several.
+    arrivals: a kind each.
     """
 
     scenario: str
@@ -170,8 +170,8 @@ class RunResult(Shown):
     report: str = ""
     notes: tuple[str, ...] = ()
     migrations: tuple[Report, ...] = ()
-    arrivals: tuple[Came, ...] = ()
     cores: tuple[CoreResult, ...] = ()
+    arrivals: tuple[Came, ...] = ()
     input: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -230,8 +230,8 @@ class RunResult(Shown):
                 Report(**{**one, "rounds": [Round(**each) for each in one["rounds"]]})
                 for one in plain["migrations"]
             ),
-            arrivals=tuple(map(Came.from_dict, plain.get("arrivals", ()))),
             cores=tuple(CoreResult(**core) for core in plain.get("cores", ())),
+            arrivals=tuple(map(Came.from_dict, plain.get("arrivals", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,8 +263,8 @@ class RunResult(Shown):
             "vms": vms,
             "services": self.services,
             "migrations": [asdict(report) for report in self.migrations],
-            **came,
             **({"cores": [asdict(core) for core in self.cores]} if self.cores else {}),
+            **came,
         }
 
 

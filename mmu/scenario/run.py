@@ -17,6 +17,7 @@ from mmulab.mmu.host.system import OpenTrace, OutOfMemory, System
 from mmulab.mmu.host.vm import ELSEWHERE, Guest
 from mmulab.mmu.machine.parts import compile_parts
 from mmulab.mmu.presets.listing import described
+from mmulab.mmu.presets.shootdowns import SHOOTDOWNS
 from mmulab.mmu.report.made import Making, files_of, of_trace
 from mmulab.mmu.scenario import cores, idle
 from mmulab.mmu.scenario.checkpoints import Checkpoints
@@ -178,13 +179,14 @@ def _input(
     """All that a run is made of: `mmulab rerun` goes by it."""
     guests = [guest for _, guest in cluster.present(systems)]
     techniques = [guest.spec.technique for guest in guests]
+    of_vcpus = SHOOTDOWNS if any(len(guest.vcpus) > 1 for guest in guests) else {}
     return {
         "call": "run",
         "scenario": asdict(scenario),
         "variant": variant,
         "traces": {guest.name: of_trace(guest.trace) for guest in guests},
         "files": making.files(),
-        "preset": described(systems[0].preset, costs(techniques)),
+        "preset": described(systems[0].preset, costs(techniques) | of_vcpus),
     }
 
 
@@ -266,8 +268,8 @@ def _result(
         report=report,
         notes=tuple(note for system in systems for note in _notes(scenario, system, variant)),
         migrations=tuple(report for system in systems for report in system.migrations),
-        arrivals=tuple(Came.of(kind) for system in systems for kind in system.arrivals),
         cores=cores.cores_of(systems),
+        arrivals=tuple(Came.of(kind) for system in systems for kind in system.arrivals),
     )
 
 

@@ -365,5 +365,5 @@ def scan_vm(machine: Machine, trees: Trees, items, gfn, budget):
             items[gfn].age = 0
             scan.rmap_items -= 1
         gfn += 1
-    exits.flush_vm(machine)
+    exits.flush_here(machine)
     return gfn, visited, ordered

@@ -24,42 +24,50 @@ def trap(machine, reason):
 
 
 @kernel
+def flush_here(machine):
+    """Drops all translations of the VM's vCPU that runs here."""
+    instructions.flush_vpid(machine)
+
+
+@kernel
 def flush_vm(machine):
     """Drops all of a VM's translations, on all of its vCPUs, after a p2m change (INVEPT or, under
     shadow, INVVPID)."""
     instructions.flush_vpid(machine)
     if machine.vm.cpu.size > 1:
-        flush_others(machine, 1)
+        flush_others(machine)
 
 
 @kernel
-def flush_others(machine, changes):
-    """The VM's other vCPUs flush before they go on: those that run are kicked out of the guest
-    (Linux KVM, kvm_flush_remote_tlbs()), others do it at their next entry. Changes that the VMM
-    makes within one exit flush once. changes: that are counted."""
-    vm = machine.vm
-    for number in range(vm.cpu.size):
+def flush_others(machine):
+    """The VM's other vCPUs flush before they go on. Changes that the VMM makes within one exit
+    are told once."""
+    if not machine.vm.record[0].flushed:
+        tell_others(machine, 1)
+    for number in range(machine.vm.cpu.size):
         if number != machine.vcpu.regs[0].number:
-            vm.cpu[number].owes = 1
-    if not vm.record[0].flushed:
-        vm.record[0].flushed = 1
-        count_changes(machine, changes)
+            machine.vm.cpu[number].owes = 1
 
 
 @kernel
-def count_changes(machine, counted):
-    """So many changes are told to the VM's other vCPUs one by one, though one flush is enough."""
+def tell_others(machine, changes):
+    """The VM's other vCPUs are told of so many changes one by one: those that run are kicked out of
+    the guest (Linux KVM, kvm_flush_remote_tlbs()), others flush at their next entry."""
     vm = machine.vm
+    vm.record[0].flushed = 1
     mine = vm.cpu[machine.vcpu.regs[0].number]
     kicked = 0
     for number in range(vm.cpu.size):
         other = vm.cpu[number]
-        if counted <= 0 or number == machine.vcpu.regs[0].number or other.process == NIL:
+        if changes <= 0 or number == machine.vcpu.regs[0].number:
+            continue
+        other.owes = 1
+        if other.process == NIL:
             continue
         if other.idle or other.off:
-            mine.flushes_left += counted
+            mine.flushes_left += changes
         else:
-            other.kicks_received += counted
-            kicked += counted
+            other.kicks_received += changes
+            kicked += changes
     mine.kicks_sent += kicked
-    mine.remote_flushes += counted if kicked else 0
+    mine.remote_flushes += changes if kicked else 0

@@ -49,7 +49,7 @@ def _section(section: Section, identity: str) -> Markup:
         *(_table(table) for table in plain[1:]),
         *(_text(title, text) for title, text in section.texts.items()),
         tag("h3", "How to make it again"),
-        *(tag("pre", tag("code", command), tabindex=0) for command in section.commands),
+        *(tag("pre", tag("code", command), class_="command") for command in section.commands),
         _facts(section.facts),
         _files(section.files, "Files that it was made of, by SHA-256"),
         *(tag("details", tag("summary", table.caption), _table(table)) for table in folded),

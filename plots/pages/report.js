@@ -49,7 +49,4 @@
   });
   const follow = () => { if (pointed) tell(pointed); };
   document.addEventListener("scroll", follow, { passive: true, capture: true });
-  addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((each) => { each.open = true; });
-  });
 })();

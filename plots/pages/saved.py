@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmulab.mmu.errors import InputError, printable, unknown
-from mmulab.mmu.report import long_rows, results, study_results
+from mmulab.mmu.report import consolidation, long_rows, results, study_results
 from mmulab.mmu.report.made import digest
 from mmulab.mmu.report.results import Comparison
+from mmulab.mmu.sampling import results as estimates
 from mmulab.mmu.scenario import results as scenario
-from mmulab.workloads.analysis import geometries, miss_ratio, page_sharing, summary
+from mmulab.workloads.analysis import blame, geometries, miss_ratio, page_sharing, summary
+
+#: What comes of a result that lacks a key, or has another type there.
+WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 class _Kind(NamedTuple):
@@ -23,8 +27,23 @@ class _Kind(NamedTuple):
     version: int
 
 
+@dataclass(frozen=True)
+class Blamed:
+    """What `mmulab blame` found, of which the table alone is written."""
+
+    plain: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.plain
+
+
 _KINDS: dict[str, _Kind] = {
+    blame.SCHEMA: _Kind(Blamed, blame.SCHEMA_VERSION),
     results.SCHEMA: _Kind(Comparison.from_dict, results.SCHEMA_VERSION),
+    estimates.SCHEMA: _Kind(estimates.Estimates.from_dict, estimates.SCHEMA_VERSION),
+    consolidation.SCHEMA: _Kind(
+        consolidation.Consolidation.from_dict, consolidation.SCHEMA_VERSION
+    ),
     scenario.SCHEMA: _Kind(scenario.RunResult.from_dict, scenario.SCHEMA_VERSION),
     miss_ratio.SCHEMA: _Kind(miss_ratio.MissRatios.from_dict, miss_ratio.SCHEMA_VERSION),
     geometries.SCHEMA: _Kind(geometries.Geometries.from_dict, geometries.SCHEMA_VERSION),
@@ -60,11 +79,12 @@ def load(path: str) -> Saved:
     plain = found if isinstance(found, list) else [found]
     if not plain:
         raise InputError(f"{shown}: no results")
-    read = tuple(_read(one, f"{shown}: result {at}") for at, one in enumerate(plain, start=1))
-    return Saved(path, digest(path) or "", read, tuple(plain))
+    made = tuple(read(one, f"{shown}: result {at}") for at, one in enumerate(plain, start=1))
+    return Saved(path, digest(path) or "", made, tuple(plain))
 
 
-def _read(plain: Any, where: str) -> Any:
+def read(plain: Any, where: str) -> Any:
+    """A result, of what it was written as. where: to be named by errors. Raises InputError."""
     schema = plain.get("schema") if isinstance(plain, dict) else None
     if not isinstance(schema, str):
         raise InputError(f"{where}: expected a result that --json wrote")
@@ -76,5 +96,5 @@ def _read(plain: Any, where: str) -> Any:
         raise InputError(f"{where}: version {version} of {schema}; expected {kind.version}")
     try:
         return kind.read(plain)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except WRONG as error:
         raise InputError(f"{where}: lacks or misnames {error}") from None

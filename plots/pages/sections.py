@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from mmulab.mmu.errors import InputError, printable
+from mmulab.mmu.report.consolidation import Consolidation
 from mmulab.mmu.report.results import Comparison
 from mmulab.mmu.report.study_results import StudyResults
+from mmulab.mmu.sampling.results import Estimates
 from mmulab.mmu.scenario.results import RunResult
-from mmulab.plots import compare, dedup, geometries, info, mrc, scenario, study
+from mmulab.plots import (
+    compare,
+    consolidation,
+    dedup,
+    estimates,
+    geometries,
+    info,
+    mrc,
+    scenario,
+    study,
+)
 from mmulab.plots.pages.document import Document, Picture, Section, Table
-from mmulab.plots.pages.saved import Saved
+from mmulab.plots.pages.saved import WRONG, Blamed, Saved
 from mmulab.plots.terminal import compare as words
 from mmulab.plots.terminal import compare_table, verdict
+from mmulab.plots.terminal import consolidation as consolidation_text
 from mmulab.plots.terminal import dedup as dedup_text
+from mmulab.plots.terminal import estimates as estimates_text
 from mmulab.plots.terminal import geometries as geometries_text
 from mmulab.plots.terminal import info as info_text
 from mmulab.plots.terminal import scenario as scenario_text
@@ -26,15 +42,32 @@ from mmulab.workloads.analysis.summary import TraceInfo
 
 Plain = Mapping[str, Any]
 
+#: Metrics of a study that have a figure.
+MOST_METRICS = 6
 
-def document(saved: Sequence[Saved], title: str = "") -> Document:
-    """All of these results, in their order. title: what they are of unless given."""
-    sections = [section for one in saved for section in _sections(one)]
+#: Parts of a blame that are shown.
+MOST_PARTS = 50
+
+
+def document(saved: Sequence[Saved], title: str = "", metrics: Sequence[str] = ()) -> Document:
+    """All of these results, in their order. title: what they are of unless given. metrics: of
+    studies, as `StudyResults.chosen` takes them. Raises InputError for an unknown one, or a result
+    that lacks something."""
+    sections = [section for one in saved for section in _sections(one, metrics)]
     of = ", ".join(dict.fromkeys(section.title for section in sections))
     return Document(title or of, sections, {one.path: one.digest for one in saved})
 
 
-def _sections(saved: Saved) -> list[Section]:
+def _sections(saved: Saved, metrics: Sequence[str]) -> list[Section]:
+    try:
+        return _of(saved, metrics)
+    except WRONG as error:
+        raise InputError(f"{printable(saved.path)}: lacks or misnames {error}") from None
+
+
+def _of(saved: Saved, metrics: Sequence[str]) -> list[Section]:
+    if isinstance(saved.results[0], StudyResults):
+        return [_study(saved.results[0], saved.plain[0], metrics)]
     if isinstance(saved.results[0], RunResult):  # variants of one scenario belong together
         return [_scenario(saved.results, saved.plain, saved.path)]
     return [
@@ -195,6 +228,50 @@ def _dedup(one: Report, plain: Plain, path: str) -> Section:
     return _of_text("memory images", names, plain, path, text, figure)
 
 
+def _blamed(one: Blamed, plain: Plain, path: str) -> Section:
+    counted = ("accesses", "l1_tlb_misses", "l2_tlb_misses", "walks", "references", "guest_faults",
+               "exits")  # fmt: skip
+    rows = [
+        [part["name"], f"{part['cycles']:,.0f}", f"{part['walk_cycles']:,.0f}",
+         *(f"{part[name]:,}" for name in counted)]
+        for part in plain["parts"][:MOST_PARTS]
+    ]  # fmt: skip
+    head = [plain["by"], "cycles", "of walks", *(name.replace("_", " ") for name in counted)]
+    left = len(plain["parts"]) - len(rows)
+    caption = "Cycles of translation, and what they come from" + f"; {left:,} more" * bool(left)
+    return Section(
+        plain["trace"],
+        f"{plain['accesses']:,} accesses under {plain['technique']}, {plain['preset']}",
+        tables=[Table(caption, head, rows)],
+        facts=_facts(plain),
+        commands=_commands(plain, path),
+        files=_files(plain),
+    )
+
+
+def _estimates(one: Estimates, plain: Plain, path: str) -> Section:
+    figure = Picture(
+        f"Cycles an access, {one.trace}, estimated",
+        "Left, cycles an access; right, misses of the second-level TLB; whiskers are confidence "
+        "intervals of 95 %.",
+        lambda: estimates.draw([one]),
+    )
+    lead = f"{one.accesses:,} accesses, estimated from {one.units:,} units ({one.intervals})"
+    text = {"Estimates with intervals of 95 %": estimates_text.table(one)}
+    return _of_text(one.trace, lead, plain, path, text, figure, one.warnings)
+
+
+def _consolidation(one: Consolidation, plain: Plain, path: str) -> Section:
+    figure = Picture(
+        f"VMs that fit, {one.scenario}",
+        "Left, slowdown by number of VMs, a line for each set of mechanisms; right, how many fit.",
+        lambda: consolidation.draw(one),
+    )
+    text = {"How many VMs fit": consolidation_text.table(one)}
+    lead = f"at {one.slowdown:g} times the time alone"
+    return _of_text(one.scenario, lead, plain, path, text, figure)
+
+
 def _of_text(
     title: str, lead: str, plain: Plain, path: str, texts: Mapping[str, str], figure: Picture,
     warned: Sequence[str] = (),
@@ -204,17 +281,21 @@ def _of_text(
                    commands=_commands(plain, path), files=_files(plain))  # fmt: skip
 
 
-def _study(one: StudyResults, plain: Plain, path: str) -> Section:
-    chosen = one.chosen()
+def _study(one: StudyResults, plain: Plain, metrics: Sequence[str]) -> Section:
+    """A figure for each metric, up to MOST_METRICS of them."""
+    chosen = one.chosen(metrics)
     head, rows = study_text.cells(one, chosen)
     failed = [f"a run failed: {line.strip()}" for line in study_text.failures(one)]
     missing = [f"{one.missing:,} of {len(one.runs):,} runs are missing"] if one.missing else []
     axes = [[key, f"{len(values):,}", ", ".join(values)] for key, values in one.axes.items()]
-    figure = Picture(
-        f"{chosen[0].replace('_', ' ')} of {one.name}",
-        "Whiskers are the least and the most of several seeds, or of one the range of the costs.",
-        lambda: study.draw(one),
-    )
+    figures = [
+        Picture(
+            f"{metric.replace('_', ' ')} of {one.name}",
+            "Whiskers are the least and the most of several seeds, or of one the range of costs.",
+            partial(study.draw, one, metric),
+        )
+        for metric in chosen[:MOST_METRICS]
+    ]
     made = plain["made"][-1] if plain.get("made") else {}
     return Section(
         one.name,
@@ -224,7 +305,7 @@ def _study(one: StudyResults, plain: Plain, path: str) -> Section:
             Table("Numbers by what was varied", head, rows, names=max(1, len(one.varied))),
             Table("Axes", ("axis", "values", "which"), axes, names=3),
         ],
-        pictures=[figure],
+        pictures=figures,
         facts=_facts({**plain, "made": made}),
         commands=[shlex.join(each["command"]) for each in plain["made"] if each.get("command")],
         files=_digests(plain.get("files", {})),
@@ -259,7 +340,10 @@ def _preset(described: Any) -> dict[str, str]:
 def _commands(plain: Plain, path: str) -> list[str]:
     """Those that make it again: what was typed, and from what the result says of itself."""
     typed = plain["made"].get("command")
-    return [shlex.join(map(str, typed))] * bool(typed) + [shlex.join(["mmulab", "rerun", path])]
+    commands = [shlex.join(map(str, typed))] if typed else []
+    if plain["input"].get("call") != "consolidate":  # whose runs are many, and not made again
+        commands.append(shlex.join(["mmulab", "rerun", path]))
+    return commands
 
 
 def _files(plain: Plain) -> dict[str, str]:
@@ -276,5 +360,7 @@ _KINDS: dict[type, Callable[[Any, Plain, str], Section]] = {
     Geometries: _geometries,
     TraceInfo: _trace_info,
     Report: _dedup,
-    StudyResults: _study,
+    Blamed: _blamed,
+    Estimates: _estimates,
+    Consolidation: _consolidation,
 }

@@ -115,7 +115,8 @@ def _joined(name: str, where: str, value: str) -> str:
 
 
 def _number(axis: Any, value: float) -> str:
-    unit = " ".join(axis.get_label_text().split()) or axis.axes.get_title(loc="left")
+    label = axis.get_label_text() or axis.axes.get_title(loc="left")
+    unit = " ".join(label.partition(";")[0].split())
     return f"{value:,.4g} {unit}".rstrip()
 
 

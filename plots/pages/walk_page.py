@@ -124,15 +124,19 @@ def _index(address: int, level: int) -> int:
 
 
 def _address(walk: Walk) -> Markup:
-    """The address, split into an index for each level and the offset."""
+    """The address, split into an index for each level down to the page's, and the offset."""
+    levels = [each.guest_level for each in walk.references if each.is_of_table]
+    last = min((level for level in levels if level), default=1)
     parts = [
         tag("li", tag("span", f"{20 + 9 * (level - 1)}:{12 + 9 * (level - 1)}", class_="bits"),
             tag("b", _index(walk.gva, level)),
             tag("span", f"index into the {ENTRY_NAMES[level][:-1]}", class_="name"),
             data_level=level)
-        for level in range(walk.levels, 0, -1)
+        for level in range(walk.levels, last - 1, -1)
     ]  # fmt: skip
-    parts.append(tag("li", tag("span", "11:0", class_="bits"), tag("b", f"{walk.gva & 0xFFF:#x}"),
+    top = 11 + 9 * (last - 1)
+    offset = walk.gva & (2 << top) - 1
+    parts.append(tag("li", tag("span", f"{top}:0", class_="bits"), tag("b", f"{offset:#x}"),
                      tag("span", "offset in the page", class_="name")))  # fmt: skip
     return tag("ol", *parts, class_="address", aria_label="The address, split into its parts")
 

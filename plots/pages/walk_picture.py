@@ -151,8 +151,8 @@ def _roots(grid: _Grid) -> list[Markup]:
     one, two = _ROOTS[grid.walk.references[0].arch]
     if not grid.of_two:
         return [_text(_LEFT - 44, _TOP + _HIGH / 2 + 5, one, "root")]
-    return [_text(8, 22, f"{two[0]}: the guest's root", "head start small"),
-            _text(8, 40, f"{two[1]}: the nested root", "head start small")]  # fmt: skip
+    return [_text(8, 22, f"{two[0]}: guest's root", "head start small"),
+            _text(8, 40, f"{two[1]}: nested root", "head start small")]  # fmt: skip
 
 
 def _cell(grid: _Grid, at: Place, there: Sequence[tuple[int, Reference]]) -> list[Markup]:

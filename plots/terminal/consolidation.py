@@ -22,12 +22,12 @@ def table(found: Consolidation) -> str:
     for each in found.sets:
         by_count = {tried.vms: tried for tried in each.tried}
         last = by_count.get(each.vms)
+        typical, worst = (last.slowdown, last.worst) if last else (None, None)
         more = "not tried" if each.most else _said(by_count[each.vms + 1])
         part = each.vms * found.vm_memory / found.host_memory
         lines.append(
-            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}"
-            f"{_number(last.slowdown if last else None):>10}"
-            f"{_number(last.worst if last else None):>8}  {more}"
+            f"{each.mechanisms:<32}{each.vms:>6,}{part:>10.2f}{_number(typical):>10}"
+            f"{_number(worst):>8}  {more}"
         )
     lines += ["", "slowdown by number of VMs"]
     for each in found.sets:

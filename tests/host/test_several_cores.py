@@ -15,7 +15,9 @@ from mmulab.mmu.scenario import parsing
 from mmulab.mmu.scenario.results import RunResult
 from mmulab.mmu.scenario.run import run
 from mmulab.mmu.scenario.settings import Scenario
+from mmulab.mmu.services.ksm import KSMSettings
 from mmulab.mmu.trace import EVENT, MMAP, MUNMAP, STORE, SWITCH, Chunk
+from mmulab.workloads import generators
 
 PAGE = 4096
 BASE, HEAP = 0x7F00_0000_0000, 0x6000_0000
@@ -191,6 +193,24 @@ def test_a_scenario_file_with_cores() -> None:
         broken = broken.replace("[[vm]]", f"[[vm]]\n{wrong}")
         with pytest.raises(InputError, match=why):
             run(parsing.parse(broken, "cores.toml"), lambda vm: Work(1))
+
+
+def test_a_merged_page_is_told_to_each_other_vcpu() -> None:
+    """They are kicked, or, where they do not run, flush at their next entry."""
+    told, merges = [], 0
+    for ksm in (None, KSMSettings(pages_to_scan=500, sleep=1e-3, smart_scan=False)):
+        host = HostSettings(memory=64 * MIB, preset="skylake-sp", quantum=500, cores=3, ghz=1.0)
+        vms = tuple(
+            VMSettings(name=name, workload="-", memory=8 * MIB, vcpus=3) for name in ("a", "b")
+        )
+        zeros = "munmap:threads=3,heap=800K,work=1000,accesses=300K"  # nothing stores to the heap
+        result = run(
+            Scenario("merges", host, vms, ksm=ksm), lambda _, spec=zeros: generators.create(spec)
+        )  # type: ignore[misc]
+        told.append(_told(result, "kicks_received") + _told(result, "flushes_left"))
+        merges = int(result.services["ksm"]["merges"]) if ksm else 0
+    assert merges > 0
+    assert told[1] - told[0] == 2 * merges
 
 
 def test_vms_of_several_vcpus_are_not_copied() -> None:

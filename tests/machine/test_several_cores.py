@@ -10,12 +10,13 @@ from drivers.guest import BASES, BIG, PAGE, SMALL, Guest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import mmulab
 from mmulab.mmu.check import CheckFailed, check, compare_contents
 from mmulab.mmu.config import Config
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.machine import vcpus
 from mmulab.mmu.machine.simulator import Simulator, build
-from mmulab.mmu.report.cores import shootdowns_of
+from mmulab.mmu.report.counts import shootdowns_of
 from mmulab.mmu.trace import EVENT, EXIT, FORK, LOAD, MMAP, MUNMAP, STORE, SWITCH, Chunk
 
 TECHNIQUES = ("native", "shadow", "nested")
@@ -101,8 +102,6 @@ class Munmaps:
 
 
 def _compared(trace: Munmaps, cores: int, **options: object):  # type: ignore[no-untyped-def]
-    import mmulab
-
     given = {"techniques": ",".join(TECHNIQUES), "preset": "skylake-sp", "memory": "64M"}
     return mmulab.compare(trace, cores=cores, caches="off", **given | options)  # type: ignore
 
@@ -210,3 +209,5 @@ def test_techniques_of_one_vcpu_say_so() -> None:
         _compared(Munmaps(1, 1), 2, techniques="pvm")
     with pytest.raises(InputError, match="63 cores: expected 1 to 62"):
         _compared(Munmaps(1, 1), 63)
+    with pytest.raises(InputError, match="a sample of 2 cores"):
+        mmulab.estimate("gups:size=64K,accesses=10K", cores=2)

@@ -200,6 +200,24 @@ def test_cycles_of_first_touches() -> None:
             assert core["cycles"]["likely"] == pytest.approx(total)
 
 
+def test_shootdowns() -> None:
+    """Two threads use a page, and the first unmaps it once."""
+    one_unmap = "munmap:threads=2,work=10,accesses=23"
+    comparison = mmulab.compare(
+        one_unmap, techniques="nested", preset="skylake-sp", memory="64M", cores=2
+    )
+    plain = comparison["nested"].to_dict()
+    told = {name: count for name, count in plain["shootdowns"].items() if count}
+    assert told == {"shootdowns": 1, "ipis_sent": 1, "ipis_received": 1}
+    first, second = plain["cores"]
+    assert first["shootdowns"]["ipis_sent"] == second["shootdowns"]["ipis_received"] == 1
+    assert (first["accesses"], second["accesses"]) == (12, 11)
+    assert plain["charges"]["shootdown"] == {
+        "cost.shootdown": 1, "cost.ipi_send": 1, "cost.ipi_receive": 1, "cost.virtual_ipi": 1,
+        "cost.vm_exit": 1,
+    }  # fmt: skip
+
+
 # --- Look-ups ------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from mmulab.mmu.report import schemas
+from mmulab.plots.pages import saved
+from mmulab.rerun import differences
 from mmulab.studies.study import parse
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -18,6 +20,7 @@ SMALL = "gups:size=1M,accesses=5K"
 MACHINE = ["--preset", "skylake-sp"]
 COMMANDS = {
     "comparison": ["compare", SMALL, "@shell", *MACHINE, "--techniques", "native,shadow,nested"],
+    "blame": ["blame", SMALL, *MACHINE],
     "estimates": ["compare", SMALL, *MACHINE, "--techniques", "native,nested", "--jobs", "1",
                   "--intervals", "smarts:unit=100,units=20,warmup=100"],
     "scenario": ["run", "@double-paging", "--compare", "--set",
@@ -49,6 +52,15 @@ def test_results(mmulab, name: str) -> None:  # type: ignore
     for one in found if isinstance(found, list) else [found]:
         check(name, one)
         check_lacks(name, one)
+        check_is_read(one)
+
+
+def check_is_read(plain: dict[str, Any]) -> None:
+    """It is read again, and is what it was; of a curve, only its sizes are known."""
+    sizes = (plain["entries"],) if "curves" in plain else ()
+    again = json.loads(json.dumps(saved.read(plain, "result").to_dict(*sizes)))
+    found = [where for where, _, _ in differences(plain, again)]
+    assert [where for where in found if "entries_for_hit_ratio" not in where] == []
 
 
 def check_lacks(name: str, plain: dict[str, Any]) -> None:
@@ -67,6 +79,7 @@ def test_dedup(mmulab, tmp_path: Path) -> None:  # type: ignore
     for one in found if isinstance(found, list) else [found]:
         check("dedup", one)
         check_lacks("dedup", one)
+        check_is_read(one)
 
 
 def test_studies(mmulab, tmp_path: Path) -> None:  # type: ignore

@@ -83,8 +83,9 @@ def test_shares_add_up() -> None:
 
 def test_too_few_units() -> None:
     trace = api.trace("gups:size=1M,accesses=5K")
-    with pytest.raises(InputError, match="has 5 units of 1,000 accesses"):
-        plan.make(trace, Intervals(unit=1000, units=6), 5_000, 0)
+    assert len(plan.make(trace, Intervals(unit=1000, units=6), 5_000, 0).starts) == 5
+    with pytest.raises(InputError, match="expected two units of 3,000 at least"):
+        plan.make(trace, Intervals(unit=3000), 5_000, 0)
 
 
 def test_clusters_are_found() -> None:

@@ -246,27 +246,46 @@ def _take_line(data, at, columns, literals, words, delimiter, needed, found):
     return at, 0 < found[SIZE] < 65536
 
 
+@inlined
+def _take_pair(data, at, base, letters, found):
+    """`_take_line` of an address, a space and a letter that says the kind, and no more."""
+    number, at, good = read_number(data, at, base)
+    if good and data[at] == SPACE and letters[data[at + 1]] >= 0 and is_end(data[at + 2], SPACE):
+        found[ADDRESS] = number
+        found[KIND] = letters[data[at + 1]]
+        return at + 2, True
+    return at, False
+
+
 @entry
 def parse(
     data, position, end, va_bits, address, kind, size, count,
-    columns, literals, words, delimiter, needed, rest, found, ip, state, events,
+    columns, literals, words, letters, delimiter, needed, rest, found, ip, state, events,
 ):  # fmt: skip
     """Takes lines of the layout; see workloads.formats.text.Kernel.
 
     columns: int64[n, 2], role and base. literals: int64[n]. words: int64[k, 2], word and
-    kind. needed: how many columns a line must have. rest: may more follow? found: int64[_FOUND],
+    kind. letters: int64[256], the kind that a letter alone means where lines are such pairs, else
+    -1. needed: how many columns a line must have. rest: may more follow? found: int64[_FOUND],
     scratch. ip: None where it is not wanted. state, events: see `switch`.
     """
     lines = 0
     limit = address.size - 1
+    pairs = letters.max() >= 0
+    is_whole = False  # whether `found` is that of a line
     while position < end:
         if count >= limit:
             return FULL, position, count, lines
         if state[EVENTS] == len(events):
             return AGAIN, position, count, lines
-        at, good = _take_line(
-            data, position, columns, literals, words, delimiter, needed, found
-        )  # fmt: skip
+        good = False
+        if pairs and is_whole:
+            at, good = _take_pair(data, position, columns[0, 1], letters, found)
+        if not good:
+            at, good = _take_line(
+                data, position, columns, literals, words, delimiter, needed, found
+            )  # fmt: skip
+            is_whole = good
         if good:
             while data[at] != NEWLINE and (rest or is_end(data[at], SPACE)):
                 at += 1
@@ -344,12 +363,18 @@ class _Parser:
 
     def __init__(self, layout: Layout, va_bits: int) -> None:
         words = [(pack(word), kind) for word, kind in layout.words.items()]
+        letters = np.full(256, _NOBODY, np.int64)
+        if [column.role for column in layout.columns] == [ADDRESS, KIND] and not layout.delimiter:
+            for word, kind in layout.words.items():
+                for letter in {word.lower(), word.upper()} if len(word) == 1 else ():
+                    letters[ord(letter)] = kind
         self._va_bits = va_bits
         self._switching = Switching()
         self._layout = (
             np.array([(c.role, c.base) for c in layout.columns], np.int64),
             np.array([pack(c.word) for c in layout.columns], np.int64),
             np.array(words, np.int64).reshape(-1, 2),
+            letters,
             ord(layout.delimiter or " "),
             len(layout.columns) - layout.optional,
             layout.rest,

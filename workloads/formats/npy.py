@@ -251,17 +251,17 @@ class _Reader:
     def _events(self, columns: dict[str, np.ndarray], count: int) -> np.ndarray:
         if "pid" not in columns and "tid" not in columns:
             return NO_EVENTS
-        who = np.empty((count + 1, 2), np.int64)
-        who[0] = self._before
-        who[1:, 0] = columns.get("pid", _BEGINS[0])
-        who[1:, 1] = columns.get("tid", _BEGINS[1])
-        self._before = who[count].copy()
-        changes = np.flatnonzero((who[1:] != who[:-1]).any(axis=1))
+        pid, tid = (np.empty(count + 1, np.int64) for _ in _BEGINS)
+        pid[0], tid[0] = self._before
+        pid[1:] = columns.get("pid", _BEGINS[0])
+        tid[1:] = columns.get("tid", _BEGINS[1])
+        self._before = np.array([pid[count], tid[count]])
+        changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1]))
         events = np.zeros(len(changes), EVENT)
         events["position"] = changes
         events["kind"] = SWITCH
-        events["pid"] = who[changes + 1, 0]
-        events["value"] = who[changes + 1, 1]
+        events["pid"] = pid[changes + 1]
+        events["value"] = tid[changes + 1]
         return events
 
 

@@ -102,10 +102,10 @@ def fit(
     """The best of CANDIDATES; None where no size of the curves is beyond the second TLB. preset:
     the measured one. progress: told that work goes on."""
     measured: dict[tuple[str, int], float] = {}
-    for pages, cycles in found.translation.items():
-        beyond = [count for count in cycles if found.reach and count >= _BEYOND * found.reach]
+    for pages, curve in found.translation.items():
+        beyond = [count for count in curve if found.reach and count >= _BEYOND * found.reach]
         for count in beyond[:: max(1, -(-len(beyond) // _MOST))]:
-            measured[pages, count] = max(_FLOOR, cycles[count])
+            measured[pages, count] = max(_FLOOR, curve[count])
     if not measured:
         return None
     steps: dict[str, list[Step]] = {spec: [] for spec in CANDIDATES}
@@ -114,18 +114,18 @@ def fit(
             steps[spec].append(each)
         if progress:
             progress(count)
-    cycles = tuple(measured.values())
-    beside = {spec: _beside(each, cycles) for spec, each in steps.items()}
+    wanted = tuple(measured.values())
+    beside = {spec: _beside(each, wanted) for spec, each in steps.items()}
     predicted = {
         spec: tuple(max(_FLOOR, cycles + walks * beside[spec][1]) for cycles, walks in each)
         for spec, each in steps.items()
     }
     errors = {
-        spec: float(np.sqrt(np.mean(np.log(np.divide(each, cycles)) ** 2)))
+        spec: float(np.sqrt(np.mean(np.log(np.divide(each, wanted)) ** 2)))
         for spec, each in predicted.items()
     }
     best = min(errors, key=lambda spec: (round(errors[spec], 6), CANDIDATES.index(spec)))
-    return Fit(tuple(measured), cycles, predicted, beside, errors, best)
+    return Fit(tuple(measured), wanted, predicted, beside, errors, best)
 
 
 class Step(NamedTuple):

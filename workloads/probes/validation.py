@@ -206,7 +206,7 @@ class Measured:
         value, low, high = (each * preset.clock_ghz.value for each in (ns.value, ns.low, ns.high))
         cost = Cited(value, "measured: the loops that run for real, in the first cache", low, high)
         held = preset.window.value / replay.LOOPS[loop] / PER_INSTRUCTION
-        window = replace(preset.window, value=held, low=None, high=None)
+        window = Cited(held, f"{preset.window.source}; of the loops that run for real")
         return replace(preset, window=window, costs={**preset.costs, "work_per_access": cost})
 
     def against(self, preset: Preset) -> Validation:

@@ -16,8 +16,8 @@ While memory is short, `recovery` gives pages of zeros back, and nothing is prom
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging, shootdown
-from mmulab.mmu.guest.huge import linux, mappings, recovery, region, threads, zeroed
+from mmulab.mmu.guest import paging, regions, shootdown, zeroed
+from mmulab.mmu.guest.huge import linux, recovery, region, threads
 from mmulab.mmu.kernels.compiling import inlined, kernel
 from mmulab.mmu.memory.entries import ENTRIES, A, P, level_shift
 from mmulab.mmu.memory.guest_tables import load_entry
@@ -47,17 +47,17 @@ def clear(machine):
     vm = machine.vm
     end = 1 << (level_shift(vm.record[0].levels + 1) - 1)
     for process in range(vm.record[0].processes_used):
-        gva, _ = mappings.next_region(vm, process, 0)
+        gva, _ = regions.next_region(vm, process, 0)
         any_table = False
         while gva != NIL:
-            table = mappings.table_of(machine, process, gva)
+            table = regions.table_of(machine, process, gva)
             if table != NIL:
                 any_table = True
                 status = _clear_region(machine, table)
                 if status != OK:
                     return status
                 machine.vcpu.stats[0].thp_scanned += ENTRIES
-            gva, _ = mappings.next_region(vm, process, gva + mappings.SPAN)
+            gva, _ = regions.next_region(vm, process, gva + regions.SPAN)
         if any_table:  # cleared bits count only once the TLB has forgotten them
             status = shootdown.flush_range(machine, process, 0, end)
             if status != OK:
@@ -87,13 +87,13 @@ def look(machine):
     """A sample ends."""
     vm = machine.vm
     for process in range(vm.record[0].processes_used):
-        gva, _ = mappings.next_region(vm, process, 0)
+        gva, _ = regions.next_region(vm, process, 0)
         while gva != NIL:
-            table = mappings.table_of(machine, process, gva)
+            table = regions.table_of(machine, process, gva)
             if table != NIL:
-                _place(machine, table, mappings.used_of(machine, table))
+                _place(machine, table, regions.used_of(machine, table))
                 machine.vcpu.stats[0].thp_scanned += ENTRIES
-            gva, _ = mappings.next_region(vm, process, gva + mappings.SPAN)
+            gva, _ = regions.next_region(vm, process, gva + regions.SPAN)
     vm.huge[0].samples += 1
 
 
@@ -110,9 +110,9 @@ def _best(machine):
     vm = machine.vm
     best = region_ = area_ = table_ = NIL
     for process in range(vm.record[0].processes_used):
-        gva, area = mappings.next_region(vm, process, 0)
+        gva, area = regions.next_region(vm, process, 0)
         while gva != NIL:
-            table = mappings.table_of(machine, process, gva)
+            table = regions.table_of(machine, process, gva)
             if table != NIL and vm.region[table].bucket:
                 this = vm.region[table]
                 other = vm.region[max(0, table_)]
@@ -126,7 +126,7 @@ def _best(machine):
                     better = this.place < other.place
                 if better:
                     best, region_, area_, table_ = process, gva, area, table
-            gva, area = mappings.next_region(vm, process, gva + mappings.SPAN)
+            gva, area = regions.next_region(vm, process, gva + regions.SPAN)
     return best, region_, area_, table_
 
 

@@ -11,8 +11,8 @@ hpage_collapse_scan_pmd(), khugepaged_scan_mm_slot(), khugepaged_do_scan()).
 
 from __future__ import annotations
 
-from mmulab.mmu.guest import paging
-from mmulab.mmu.guest.huge import mappings, region, threads
+from mmulab.mmu.guest import paging, regions
+from mmulab.mmu.guest.huge import region, threads
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory.entries import ENTRIES
 from mmulab.mmu.memory.huge import SCAN
@@ -47,7 +47,7 @@ def is_worth_it(machine, table, flags, unused):
 @kernel
 def _look_at(machine, process, gva, area):
     """One region: (status, what became of it)."""
-    table = mappings.table_of(machine, process, gva)
+    table = regions.table_of(machine, process, gva)
     if table == NIL:
         return OK, PASSED_OVER
     flags = paging.leaf_flags(gva, machine.vm.vma[area].prot)
@@ -69,9 +69,9 @@ def scan_process(machine):
     huge.progress += 1
     area = vm.process[huge.process].vma - 1 if vm.process[huge.process].alive else NIL
     while area != NIL:
-        end = mappings.end_of(vm, area)
-        first = mappings.first_in(vm, area)
-        if not mappings.is_eligible(vm, area) or first >= end or huge.address >= end:
+        end = regions.end_of(vm, area)
+        first = regions.first_in(vm, area)
+        if not regions.is_eligible(vm, area) or first >= end or huge.address >= end:
             huge.progress += int(huge.address < end)
             area = vm.vma[area].next - 1
             continue
@@ -80,7 +80,7 @@ def scan_process(machine):
             status, became = _look_at(machine, huge.process, huge.address, area)
             if status != OK:
                 return status, became
-            huge.address += mappings.SPAN
+            huge.address += regions.SPAN
             huge.progress += ENTRIES
             if became != PASSED_OVER or huge.progress >= huge.pages_to_scan:
                 return OK, became

@@ -9,7 +9,7 @@ to one page of zeros, copied on write. What pages hold must be known: it is wher
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, shootdown
-from mmulab.mmu.guest.huge.mappings import table_of
+from mmulab.mmu.guest.regions import table_of
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import frames

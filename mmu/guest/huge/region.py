@@ -11,7 +11,7 @@ elsewhere do not.
 from __future__ import annotations
 
 from mmulab.mmu.guest import paging, shootdown, swap
-from mmulab.mmu.guest.huge.mappings import SPAN, table_of
+from mmulab.mmu.guest.regions import SPAN, table_of
 from mmulab.mmu.hardware import contents
 from mmulab.mmu.kernels.compiling import kernel
 from mmulab.mmu.memory import frames

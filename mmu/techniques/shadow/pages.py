@@ -234,7 +234,7 @@ def drop_entry(machine, page, index):
         else:
             instructions.invlpg(machine, gva)
             if machine.vm.cpu.size > 1:
-                flush_others(machine, 1)
+                flush_others(machine)
     elif what == 2:
         flush_vm(machine)
 

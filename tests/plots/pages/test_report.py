@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from drivers.browser import LOOKS, visit
@@ -15,7 +14,6 @@ from drivers.command_line import check_error
 import mmulab as package
 from mmulab.mmu.report.results import Comparison, to_json
 from mmulab.plots.pages import html, saved, sections, values
-from mmulab.rerun import differences
 
 GUPS = "gups:size=1M,accesses=20K"
 HOSTILE = "<script>alert(1)</script>]]></style>"
@@ -68,32 +66,6 @@ def page(results: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     path = folder / "report.html"
     path.write_text(html.render(sections.document(read)))
     return path
-
-
-def read_again(plain: dict[str, Any]) -> dict[str, Any]:
-    again = saved._KINDS[plain["schema"]].read(plain)
-    sizes = (plain["entries"],) if "entries" in plain else ()
-    made: dict[str, Any] = json.loads(json.dumps(again.to_dict(*sizes)))
-    return made
-
-
-@pytest.mark.parametrize("name", ["compare", "geometries", "info"])
-def test_results_are_read_as_they_were_written(results: dict[str, Path], name: str) -> None:
-    found = json.loads(results[name].read_text())
-    for plain in found if isinstance(found, list) else [found]:
-        assert list(differences(plain, read_again(plain))) == []
-
-
-def test_miss_ratios_are_read_at_the_sizes_that_were_written(results: dict[str, Path]) -> None:
-    (plain,) = json.loads(results["mrc"].read_text())
-    different = {where for where, _, _ in differences(plain, read_again(plain))}
-    assert all("entries_for_hit_ratio" in where for where in different)
-
-
-def test_a_scenario_is_read_as_it_was_written() -> None:
-    changes = {"vm.workload": "gups:size=32M,accesses=100K"}
-    plain = json.loads(json.dumps(package.run("@double-paging", set=changes).to_dict()))
-    assert list(differences(plain, read_again(plain))) == []
 
 
 def test_no_file_that_results_name_is_run(tmp_path: Path) -> None:

@@ -108,6 +108,19 @@ def test_the_page_has_a_table_of_each_walk_that_differs(page: Path) -> None:
     assert data["techniques"][1]["walks"]["0"] == 2
 
 
+@pytest.mark.parametrize(
+    ("page_size", "offset"), [("4k", "11:0 0xabc"), ("2m", "20:0 0x145abc"), ("1g", "29:0")]
+)
+def test_the_address_is_split_as_the_pages_are(page_size: str, offset: str) -> None:
+    config = Config(page_size=page_size, walk_caches=False)
+    found = variants.variants(GVA, "native", SKYLAKE, config)
+    text = walk_page.html(walk_page.shown([found], SKYLAKE, config))
+    items = re.findall(r"<li[^>]*>(.*?)</li>", text[: text.index("</ol>")])
+    parts = [" ".join(re.findall(r">([^<]+)<", item)) for item in items]
+    assert parts[0] == f"47:39 {GVA >> 39 & 511} index into the PML4"
+    assert parts[-1].startswith(offset) and parts[-1].endswith("offset in the page")
+
+
 def test_every_technique_has_its_references_on_a_page() -> None:
     config = Config(walk_caches=False)
     specs = parse_all("native,shadow,nested,all", config)
