@@ -104,9 +104,8 @@ class System:
     cycles that services have taken, by name; they run on cores of their own. frozen: VMs that
     never run; snapshots: those that have a name, VM@snapshot. agenda: what is yet to happen, the
     next first. arrivals: kinds of VMs that come and go. peers: the hosts of the scenario, by name;
-    network: by which pages come from those;
-    migrations: reports of those that began here. image_blocks: room for saved memory, in pages;
-    remote_blocks: for pages that are on another host.
+    network: by which pages come from those; migrations: reports of those that began here.
+    image_blocks: room for saved memory, in pages; remote_blocks: for pages on another host.
 
     Raises InputError for a bad preset, setting or trace.
     """
