@@ -170,7 +170,9 @@ workload = "munmap:threads=2,work=200,accesses=20K"
 SCENARIOS = {
     "cores": CORES,
     "paging": PAGING,
-    "cores": PAGING.replace("[host]", "[host]\ncores = 2").replace("disk =", "vcpus = 2\ndisk ="),
+    "two cores that page": PAGING.replace("[host]", "[host]\ncores = 2").replace(
+        "disk =", "vcpus = 2\ndisk ="
+    ),
     "copied": COPIED,
     "coming": COMING,
     "pre-copy": MOVED.replace("METHOD", "pre-copy"),

@@ -52,7 +52,9 @@ ELSEWHERE = {
 def documented() -> list[str]:
     """Names in the tables about results of `mmulab compare`, from the object of a technique on."""
     text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    text = text.split("# `mmulab mrc`")[0].split("Each object in `results`")[1]
+    text = text.split("# `mmulab compare` with `--intervals`")[0].split("Each object in `results`")[
+        1
+    ]
     rows = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
