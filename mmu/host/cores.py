@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from mmulab.mmu.errors import InputError
 from mmulab.mmu.hardware.state import Core
@@ -102,16 +103,28 @@ class PCPUs:
         count = len(guests)
         in_turn = (guests[(self._next + n) % count] for n in range(count))
         can_run = [guest for guest in in_turn if not guest.finished and not guest.paused]
-        begins = [self._begins_at(guest, free_at) for guest in can_run]
-        now = max(now, min(begins))
+        now = max(now, self._soonest(can_run, free_at))
         self._advance(now)
-        ready = [guest for guest, at in zip(can_run, begins, strict=True) if at <= now]
+        ready = [
+            guest
+            for guest in can_run
+            if guest.ready_at <= now and self._begins_at(guest, free_at) <= now
+        ]
         chosen = ready[0]
         if self.settings.scheduler == CREDIT:
             self._account(guests, now)
             chosen = next((g for g in ready if self._credits.get(g.number, 0.0) > 0), chosen)
         self._next = (guests.index(chosen) + 1) % count
         return chosen, now
+
+    def _soonest(self, guests: Sequence[Guest], free_at: Sequence[float]) -> float:
+        """When the first of them can begin, which is never before it is ready: of the thousands
+        that are yet to come, none is asked."""
+        soonest = inf
+        for guest in guests:
+            if guest.ready_at < soonest:
+                soonest = min(soonest, self._begins_at(guest, free_at))
+        return soonest
 
     def _advance(self, now: float) -> None:
         """No pCPU has anything to do before."""
