@@ -72,8 +72,9 @@ def _bars(axes: Any, found: Consolidation) -> None:
         axes.barh(position, each.vms, color=SERIES[position % len(SERIES)], height=0.7)
         part = each.vms * found.vm_memory / found.host_memory
         more = " or more" if each.most else ""
-        label = f" {each.vms}{more}, {part:.1f} x memory"
-        axes.text(each.vms, position, label, fontsize=8, va="center")
+        label = f"{each.vms}{more}, {part:.1f} x memory"
+        away = {"xytext": (4, 0), "textcoords": "offset points"}
+        axes.annotate(label, (each.vms, position), fontsize=8, va="center", **away)
     axes.set_yticks(range(len(found.sets)), [each.mechanisms for each in found.sets])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.5 * max(1, *(each.vms for each in found.sets)))
