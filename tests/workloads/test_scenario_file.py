@@ -75,7 +75,7 @@ BAD = {
     "event without balloon": (GOOD.replace('[balloon]\npolicy = "fixed"\n', ""), "is off"),
     "repeat": (GOOD.replace("shares", "repeat = true\nshares"), "needs a time to stop"),
     "1g pages": (GOOD.replace("shares", 'page_size = "1g"\nshares'), "page size"),
-    "count": (GOOD.replace("count = 2", "count = 0"), "expected 1 to 1,000"),
+    "count": (GOOD.replace("count = 2", "count = 0"), "expected 1 or more"),
     "policy": (GOOD.replace('"fixed"', '"fix"'), "did you mean 'fixed'"),
     "vm is no list": ("[host]\nmemory='64M'\n[vm]\nname='a'", r"expected tables, \[\[vm\]\]"),
 }  # fmt: skip

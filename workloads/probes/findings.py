@@ -136,6 +136,14 @@ def _sized(size: int, sizes: Sequence[int], base: float, method: str, steps: int
     return Finding(size, size, sizes[min(len(sizes) - 1, at + 1)], size, method)
 
 
+def _between(size: Finding) -> Finding:
+    """A cache that holds a list of the size below the step, and what else there is, ends within
+    the step: in MiB, its geometric mean."""
+    if size.confirmed:
+        return size
+    return replace(size, value=max(1, round((size.low * size.high) ** 0.5 / (1 << 20))) << 20)
+
+
 def _level(measured: Calibration, name: str, first: float, last: float) -> Finding | None:
     """Cycles a step over the sizes of a curve from first to last; None without any."""
     sizes = np.array(measured.curves[name].sizes)
@@ -166,7 +174,7 @@ def _caches(measured: Calibration, base: Preset, found: Sequence[Knee]) -> dict[
     if memory:
         numbers["memory_latency"] = memory
         last = _last_cache(measured, base, memory.value, edges[-1])
-        numbers["llc_size"] = _sized(last, sizes, end, _LAST, 2)
+        numbers["llc_size"] = _between(_sized(last, sizes, end, _LAST, 2))
         end = min(last, end)
     begin = 0.0
     for cache, edge in zip(base.caches, [*edges, end], strict=True):
