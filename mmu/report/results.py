@@ -7,9 +7,9 @@ changes what it means raises SCHEMA_VERSION.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mmulab.mmu.presets.cited import Cited
 from mmulab.mmu.report.cost import Range, total
@@ -19,6 +19,31 @@ from mmulab.mmu.report.verdict import Costs, Pair
 
 SCHEMA = "mmulab.comparison"
 SCHEMA_VERSION = 2
+
+
+class Named(Protocol):
+    """What is told of a technique, and of which."""
+
+    @property
+    def technique(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+OfTechnique = TypeVar("OfTechnique", bound=Named)
+
+
+def named(results: Sequence[OfTechnique], technique: str) -> OfTechnique:
+    """A result by its technique's spec or, where one variant of it ran, its name. Raises
+    KeyError."""
+    for result in results:
+        if result.technique == technique:
+            return result
+    found = [result for result in results if result.name == technique]
+    if len(found) != 1:
+        raise KeyError(technique)
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -131,13 +156,7 @@ class Comparison(Shown):
 
     def __getitem__(self, technique: str) -> TechniqueResult:
         """A result by its technique's spec or, where one variant of it ran, its name."""
-        for result in self.results:
-            if result.technique == technique:
-                return result
-        named = [result for result in self.results if result.name == technique]
-        if len(named) != 1:
-            raise KeyError(technique)
-        return named[0]
+        return named(self.results, technique)
 
     def pair(self, of: str, to: str) -> Pair:
         """Any two techniques, named as for `comparison[...]`: the ratio of their cycles, what each

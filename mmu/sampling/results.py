@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmulab.mmu.report.cost import Range
-from mmulab.mmu.report.results import host_pages
+from mmulab.mmu.report.results import host_pages, named
 from mmulab.mmu.report.shown import Shown
 from mmulab.mmu.sampling.statistics import Estimate
 
@@ -98,13 +98,7 @@ class Estimates(Shown):
 
     def __getitem__(self, technique: str) -> TechniqueEstimate:
         """A result by its technique's spec or, where one variant of it ran, its name."""
-        for result in self.results:
-            if result.technique == technique:
-                return result
-        named = [result for result in self.results if result.name == technique]
-        if len(named) != 1:
-            raise KeyError(technique)
-        return named[0]
+        return named(self.results, technique)
 
     @property
     def differs(self) -> dict[str, Any]:
